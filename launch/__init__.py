@@ -1,0 +1,1 @@
+"""The only place that knows all roles: command line, processes, evaluation, reports."""

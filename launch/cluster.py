@@ -1,0 +1,80 @@
+"""Trains with one model server, N workers and the learner as processes that speak gRPC."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from launch.board import Board
+from launch.supervisor import Supervisor
+from moma import documents
+from moma.config import Config
+from moma.run import RunDirectory
+from moma.types import Progress
+
+_LOOK_S = 0.2
+_GRACE_S = 14.0
+"""For the learner's last checkpoint; with what follows it stays under 20 s."""
+
+
+def train(
+    run: RunDirectory, config: Config, board: Board, stopping: Callable[[], bool]
+) -> tuple[bool, int]:
+    """Starts all roles and keeps them alive until the learner is done.
+
+    Returns:
+        Whether the last round was reached, and the peak memory of all processes in bytes.
+    """
+    supervisor = Supervisor(run.logs, run.path / "addresses", board.fault)
+    try:
+        _start(supervisor, run, config)
+        while not supervisor.done("learner") and not stopping():
+            supervisor.watch()
+            _show(supervisor, run, board)
+            time.sleep(_LOOK_S)
+        return supervisor.done("learner"), supervisor.peak_rss
+    finally:
+        _show(supervisor, run, board)
+        supervisor.stop(["learner"], _GRACE_S)
+
+
+def _start(supervisor: Supervisor, run: RunDirectory, config: Config) -> None:
+    def serve(_: int, listen: str, announce: Path) -> list[str]:
+        flags = ["--deterministic"] if config.deterministic else []
+        model = ["--model", str(run.model), "--threads", str(config.threads)]
+        return [*_role("model_server"), *model, *_at(listen, announce), *flags]
+
+    address = supervisor.start("model-server", serve, announces=True)
+
+    def learn(_: int, listen: str, announce: Path) -> list[str]:
+        where = ["--resume", str(run.path), "--model-server", address]
+        return [*_role("learner"), *where, *_at(listen, announce)]
+
+    learner = supervisor.start("learner", learn, announces=True)
+    for index in range(config.workers):
+        name = f"worker-{index}"
+
+        def work(incarnation: int, _: str, __: Path, name: str = name) -> list[str]:
+            identity = ["--name", name, "--incarnation", str(incarnation)]
+            return [*_role("rollout_workers"), "--learner", learner, *identity]
+
+        supervisor.start(name, work)
+
+
+def _role(package: str) -> list[str]:
+    return [sys.executable, "-m", package]
+
+
+def _at(listen: str, announce: Path) -> list[str]:
+    return ["--listen", listen, "--announce", str(announce)]
+
+
+def _show(supervisor: Supervisor, run: RunDirectory, board: Board) -> None:
+    board.processes = supervisor.table()
+    if run.progress.exists():
+        text = run.progress.read_text(encoding="utf-8")
+        board.update(documents.parse(Progress, text, str(run.progress)))
+    else:
+        board.tell("the processes start")

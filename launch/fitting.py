@@ -1,0 +1,80 @@
+"""The first two phases of a run: the data, and the world model that is fitted to it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from launch import view
+from launch.board import Board
+from learner import build
+from model_server import files
+from model_server.fit import FitProgress, fit
+from moma import process, tasks
+from moma.commandline import RunCommand, parse_run
+from moma.config import Config
+from moma.rpc.channel import StoppedError
+from moma.run import RunDirectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit(RunCommand):
+    """Makes or opens the data and fits the world model to it: RUN/model."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command."""
+    return process.main(lambda: _fit(parse_run(Fit, argv, "moma fit")))
+
+
+def _fit(args: Fit) -> int:
+    stopping = process.begin()
+    run = args.open()
+    board = Board(run, view.choose())
+    try:
+        model(run, args.config, board, stopping.is_set)
+    except StoppedError as stopped:
+        sys.stderr.write(f"{stopped}\n")
+        return process.STOPPED
+    finally:
+        board.close()
+    held_out = files.report(run.model)["held_out"]
+    sys.stdout.write(
+        f"model {run.model}: hold-out rmse per feature {_short(held_out['rmse'])} of "
+        f"{_short(held_out['persistence_rmse'])} by persistence; coverage {held_out['coverage']}\n"
+    )
+    return 0
+
+
+def model(run: RunDirectory, config: Config, board: Board, stopping: Callable[[], bool]) -> None:
+    """Fits the run's model unless it is there already.
+
+    Raises:
+        StoppedError: the process was told to stop meanwhile.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    board.enter("data")
+    dataset = tasks.dataset(config, run.data)
+    if run.model.is_dir():
+        return
+    board.enter("fit")
+
+    def progress(look: FitProgress) -> None:
+        best = look.best.sort().values[: config.model.elites].mean()
+        board.tell(f"update {look.update}/{look.updates}, best hold-out score {float(best):.3f}")
+        if stopping():
+            raise StoppedError(f"stopped while fitting; nothing is kept of update {look.update}")
+
+    data = build.view(dataset, config)
+    files.save(
+        fit(data, config.model, config.seed, progress), data, config.model, config.seed, run.model
+    )
+
+
+def _short(values: object) -> str:
+    numbers = values if isinstance(values, list) else []
+    return " ".join(f"{value:.3g}" for value in numbers)

@@ -1,0 +1,45 @@
+"""The whole algorithm in one process, without a socket: read it first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import psutil
+import torch
+
+from launch.board import Board
+from learner import build
+from learner.loop import Peers
+from model_server import files
+from moma import tasks
+from moma.config import Config
+from moma.run import RunDirectory
+from rollout_workers.worker import Worker
+
+
+def train(
+    run: RunDirectory, config: Config, board: Board, stopping: Callable[[], bool]
+) -> tuple[bool, int]:
+    """Imagines and improves in turn until the last round.
+
+    Returns:
+        Whether the last round was reached, and the peak memory of this process in bytes.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    where = "this process"
+    dataset = tasks.dataset(config, run.data)
+    model = files.load(run.model)
+    build.check_model(model.describe(), build.view(dataset, config), where)
+    peers = Peers(look=None, model_metrics=model.metrics, progress=board.update, stopping=stopping)
+    loop, service, writer = build.learner(run, config, dataset, where, peers)
+    worker = Worker(service, model, "local", wait_s=0.0)
+    peak = 0
+    while not loop.done and not stopping():
+        worker.step()
+        if loop.round(wait_s=0.0):
+            peak = max(peak, psutil.Process().memory_info().rss)
+    service.finish()
+    loop.save()
+    writer.close()
+    return loop.done, peak

@@ -1,0 +1,90 @@
+"""The main job: data, model, training, evaluation, result. `moma train`."""
+
+from __future__ import annotations
+
+import fcntl
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from launch import cluster, evaluate, fitting, local, report, view
+from launch.board import Board
+from launch.supervisor import RoleError
+from moma import process
+from moma.commandline import RunCommand, parse_run
+from moma.rpc.channel import StoppedError
+from moma.run import RunDirectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(RunCommand):
+    """Trains a team from its log: data, world model, policies, evaluation, result.json."""
+
+    in_process: bool = False
+    """Everything in this process, without gRPC: the same algorithm, for reading and debugging."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command."""
+    return process.main(lambda: _train(parse_run(Train, argv, "moma train")))
+
+
+def _train(args: Train) -> int:
+    run = args.open()
+    with _alone(run):
+        stopping = process.begin()
+        board = Board(run, view.choose())
+        try:
+            return _phases(args, run, board, stopping.is_set)
+        except RoleError as error:
+            sys.stderr.write(f"error: {error}\n")
+            return 1
+        finally:
+            board.close()
+
+
+def _phases(args: Train, run: RunDirectory, board: Board, stopping: Callable[[], bool]) -> int:
+    """Goes through the phases; stopping ends them with the command that goes on."""
+    config = args.config
+    done, peak = False, 0
+    try:
+        fitting.model(run, config, board, stopping)
+        if not stopping():
+            board.enter("train")
+            train = local.train if args.in_process else cluster.train
+            done, peak = train(run, config, board, stopping)
+    except StoppedError:
+        pass
+    if not done:
+        rounds = "no round" if board.progress is None else f"round {board.progress.round}"
+        sys.stderr.write(
+            f"stopped in phase {board.phase} after {rounds}; "
+            f"go on with: moma train --resume {run.path}\n"
+        )
+        return process.STOPPED
+    board.enter("evaluate")
+    score = evaluate.evaluate(run, config, config.eval.final_episodes)
+    board.enter("report")
+    mode = "in-process" if args.in_process else "distributed"
+    report.write(run, config, board, score, mode, peak)
+    board.close()
+    sys.stdout.write(report.line(run) + "\n")
+    return 0
+
+
+@contextmanager
+def _alone(run: RunDirectory) -> Iterator[None]:
+    """Holds the run directory, so that no second process trains in it.
+
+    Raises:
+        ValueError: somebody holds it already.
+    """
+    with (run.path / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ValueError(
+                f"another process is training in {run.path}; see: moma status {run.path}"
+            ) from error
+        yield

@@ -1,0 +1,1 @@
+"""Improve: decentralised actors and a centralised critic, trained by PPO on imagined segments."""

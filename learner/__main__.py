@@ -1,0 +1,77 @@
+"""The learner's process: `moma learn`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from learner import build
+from learner.loop import Peers
+from moma import documents, process, tasks
+from moma.commandline import RunCommand, parse_run
+from moma.ports import DeadlineError, UnavailableError
+from moma.rpc.channel import Patience, StoppedError
+from moma.rpc.dynamics import DynamicsClient
+from moma.rpc.learner import serve_learner
+from moma.storage import write_text
+from moma.types import Metrics, Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learn(RunCommand):
+    """Trains the policies on what workers send; workers join with `moma work --learner`."""
+
+    model_server: str
+    """HOST:PORT of the model server; workers are told it."""
+    listen: str = "127.0.0.1:0"
+    """HOST:PORT; port 0 takes a free one and says which."""
+    announce: Path | None = None
+    """A file to write the address to, once it is known."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command."""
+    return process.main(lambda: _learn(parse_run(Learn, argv, "moma learn")))
+
+
+def _learn(args: Learn) -> int:
+    stopping = process.begin()
+    config, run = args.config, args.open()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    dataset = tasks.dataset(config, run.data)
+    whom = f"the model server at {args.model_server}"
+    patient = DynamicsClient(args.model_server, Patience(whom, stopping.is_set, process.say))
+    try:
+        build.check_model(patient.describe(), build.view(dataset, config), args.model_server)
+    except StoppedError:
+        return process.STOPPED
+    impatient = DynamicsClient(args.model_server)
+
+    def model_metrics() -> Metrics:
+        try:
+            return impatient.metrics()
+        except (UnavailableError, DeadlineError):
+            return {}
+
+    def tell(progress: Progress) -> None:
+        write_text(run.progress, documents.dump(progress))
+
+    peers = Peers(look=None, model_metrics=model_metrics, progress=tell, stopping=stopping.is_set)
+    loop, service, writer = build.learner(run, config, dataset, args.model_server, peers)
+    server = serve_learner(service, args.listen)
+    process.announce(args.announce, "learner", server.address)
+    try:
+        loop.run()
+        return 0 if loop.done else process.STOPPED
+    finally:
+        server.stop()
+        writer.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,31 @@
+"""Generalised advantage estimation where episodes end, are cut, or go on. Pure."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+
+def gae(
+    reward: Float32[Tensor, "T B"],
+    value: Float32[Tensor, "T+1 B"],
+    terminated: Bool[Tensor, "T B"],
+    truncated: Bool[Tensor, "T B"],
+    discount: float,
+    gae_lambda: float,
+) -> Float32[Tensor, "T B"]:
+    """Advantages by Schulman et al. 2016, equation 16.
+
+    A terminated step has no next value. A truncated one has: it bootstraps from the value of the
+    state where it was cut, and nothing after it flows back. Rows after an end are the caller's to
+    leave out.
+    """
+    advantage = torch.zeros_like(reward)
+    carry = torch.zeros_like(reward[0])
+    for step in reversed(range(reward.shape[0])):
+        going_on = (~terminated[step]).float()
+        delta = reward[step] + discount * going_on * value[step + 1] - value[step]
+        carry = delta + discount * gae_lambda * going_on * (~truncated[step]).float() * carry
+        advantage[step] = carry
+    return advantage

@@ -1,0 +1,104 @@
+"""One round's segments as flat rows to take minibatches from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
+
+from learner.advantages import gae
+from learner.critic import Critic, ValueScale
+from moma import history
+from moma.config import PPOConfig
+from moma.policy import Actors
+from moma.types import TaskSpec, Trajectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Valid steps only, in the order (step, rollout)."""
+
+    state: Float32[Tensor, "N S"]
+    observed: Float32[Tensor, "N A O"]
+    """In the actors' units, as is `remembered`."""
+    remembered: Float32[Tensor, "N A H F"]
+    action: Float32[Tensor, "N A U"]
+    log_prob: Float32[Tensor, "N A"]
+    advantage: Float32[Tensor, " N"]
+    """Normalised over the round."""
+    value: Float32[Tensor, " N"]
+    """As the critic saw it before the update."""
+    returns: Float32[Tensor, " N"]
+
+    def take(self, index: Int64[Tensor, " M"]) -> Batch:
+        """Returns the rows `index`."""
+        return Batch(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Path:
+    """Segments side by side: `[T B ...]`."""
+
+    history: Float32[Tensor, "B A H F"]
+    state: Float32[Tensor, "T+1 B S"]
+    action: Float32[Tensor, "T B A U"]
+    log_prob: Float32[Tensor, "T B A"]
+    reward: Float32[Tensor, "T B"]
+    terminated: Bool[Tensor, "T B"]
+    truncated: Bool[Tensor, "T B"]
+    valid: Bool[Tensor, "T B"]
+
+
+def prepare(
+    trajectories: Sequence[Trajectory],
+    spec: TaskSpec,
+    actors: Actors,
+    critic: Critic,
+    scale: ValueScale,
+    config: PPOConfig,
+) -> Batch:
+    """Values, advantages and windows of a round; segments in the order given."""
+    path = _side_by_side(trajectories)
+    with torch.no_grad():
+        value = scale.restore(critic(path.state))
+        advantage = gae(
+            path.reward, value, path.terminated, path.truncated, config.discount, config.gae_lambda
+        )
+        observed = actors.observed(spec.observe(path.state[:-1]))
+        windows = history.windows(
+            actors.remembered(path.history), observed, spec.clamp(path.action)
+        )
+        rows = path.valid
+        flat = advantage[rows]
+        return Batch(
+            state=path.state[:-1][rows],
+            observed=observed[rows],
+            remembered=windows[rows],
+            action=path.action[rows],
+            log_prob=path.log_prob[rows],
+            advantage=(flat - flat.mean()) / (flat.std(correction=0) + 1e-8),
+            value=value[:-1][rows],
+            returns=(advantage + value[:-1])[rows],
+        )
+
+
+def _side_by_side(trajectories: Sequence[Trajectory]) -> _Path:
+    """Joins segments along B; shorter ones are padded with steps that are not valid."""
+    steps = max(len(t.reward) for t in trajectories)
+
+    def joined(name: str, length: int) -> Tensor:
+        parts = [getattr(t, name) for t in trajectories]
+        padded = [torch.cat([p, p.new_zeros(length - len(p), *p.shape[1:])]) for p in parts]
+        return torch.cat(padded, dim=1)
+
+    return _Path(
+        history=torch.cat([t.history for t in trajectories]),
+        state=joined("state", steps + 1),
+        **{
+            name: joined(name, steps)
+            for name in ("action", "log_prob", "reward", "terminated", "truncated", "valid")
+        },
+    )

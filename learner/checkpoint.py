@@ -1,0 +1,127 @@
+"""Everything that learning changes, as one atomic, digested directory; resuming goes on bit for bit.
+
+All draws of the learner depend on (seed, version), so that no generator state has to be kept.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from learner.ppo import PPO
+from moma import documents
+from moma.storage import StorageError, drop_remains, new_directory, verify, write_text
+
+KEEP = 3
+_LATEST, _STATE, _TENSORS = "LATEST", "state.json", "tensors.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counters:
+    """What goes on counting over a resume."""
+
+    version: int
+    transitions: int
+    resumes: int
+    seconds: float
+    """Of training, in all processes so far."""
+
+
+def save(directory: Path, ppo: PPO, counters: Counters) -> Path:
+    """Writes a checkpoint and points LATEST to it; the newest `KEEP` stay."""
+    target = directory / f"{counters.version:08d}"
+    with new_directory(target) as aside:
+        save_file(_tensors(ppo), aside / _TENSORS)
+        (aside / _STATE).write_text(json.dumps(asdict(counters), indent=1), encoding="utf-8")
+    write_text(directory / _LATEST, target.name + "\n")
+    for old in _newest_first(directory)[KEEP:]:
+        shutil.rmtree(old, ignore_errors=True)
+    return target
+
+
+def load(directory: Path, ppo: PPO) -> Counters | None:
+    """Restores the newest checkpoint that is whole; None when there is none at all.
+
+    Raises:
+        StorageError: there are checkpoints, but none is whole.
+    """
+    drop_remains(directory, "")
+    faults = []
+    for path in _newest_first(directory):
+        try:
+            verify(path)
+            counters = documents.parse(Counters, (path / _STATE).read_text("utf-8"), str(path))
+            _restore(ppo, load_file(path / _TENSORS))
+        except (StorageError, ValueError, OSError) as error:
+            faults.append(str(error))
+            continue
+        ppo.version = counters.version
+        return counters
+    if faults:
+        raise StorageError(f"no checkpoint in {directory} is whole: {'; '.join(faults)}")
+    return None
+
+
+def actors(path: Path) -> dict[str, Tensor]:
+    """Reads the actors' parameters of one checkpoint, verified."""
+    verify(path)
+    prefix = "actors."
+    tensors = load_file(path / _TENSORS)
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def counters(directory: Path) -> Counters:
+    """Reads the counters of the newest checkpoint that is whole.
+
+    Raises:
+        StorageError: there is none.
+    """
+    path = newest(directory)
+    if path is None:
+        raise StorageError(f"{directory} holds no whole checkpoint")
+    return documents.parse(Counters, (path / _STATE).read_text("utf-8"), str(path))
+
+
+def newest(directory: Path) -> Path | None:
+    """Returns the newest checkpoint that is whole."""
+    for path in _newest_first(directory):
+        try:
+            verify(path)
+        except StorageError:
+            continue
+        return path
+    return None
+
+
+def _newest_first(directory: Path) -> list[Path]:
+    return sorted((p for p in directory.glob("[0-9]*") if p.is_dir()), reverse=True)
+
+
+def _tensors(ppo: PPO) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for name in ("actors", "critic", "scale"):
+        state = getattr(ppo, name).state_dict()
+        tensors.update({f"{name}.{key}": value for key, value in state.items()})
+    for index, state in ppo.optimiser.state_dict()["state"].items():
+        tensors.update({f"optimiser.{index}.{key}": value for key, value in state.items()})
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
+def _restore(ppo: PPO, tensors: dict[str, Tensor]) -> None:
+    parts: dict[str, dict[str, Tensor]] = {"actors": {}, "critic": {}, "scale": {}, "optimiser": {}}
+    for name, tensor in tensors.items():
+        part, _, key = name.partition(".")
+        parts[part][key] = tensor
+    for name in ("actors", "critic", "scale"):
+        getattr(ppo, name).load_state_dict(parts[name])
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in parts["optimiser"].items():
+        index, _, key = name.partition(".")
+        moments.setdefault(int(index), {})[key] = tensor
+    groups = ppo.optimiser.state_dict()["param_groups"]
+    ppo.optimiser.load_state_dict({"state": moments, "param_groups": groups})

@@ -1,0 +1,82 @@
+"""The centralised critic on the joint state, and the running scale of what it predicts."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from moma import seeds
+from moma.config import PPOConfig
+from moma.stacked import StackedLinear
+
+_DECAY = 0.95
+"""How much of the running return statistics a round keeps."""
+
+
+class Critic(nn.Module):
+    """Value of a joint state, in normalised units; it may see all: it is used in training only."""
+
+    state_mean: Tensor
+    state_std: Tensor
+
+    def __init__(
+        self,
+        mean: Float32[Tensor, " S"],
+        std: Float32[Tensor, " S"],
+        config: PPOConfig,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        generator = seeds.generator(seed, "critic")
+        widths = [len(mean), *[config.value_width] * config.value_depth]
+        self.layers = nn.ModuleList(
+            StackedLinear(1, i, o, generator) for i, o in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.head = StackedLinear(1, widths[-1], 1, generator)
+        self.register_buffer("state_mean", mean.clone())
+        self.register_buffer("state_std", std.clone())
+
+    def forward(self, state: Float32[Tensor, "*N S"]) -> Float32[Tensor, "*N"]:
+        """Returns normalised values."""
+        hidden = ((state - self.state_mean) / self.state_std).flatten(0, -2)[None]
+        for layer in self.layers:
+            hidden = torch.tanh(layer(hidden))
+        return self.head(hidden).reshape(state.shape[:-1])
+
+
+class ValueScale(nn.Module):
+    """Running mean and standard deviation of returns, debiased as in Adam (Kingma, Ba 2015)."""
+
+    first: Tensor
+    second: Tensor
+    weight: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("first", "second", "weight"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
+
+    def update(self, returns: Float32[Tensor, " N"]) -> None:
+        """Takes in one round's returns."""
+        exact = returns.double()
+        self.first.mul_(_DECAY).add_((1 - _DECAY) * exact.mean())
+        self.second.mul_(_DECAY).add_((1 - _DECAY) * exact.square().mean())
+        self.weight.mul_(_DECAY).add_(1 - _DECAY)
+
+    def normalise(self, value: Float32[Tensor, "*N"]) -> Float32[Tensor, "*N"]:
+        """Returns to the critic's units."""
+        mean, std = self._moments()
+        return (value - mean) / std
+
+    def restore(self, value: Float32[Tensor, "*N"]) -> Float32[Tensor, "*N"]:
+        """The critic's units to returns."""
+        mean, std = self._moments()
+        return value * std + mean
+
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        if self.weight == 0:
+            return torch.zeros(()), torch.ones(())
+        mean = self.first / self.weight
+        variance = self.second / self.weight - mean.square()
+        return mean.float(), variance.clamp_min(1e-8).sqrt().float()

@@ -1,0 +1,141 @@
+"""Decentralised actors, a centralised critic and their optimiser; a round's segments in, metrics out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from learner import losses
+from learner.batch import Batch, prepare
+from learner.critic import Critic, ValueScale
+from moma import policy, seeds
+from moma.config import Config
+from moma.policy import Actors
+from moma.types import Metrics, PolicySnapshot, TaskSpec, Trajectory
+
+
+class PPO:
+    """Everything that learning changes. Its draws depend on (seed, version) alone."""
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        config: Config,
+        state_mean: Float32[Tensor, " S"],
+        state_std: Float32[Tensor, " S"],
+    ) -> None:
+        """Builds networks from the config and the data's state statistics."""
+        self.version = 0
+        self._spec, self._config, self._seed = spec, config.ppo, config.seed
+        self.actors = Actors(spec, config.actor, config.seed)
+        padding = (~spec.observation_mask).float()
+        self.actors.standardise(spec.observe(state_mean), spec.observe(state_std) + padding)
+        self.critic = Critic(state_mean, state_std, config.ppo, config.seed)
+        self.scale = ValueScale()
+        self._parameters = [*self.actors.parameters(), *self.critic.parameters()]
+        self.optimiser = torch.optim.Adam(
+            self._parameters, lr=config.ppo.learning_rate, eps=1e-5, fused=True
+        )
+
+    def snapshot(self) -> PolicySnapshot:
+        """Returns a copy of the actors at this version."""
+        parameters = {name: value.clone() for name, value in self.actors.state_dict().items()}
+        return PolicySnapshot(version=self.version, parameters=parameters)
+
+    def update(self, trajectories: Sequence[Trajectory]) -> Metrics:
+        """Improves the policy on one round's segments; the version goes up by one."""
+        config = self._config
+        batch = prepare(trajectories, self._spec, self.actors, self.critic, self.scale, config)
+        self.scale.update(batch.returns)
+        random = seeds.generator(self._seed, "minibatches", self.version)
+        tally = Tally()
+        epochs = 0
+        for epoch in range(config.epochs):
+            order = torch.randperm(len(batch.returns), generator=random)
+            kl = torch.zeros(())
+            parts = order.split(config.minibatch)
+            for index in parts:
+                measured = self._step(batch.take(index))
+                kl = kl + measured["approx_kl"].mean()
+                tally.add(measured)
+            epochs = epoch + 1
+            if not kl / len(parts) <= config.kl_stop:
+                break
+        self.version += 1
+        return self._metrics(batch, tally, epochs)
+
+    def _step(self, rows: Batch) -> dict[str, Tensor]:
+        """Takes one optimiser step; returns what was measured, per agent where it differs."""
+        config, mask = self._config, self.actors.action_mask
+        mean, log_std = self.actors(rows.observed, rows.remembered)
+        log_prob = policy.log_prob(rows.action, mean, log_std, mask)
+        ratios = losses.ratio(log_prob, rows.log_prob, config.ratio)
+        policy_loss = losses.policy_loss(ratios, rows.advantage, config.clip)
+        entropy = policy.entropy(log_std, mask).mean(0)
+        bound = losses.mean_bound_loss(mean, self._spec.action_bounds, mask)
+        value = losses.value_loss(self.critic(rows.state), self.scale.normalise(rows.returns))
+        loss = (
+            policy_loss.sum()
+            - config.entropy * entropy.sum()
+            + config.mean_bound * bound
+            + config.value_weight * value
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, config.grad_norm, foreach=True)
+        finite = torch.isfinite(norm)
+        if finite:
+            self.optimiser.step()
+        with torch.no_grad():
+            agents = losses.ratio(log_prob, rows.log_prob, "agent")
+            return {
+                "policy": policy_loss.detach(),
+                "entropy": entropy.detach(),
+                "approx_kl": losses.approx_kl(agents),
+                "clip_fraction": losses.clip_fraction(agents, config.clip),
+                "ratio_max": agents.amax(0),
+                "mean_bound": bound.detach(),
+                "value": value.detach(),
+                "grad_norm": norm,
+                "skipped_steps": (~finite).float(),
+            }
+
+    def _metrics(self, batch: Batch, tally: Tally, epochs: int) -> Metrics:
+        metrics = {
+            f"losses/{name}": value for name, value in tally.means(self._spec.agents).items()
+        }
+        metrics["losses/skipped_steps"] *= tally.count
+        metrics["losses/epochs"] = float(epochs)
+        explained = losses.explained_variance(batch.value, batch.returns)
+        metrics["losses/explained_variance"] = float(explained)
+        metrics["losses/return_mean"] = float(batch.returns.mean())
+        metrics["charts/learning_rate"] = self._config.learning_rate
+        return metrics
+
+
+class Tally:
+    """Means of what every optimiser step measured; nothing is read before the end."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, measured: Mapping[str, Tensor]) -> None:
+        """Adds one step's values."""
+        self.count += 1
+        for name, value in measured.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def means(self, agents: Sequence[str]) -> Metrics:
+        """Returns the means; one value per agent gets the agent's name appended."""
+        means = {}
+        for name, total in self._sums.items():
+            values = (total / self.count).flatten().tolist()
+            if total.dim() == 0 or len(values) != len(agents):
+                means[name] = sum(values)
+            else:
+                means.update({f"{name}/{a}": v for a, v in zip(agents, values, strict=True)})
+        return means

@@ -1,0 +1,160 @@
+"""The `Learner` port in-process: policy and start states out, segments in. The loop's other side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Condition
+
+from learner.inbox import Inbox
+from moma import seeds
+from moma.checks import check_trajectory
+from moma.data import StartSampler
+from moma.ports import InvalidFieldError
+from moma.types import Assignment, PolicySnapshot, Receipt, RunCard, Trajectory
+
+ALIVE_S = 30.0
+"""A worker that has not been heard of for so long is not counted as alive."""
+
+
+@dataclass
+class _Guest:
+    """What is known of one worker."""
+
+    incarnation: int
+    seen: float
+    segments: int = 0
+
+
+@dataclass
+class Roster:
+    """Who works for this run."""
+
+    workers: dict[str, _Guest] = field(default_factory=dict)
+    restarts: int = 0
+
+    def greet(self, worker: str, incarnation: int, now: float) -> None:
+        """Notes that a worker was heard of."""
+        guest = self.workers.setdefault(worker, _Guest(incarnation, now))
+        self.restarts += max(0, incarnation - guest.incarnation)
+        guest.incarnation, guest.seen = max(guest.incarnation, incarnation), now
+
+    def alive(self, now: float) -> int:
+        """Returns how many were heard of lately."""
+        return sum(now - guest.seen < ALIVE_S for guest in self.workers.values())
+
+
+class LearnerService:
+    """Thread-safe: workers' calls come from any thread, the loop's from its own."""
+
+    def __init__(
+        self,
+        card: RunCard,
+        starts: StartSampler,
+        seed: int,
+        epoch: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Opens no round yet: `publish` does.
+
+        Args:
+            card: what workers are told.
+            starts: where the run's rollouts begin.
+            seed: the run's.
+            epoch: how often the run was resumed.
+            clock: monotonic seconds.
+        """
+        settings = card.rollout
+        self._card, self._starts, self._seed, self._clock = card, starts, seed, clock
+        self._epoch = epoch
+        self._changed = Condition()
+        self._inbox = Inbox(settings.segments, settings.lease_s, settings.round_s, epoch)
+        self._roster = Roster()
+        self._snapshot: PolicySnapshot | None = None
+        self._stop = False
+
+    def describe(self) -> RunCard:
+        """Returns the run's card."""
+        return self._card
+
+    def assign(self, worker: str, incarnation: int, wait_s: float) -> Assignment:
+        """Leases a segment, waiting up to `wait_s` seconds for one to be missing."""
+        until = self._clock() + wait_s
+        with self._changed:
+            while True:
+                now = self._clock()
+                self._roster.greet(worker, incarnation, now)
+                sequence = None if self._stop else self._inbox.assign(worker, incarnation, now)
+                if sequence is not None or self._stop or now >= until:
+                    break
+                self._changed.wait(min(until - now, 1.0))
+            version = -1 if self._snapshot is None else self._snapshot.version
+        if sequence is None or version < 0:
+            sequence, seed, starts = -1, 0, None
+        else:
+            seed = seeds.derive(self._seed, "segment", sequence)
+            starts = self._starts.draw(self._card.rollout.rows, seeds.derive(seed, "starts"))
+        return Assignment(
+            policy_version=version,
+            epoch=self._epoch,
+            sequence=sequence,
+            seed=seed,
+            starts=starts,
+            stop=self._stop,
+        )
+
+    def fetch_policy(self, version: int) -> PolicySnapshot:  # noqa: ARG002 - only one is kept
+        """Returns the newest policy: at lag 0 no other one may be used."""
+        with self._changed:
+            if self._snapshot is None:
+                raise InvalidFieldError("version: no policy has been published yet")
+            return self._snapshot
+
+    def submit(self, trajectory: Trajectory) -> Receipt:
+        """Takes one whole segment, once."""
+        history = self._card.actor.history
+        check_trajectory(trajectory, self._card.task, self._card.rollout, history)
+        with self._changed:
+            self._roster.greet(trajectory.worker, trajectory.incarnation, self._clock())
+            reason = self._inbox.submit(trajectory)
+            if not reason:
+                self._roster.workers[trajectory.worker].segments += 1
+            self._changed.notify_all()
+            version = -1 if self._snapshot is None else self._snapshot.version
+            return Receipt(version=version, accepted=not reason, reason=reason, stop=self._stop)
+
+    def publish(self, snapshot: PolicySnapshot) -> None:
+        """Makes this the policy and opens its round."""
+        with self._changed:
+            self._snapshot = snapshot
+            self._inbox.open(snapshot.version, self._clock())
+            self._changed.notify_all()
+
+    def gather(self, wait_s: float) -> list[Trajectory] | None:
+        """Returns the round's segments once it is complete; None after `wait_s` seconds."""
+        with self._changed:
+            complete = self._changed.wait_for(lambda: self._inbox.complete(self._clock()), wait_s)
+            return self._inbox.take() if complete else None
+
+    def finish(self) -> None:
+        """Tells every worker that the run is over."""
+        with self._changed:
+            self._stop = True
+            self._changed.notify_all()
+
+    def counters(self) -> dict[str, float]:
+        """Returns counts since the start, for TensorBoard."""
+        with self._changed:
+            return {
+                "charts/workers_alive": float(self._roster.alive(self._clock())),
+                "lag/stale_segments": float(self._inbox.stale),
+                "fault/duplicate_segments": float(self._inbox.duplicates),
+                "fault/reissued_segments": float(self._inbox.reissued),
+                "fault/worker_restarts": float(self._roster.restarts),
+            }
+
+    def waiting_for(self) -> str:
+        """Says whom the round waits for."""
+        with self._changed:
+            return self._inbox.waiting_for(self._clock())

@@ -1,0 +1,190 @@
+"""E networks as one batched module: (state, action) to a Gaussian over what changes. No task, no files.
+
+A network's outputs are S state features and one reward, in *output units*: by default the change
+of the standardised state and the standardised reward, each scaled to unit variance over the data;
+in reference units the next state and the reward as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float32
+from torch import Tensor, nn
+
+from moma import seeds
+from moma.config import ModelConfig
+from moma.stacked import StackedLinear, StackedNorm
+from moma.types import Transitions
+
+REFERENCE_LOG_STD = (-6.0, 2.0)
+TERMINATION_DEPTH = 2
+_CONSTANT = 1e-6
+"""A feature whose standardised change never exceeds this is constant within an episode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What the networks say, in output units."""
+
+    mean: Float32[Tensor, "E N D"]
+    """D = S + 1: the state features, then the reward."""
+    log_variance: Float32[Tensor, "E N D"]
+    termination_logit: Float32[Tensor, "E N"]
+
+
+class StackedMLP(nn.Module):
+    """The hidden layers of E networks of one shape."""
+
+    def __init__(
+        self, count: int, widths: list[int], config: ModelConfig, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.activate = nn.functional.silu if config.activation == "silu" else torch.relu
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.layers = nn.ModuleList(StackedLinear(count, i, o, generator) for i, o in pairs)
+        self.norms = nn.ModuleList(StackedNorm(count, o) for _, o in pairs) if config.norm else None
+
+    def forward(self, x: Float32[Tensor, "E N I"]) -> Float32[Tensor, "E N J"]:
+        """Applies every layer and its activation."""
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            x = self.activate(x if self.norms is None else self.norms[i](x))
+        return x
+
+
+class Units(nn.Module):
+    """The affine maps between the data's units and the networks' (buffers, fitted to the data)."""
+
+    state_mean: Tensor
+    state_std: Tensor
+    action_mean: Tensor
+    action_std: Tensor
+    output_mean: Tensor
+    output_std: Tensor
+    reward_mean: Tensor
+    reward_std: Tensor
+    constant: Tensor
+
+    def __init__(self, state_width: int, actions: int, *, standardised: bool) -> None:
+        super().__init__()
+        self.standardised = standardised
+        shapes = {
+            "state": (state_width,), "action": (actions,), "output": (state_width,), "reward": (),
+        }  # fmt: skip
+        for name, shape in shapes.items():
+            self.register_buffer(f"{name}_mean", torch.zeros(shape))
+            self.register_buffer(f"{name}_std", torch.ones(shape))
+        self.register_buffer("constant", torch.zeros(state_width, dtype=torch.bool))
+
+    def fit(self, data: Transitions) -> None:
+        """Takes means and standard deviations from the data; raw units stay as they are."""
+        if not self.standardised:
+            return
+        action = data.action.flatten(1)
+        change = (data.next_state - data.state) / _std(data.state)
+        constant = change.abs().amax(0) <= _CONSTANT
+        self.state_mean.copy_(data.state.mean(0))
+        self.state_std.copy_(_std(data.state))
+        self.action_mean.copy_(action.mean(0))
+        self.action_std.copy_(_std(action))
+        self.output_mean.copy_(change.mean(0) * ~constant)
+        self.output_std.copy_(_std(change) * ~constant)
+        self.reward_mean.copy_(data.reward.mean())
+        self.reward_std.copy_(_std(data.reward[:, None])[0])
+        self.constant.copy_(constant)
+
+    def inputs(
+        self, state: Float32[Tensor, "*N S"], action: Float32[Tensor, "*N A U"]
+    ) -> Float32[Tensor, "*N I"]:
+        """Joins state and joint action, standardised."""
+        action = (action.flatten(-2) - self.action_mean) / self.action_std
+        return torch.cat([(state - self.state_mean) / self.state_std, action], dim=-1)
+
+    def targets(self, data: Transitions) -> Float32[Tensor, "N D"]:
+        """What the networks should say, in output units."""
+        state = data.next_state
+        if self.standardised:
+            change = (data.next_state - data.state) / self.state_std - self.output_mean
+            state = change / torch.where(self.constant, 1.0, self.output_std)
+        reward = (data.reward - self.reward_mean) / self.reward_std
+        return torch.cat([state, reward[:, None]], dim=-1)
+
+    def next_state(
+        self, state: Float32[Tensor, "*N S"], output: Float32[Tensor, "*N S"]
+    ) -> Float32[Tensor, "*N S"]:
+        """Turns state outputs into next states; constant features are carried over exactly."""
+        if not self.standardised:
+            return output
+        change = (self.output_mean + output * self.output_std) * self.state_std
+        return torch.where(self.constant, state, state + change)
+
+    def reward(self, output: Float32[Tensor, "*N"]) -> Float32[Tensor, "*N"]:
+        """Turns reward outputs into rewards."""
+        return self.reward_mean + output * self.reward_std
+
+    @property
+    def output_scale(self) -> Float32[Tensor, " D"]:
+        """One output unit in units of the standardised state and reward (1 in raw units)."""
+        return torch.cat([self.output_std, torch.ones(1)])
+
+
+class Ensemble(nn.Module):
+    """E members; every member sees its own rows, or all the same ones."""
+
+    def __init__(
+        self, state_width: int, actions: int, config: ModelConfig, *, members: int, seed: int = 0
+    ) -> None:
+        super().__init__()
+        generator = seeds.generator(seed, "ensemble")
+        trunk = config.network == "trunk"
+        self.config = config
+        self.units = Units(state_width, actions, standardised=config.units == "standardised")
+        inputs, hidden = state_width + actions, [config.width] * config.depth
+
+        def head(depth: int, outputs: int) -> nn.Sequential:
+            widths = [] if trunk else [inputs, *[config.width] * depth]
+            body = [StackedMLP(members, widths, config, generator)] if widths else []
+            return nn.Sequential(*body, StackedLinear(members, config.width, outputs, generator))
+
+        self.trunk = (
+            StackedMLP(members, [inputs, *hidden], config, generator) if trunk else nn.Identity()
+        )
+        self.state_head = head(config.depth, 2 * state_width)
+        self.reward_head = head(config.depth, 2)
+        self.termination_head = head(TERMINATION_DEPTH, 1)
+        bound = torch.ones(members, 1, state_width + 1)
+        self.max_log_variance = nn.Parameter(bound * 0.5)
+        self.min_log_variance = nn.Parameter(bound * -10.0)
+
+    def forward(self, inputs: Float32[Tensor, "E N I"]) -> Outputs:
+        """Maps standardised inputs to every member's Gaussian and termination logit."""
+        hidden = self.trunk(inputs)
+        state_mean, state_raw = self.state_head(hidden).chunk(2, dim=-1)
+        reward_mean, reward_raw = self.reward_head(hidden).chunk(2, dim=-1)
+        return Outputs(
+            mean=torch.cat([state_mean, reward_mean], dim=-1),
+            log_variance=self._bounded(torch.cat([state_raw, reward_raw], dim=-1)),
+            termination_logit=self.termination_head(hidden).squeeze(-1),
+        )
+
+    def _bounded(self, raw: Float32[Tensor, "E N D"]) -> Float32[Tensor, "E N D"]:
+        """Soft learned bounds (Chua et al. 2018, appendix A.1), or the published hard clamp."""
+        if self.config.bounds == "clamped":
+            low, high = REFERENCE_LOG_STD
+            return 2 * raw.clamp(low, high)
+        soft = nn.functional.softplus
+        raw = self.max_log_variance - soft(self.max_log_variance - raw)
+        return self.min_log_variance + soft(raw - self.min_log_variance)
+
+    def keep(self, members: list[int]) -> None:
+        """Drops all members but these, in this order."""
+        for parameter in self.parameters():
+            parameter.data = parameter.data[members].contiguous()
+
+
+def _std(x: Float32[Tensor, "N W"]) -> Float32[Tensor, " W"]:
+    """Standard deviation over rows, 1 where it is 0: a constant feature stays as it is."""
+    std = x.std(0, correction=0)
+    return torch.where(std > 1e-8, std, torch.ones_like(std))

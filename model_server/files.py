@@ -1,0 +1,78 @@
+"""A fitted model as a directory: weights, cards and what was measured of it. Never pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from model_server import calibrate
+from model_server.ensemble import Ensemble
+from model_server.fit import Fitted
+from model_server.world_model import WorldModel
+from moma import documents, seeds
+from moma.config import ModelConfig
+from moma.data import Dataset
+from moma.storage import digest, new_directory, verify
+from moma.types import ModelCard
+
+_WEIGHTS, _CARD, _CONFIG, _REPORT = "model.safetensors", "card.json", "config.json", "report.json"
+
+
+def save(
+    fitted: Fitted, dataset: Dataset, config: ModelConfig, seed: int, path: Path
+) -> WorldModel:
+    """Writes the model with its card and its report to `path`, whole, and returns it."""
+    low_high = [
+        torch.cat(
+            [torch.from_numpy(bound(dataset.state, 0)), torch.tensor([bound(dataset.reward)])]
+        )
+        for bound in (lambda x, *axis: x.min(*axis), lambda x, *axis: x.max(*axis))
+    ]
+    box = torch.stack(low_high)
+    report = calibrate.held_out(fitted)
+    with new_directory(path) as directory:
+        save_file({**fitted.ensemble.state_dict(), "box": box}, directory / _WEIGHTS)
+        card = ModelCard(
+            task=dataset.spec,
+            members=config.members,
+            elites=fitted.elites,
+            disagreement_quantiles=report["disagreement_quantiles"],
+            measured=calibrate.summary(report),
+            terminates=bool(dataset.terminated.any()),
+            digest=digest(directory / _WEIGHTS),
+        )
+        model = WorldModel(card, fitted.ensemble, box)
+        rows = fitted.holdout_row
+        path_error = calibrate.along_episodes(model, dataset, rows, seeds.derive(seed, "calibrate"))
+        (directory / _CARD).write_text(documents.dump(card), encoding="utf-8")
+        (directory / _CONFIG).write_text(documents.dump(config), encoding="utf-8")
+        text = json.dumps({"held_out": report, "along_episodes": path_error}, indent=1)
+        (directory / _REPORT).write_text(text, encoding="utf-8")
+    return model
+
+
+def load(path: Path) -> WorldModel:
+    """Opens a model directory, its digests checked first.
+
+    Raises:
+        StorageError: a file is missing or has changed.
+        ValueError: a file is not what it should be.
+    """
+    verify(path)
+    card = documents.parse(ModelCard, (path / _CARD).read_text("utf-8"), str(path / _CARD))
+    config = documents.parse(ModelConfig, (path / _CONFIG).read_text("utf-8"), str(path / _CONFIG))
+    weights = load_file(path / _WEIGHTS)
+    box = weights.pop("box")
+    actions = len(card.task.agents) * card.task.action_width
+    ensemble = Ensemble(card.task.state_width, actions, config, members=len(card.elites))
+    ensemble.load_state_dict(weights)
+    return WorldModel(card, ensemble, box)
+
+
+def report(path: Path) -> dict[str, dict[str, object]]:
+    """Reads what was measured of the model when it was fitted."""
+    loaded: dict[str, dict[str, object]] = json.loads((path / _REPORT).read_text("utf-8"))
+    return loaded

@@ -1,0 +1,223 @@
+"""Fits an ensemble to a dataset: hold out episodes, stop early, keep the best members."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model_server.ensemble import Ensemble, Outputs
+from moma import seeds
+from moma.config import ModelConfig
+from moma.data import Dataset
+from moma.types import Transitions
+
+_HOLDOUT_ROWS = 8192
+"""Held-out rows looked at: the same ones at every look, for every member."""
+_TERMINATION_WEIGHT = 100.0
+"""Upper limit of the weight that makes rare terminals count as much as the other rows."""
+_BOUND_WEIGHT = 0.01
+"""Pull on the learned variance bounds (Chua et al. 2018, appendix A.1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitProgress:
+    """One look at the held-out data."""
+
+    update: int
+    updates: int
+    best: Float32[Tensor, " E"]
+    """Each member's best held-out score so far; lower is better."""
+    member_samples: int
+    """Rows trained on so far, all members together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """The elites and what they did not train on."""
+
+    ensemble: Ensemble
+    elites: tuple[int, ...]
+    scores: Float32[Tensor, " E"]
+    holdout: Transitions
+    holdout_row: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """Rows in the networks' units."""
+
+    inputs: Float32[Tensor, "N I"]
+    targets: Float32[Tensor, "N D"]
+    terminated: Bool[Tensor, " N"]
+
+
+def split(
+    dataset: Dataset, config: ModelConfig, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns the rows to train on and the rows held out, by whole episodes by default."""
+    random = np.random.default_rng(seeds.derive(seed, "holdout"))
+    whole = config.holdout_by == "episode" and dataset.episodes > 1
+    units = dataset.episodes if whole else dataset.transitions
+    held = np.zeros(units, dtype=np.bool_)
+    held[random.permutation(units)[: max(1, round(config.holdout * units))]] = True
+    row_held = held[dataset.episode_of_row] if whole else held
+    return np.flatnonzero(~row_held), np.flatnonzero(row_held)
+
+
+def fit(
+    dataset: Dataset, config: ModelConfig, seed: int, progress: Callable[[FitProgress], None]
+) -> Fitted:
+    """Trains `config.members` networks and keeps the `config.elites` best.
+
+    Args:
+        dataset: the log.
+        config: architecture, optimiser, hold-out, stopping and ranking.
+        seed: of split, initial weights and every member's own stream of rows.
+        progress: called at every look at the held-out data.
+    """
+    train_row, holdout_row = split(dataset, config, seed)
+    spec = dataset.spec
+    ensemble = Ensemble(
+        spec.state_width,
+        len(spec.agents) * spec.action_width,
+        config,
+        members=config.members,
+        seed=seed,
+    )
+    train, holdout = dataset.rows(train_row), dataset.rows(holdout_row)
+    ensemble.units.fit(train)
+    rows, held = _rows(ensemble, train), _rows(ensemble, holdout)
+    look = torch.randperm(len(held.inputs), generator=seeds.generator(seed, "look"))[:_HOLDOUT_ROWS]
+    held = _Rows(
+        inputs=held.inputs[look], targets=held.targets[look], terminated=held.terminated[look]
+    )
+    best = torch.full((config.members,), math.inf)
+    weights = [p.detach().clone() for p in ensemble.parameters()]
+    waited = 0
+    for update in _train(ensemble, rows, config, seed):
+        if update % config.evaluate_every and update != config.updates:
+            continue
+        score = _score(ensemble, held, config, seed)
+        better = (
+            score < best if config.stopping == "best" else torch.ones_like(best, dtype=torch.bool)
+        )
+        best = torch.where(better, score, best)
+        for kept, parameter in zip(weights, ensemble.parameters(), strict=True):
+            kept[better] = parameter.detach()[better]
+        samples = update * config.batch * config.members
+        progress(
+            FitProgress(update=update, updates=config.updates, best=best, member_samples=samples)
+        )
+        waited = 0 if better.any() else waited + 1
+        if waited >= config.patience:
+            break
+    for kept, parameter in zip(weights, ensemble.parameters(), strict=True):
+        parameter.data.copy_(kept)
+    elites = best.argsort()[: config.elites].tolist()
+    ensemble.keep(elites)
+    return Fitted(
+        ensemble=ensemble.eval().requires_grad_(False),
+        elites=tuple(elites),
+        scores=best,
+        holdout=holdout,
+        holdout_row=holdout_row,
+    )
+
+
+def _train(ensemble: Ensemble, rows: _Rows, config: ModelConfig, seed: int) -> Iterator[int]:
+    """Takes one optimiser step after the other and yields how many there were."""
+    optimiser = torch.optim.AdamW(
+        ensemble.parameters(),
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
+    random = seeds.generator(seed, "batches")
+    count = len(rows.inputs)
+    terminals = int(rows.terminated.sum())
+    weight = min(_TERMINATION_WEIGHT, (count - terminals) / terminals) if terminals else 0.0
+    for update in range(1, config.updates + 1):
+        if config.schedule == "cosine":
+            decay = 0.5 * (1 + math.cos(math.pi * (update - 1) / config.updates))
+            optimiser.param_groups[0]["lr"] = config.learning_rate * decay
+        pick = torch.randint(count, (config.members, config.batch), generator=random)
+        outputs = ensemble(rows.inputs[pick])
+        loss = nll(ensemble, outputs, rows.targets[pick], config.nll_beta).sum()
+        if weight:
+            loss = loss + _termination_loss(outputs, rows.terminated[pick], weight)
+        if config.bounds == "soft":
+            spread = ensemble.max_log_variance - ensemble.min_log_variance
+            loss = loss + _BOUND_WEIGHT * spread.mean(-1).sum()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        _clip(ensemble, config.grad_norm)
+        optimiser.step()
+        yield update
+
+
+def nll(
+    ensemble: Ensemble,
+    outputs: Outputs,
+    targets: Float32[Tensor, "*E N D"],
+    beta: float = 0.0,
+) -> Float32[Tensor, " E"]:
+    """Each member's Gaussian negative log-likelihood without its constant.
+
+    Averaged over rows and over the outputs that vary; constant features are not predicted. With
+    `beta` each term is weighted by its own variance to that power, held fixed (Seitzer et al.
+    2022, equation 5): otherwise rows that are called noisy stop teaching the mean.
+    """
+    error = (outputs.mean - targets).square() * torch.exp(-outputs.log_variance)
+    terms = 0.5 * (error + outputs.log_variance)
+    if beta:
+        terms = terms * torch.exp(beta * outputs.log_variance.detach())
+    varies = torch.cat([~ensemble.units.constant, torch.ones(1, dtype=torch.bool)])
+    return terms[..., varies].mean((1, 2))
+
+
+def _termination_loss(outputs: Outputs, terminated: Tensor, weight: float) -> Tensor:
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(
+        outputs.termination_logit,
+        terminated.float(),
+        pos_weight=torch.tensor(weight),
+        reduction="none",
+    )
+    return loss.mean(1).sum()
+
+
+def _clip(ensemble: Ensemble, limit: float) -> None:
+    """Scales each member's gradient to a norm of at most `limit`."""
+    gradients = [p.grad for p in ensemble.parameters() if p.grad is not None]
+    norm = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
+    scale = (limit / (norm + 1e-8)).clamp_max(1.0)
+    for gradient in gradients:
+        gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
+
+
+def _score(ensemble: Ensemble, held: _Rows, config: ModelConfig, seed: int) -> Tensor:
+    """Held-out score of every member, lower is better, on the same rows for all."""
+    with torch.inference_mode():
+        outputs = ensemble(held.inputs.expand(config.members, *held.inputs.shape))
+        if config.ranking == "nll":
+            score = nll(ensemble, outputs, held.targets)
+        else:
+            noise = torch.randn(outputs.mean.shape, generator=seeds.generator(seed, "ranking"))
+            sampled = outputs.mean + noise * torch.exp(0.5 * outputs.log_variance)
+            error = sampled - held.targets
+            score = 0.5 * (error[..., :-1].norm(dim=-1) + error[..., -1].abs()).mean(1)
+        return torch.nan_to_num(score, nan=math.inf)
+
+
+def _rows(ensemble: Ensemble, data: Transitions) -> _Rows:
+    return _Rows(
+        inputs=ensemble.units.inputs(data.state, data.action),
+        targets=ensemble.units.targets(data),
+        terminated=data.terminated,
+    )

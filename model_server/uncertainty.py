@@ -1,0 +1,33 @@
+"""How far the members disagree, and how noisy they call the world. Pure.
+
+All are computed from the kept members' Gaussians over (state, reward) in standardised units, the
+reward being the last of the D outputs (arXiv 2305.17198, section on uncertainty; by the facts of
+its code, sample covariances are unbiased).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+
+def disagreement(mean: Float32[Tensor, "E N D"]) -> Float32[Tensor, " N"]:
+    """Frobenius norm of the members' sample covariance.
+
+    With C = X^T X / (E - 1) for the centred means X `[E D]`, |C|_F = |X X^T|_F / (E - 1): the Gram
+    matrix has E*E entries where the covariance has D*D.
+    """
+    centred = (mean - mean.mean(0)).transpose(0, 1)
+    gram = centred @ centred.transpose(1, 2)
+    return gram.flatten(1).norm(dim=1) / (mean.shape[0] - 1)
+
+
+def aleatoric(log_variance: Float32[Tensor, "E N D"]) -> Float32[Tensor, " N"]:
+    """The largest member's norm of predicted variances."""
+    return log_variance.exp().norm(dim=-1).amax(0)
+
+
+def reward_disagreement(mean: Float32[Tensor, "E N D"]) -> Float32[Tensor, " N"]:
+    """Unbiased variance of the members' mean rewards."""
+    return torch.var(mean[..., -1], dim=0)

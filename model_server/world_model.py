@@ -1,0 +1,76 @@
+"""The kept members as a `Dynamics`: standardise, predict, draw a member per row, clip to the box."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from model_server import uncertainty
+from model_server.ensemble import Ensemble
+from moma import seeds
+from moma.checks import check_rows
+from moma.types import Metrics, ModelCard, Prediction
+
+
+class WorldModel:
+    """A fitted ensemble, ready to be asked. It changes nothing and keeps no state between calls."""
+
+    def __init__(self, card: ModelCard, ensemble: Ensemble, box: Float32[Tensor, "2 D"]) -> None:
+        """Takes the ensemble of the elites.
+
+        Args:
+            card: what the model says of itself.
+            ensemble: holding exactly the elites.
+            box: lowest and highest value of every state feature and of the reward in the data.
+        """
+        self._card = card
+        self._ensemble = ensemble.eval().requires_grad_(False)
+        self._box = box
+        self._rows = 0
+
+    def describe(self) -> ModelCard:
+        """Returns the model's card."""
+        return self._card
+
+    @property
+    def state_std(self) -> Float32[Tensor, " S"]:
+        """Standard deviation of the data's state features (1 in raw units)."""
+        return self._ensemble.units.state_std
+
+    def metrics(self) -> Metrics:
+        """Returns the rows predicted so far."""
+        return {"model_server/rows": float(self._rows)}
+
+    def predict(
+        self,
+        state: Float32[Tensor, "B S"],
+        action: Float32[Tensor, "B A U"],
+        seed: Int64[Tensor, " B"],
+        deadline: float = math.inf,  # noqa: ARG002 - the port's; nothing queues here
+    ) -> Prediction:
+        """Predicts one step; each row's next state and reward are those of one drawn member."""
+        check_rows(self._card.task, state, action, seed)
+        ensemble, units = self._ensemble, self._ensemble.units
+        members = len(self._card.elites)
+        with torch.inference_mode():
+            inputs = units.inputs(state, action)
+            outputs = ensemble(inputs.expand(members, *inputs.shape))
+            row = torch.arange(state.shape[0])
+            member = seeds.choose(seed, members)
+            drawn = outputs.mean[member, row]
+            next_state = units.next_state(state, drawn[:, :-1])
+            scaled = outputs.mean * units.output_scale
+            log_variance = outputs.log_variance + 2 * units.output_scale.clamp_min(1e-12).log()
+            low, high = self._box
+            self._rows += state.shape[0]
+            return Prediction(
+                next_state=torch.clamp(next_state, low[:-1], high[:-1]),
+                reward=torch.clamp(units.reward(drawn[:, -1]), low[-1], high[-1]),
+                terminated=(outputs.termination_logit[member, row] > 0) & self._card.terminates,
+                disagreement=uncertainty.disagreement(scaled),
+                aleatoric=uncertainty.aleatoric(log_variance),
+                reward_disagreement=uncertainty.reward_disagreement(scaled),
+            )

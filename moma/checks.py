@@ -1,0 +1,68 @@
+"""One rule for tensors from elsewhere: the shape and dtype that was agreed on, and finite values."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from moma.config import RolloutConfig
+from moma.ports import InvalidFieldError
+from moma.types import TaskSpec, Trajectory
+
+
+def check_tensor(field: str, value: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """Refuses a tensor that is not as agreed.
+
+    Raises:
+        InvalidFieldError: naming the field, the rule and what came.
+    """
+    if value.dtype != dtype:
+        raise InvalidFieldError(f"{field}: dtype {value.dtype}, need {dtype}")
+    if tuple(value.shape) != shape:
+        raise InvalidFieldError(f"{field}: shape {list(value.shape)}, need {list(shape)}")
+    if dtype.is_floating_point and not bool(torch.isfinite(value).all()):
+        at = (~torch.isfinite(value)).nonzero()[0].tolist()
+        raise InvalidFieldError(f"{field}: {field}{at} is {value[tuple(at)].item()}, need finite")
+
+
+def check_rows(task: TaskSpec, state: Tensor, action: Tensor, seed: Tensor) -> None:
+    """Refuses rows for a `Dynamics` that do not fit the task.
+
+    Raises:
+        InvalidFieldError: naming the field, the rule and what came.
+    """
+    rows = state.shape[0] if state.dim() else 0
+    if rows == 0:
+        raise InvalidFieldError(f"state: shape {list(state.shape)}, need one row at least")
+    check_tensor("state", state, (rows, task.state_width), torch.float32)
+    check_tensor("action", action, (rows, len(task.agents), task.action_width), torch.float32)
+    check_tensor("seed", seed, (rows,), torch.int64)
+
+
+def check_trajectory(
+    trajectory: Trajectory, task: TaskSpec, rollout: RolloutConfig, history: int
+) -> None:
+    """Refuses a segment that is not of this run's widths, rows and horizon.
+
+    Raises:
+        InvalidFieldError: naming the field, the rule and what came.
+    """
+    agents, rows = len(task.agents), rollout.rows
+    steps = trajectory.reward.shape[0] if trajectory.reward.dim() else 0
+    if not 1 <= steps <= rollout.horizon:
+        raise InvalidFieldError(f"reward: {steps} steps, need 1 to {rollout.horizon}")
+    frame = task.observation_width + task.action_width
+    shapes = {
+        "history": (rows, agents, history, frame),
+        "state": (steps + 1, rows, task.state_width),
+        "action": (steps, rows, agents, task.action_width),
+        "log_prob": (steps, rows, agents),
+        "reward": (steps, rows),
+        "penalty": (steps, rows),
+    }
+    for name, shape in shapes.items():
+        check_tensor(name, getattr(trajectory, name), shape, torch.float32)
+    for name in ("terminated", "truncated", "valid"):
+        check_tensor(name, getattr(trajectory, name), (steps, rows), torch.bool)
+    if not bool(trajectory.valid.any()):
+        raise InvalidFieldError("valid: no step is valid")

@@ -1,0 +1,106 @@
+"""Command lines made from dataclasses: a recipe's fields become dotted flags with their help."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from moma import recipes
+from moma.config import Config
+from moma.process import BAD_INPUT
+from moma.run import RunDirectory
+
+T = TypeVar("T")
+R = TypeVar("R", bound="RunCommand")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCommand:
+    """A command that makes a run or goes on with one."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    """The recipe's settings; any of them can be given here."""
+    run_dir: Path | None = None
+    """Where the run's files go; default: runs/ and the recipe's name, numbered."""
+    resume: Path | None = None
+    """A run directory to go on with, by its own config and newest checkpoint."""
+
+    def open(self) -> RunDirectory:
+        """Opens the run to resume, or makes a new one."""
+        if self.resume is not None:
+            run = RunDirectory.open(self.resume)
+            run.write_config(self.config)
+            return run
+        return RunDirectory.create(self.run_dir or _fresh(self.config), self.config)
+
+
+def parse(kind: type[T], argv: Sequence[str], prog: str) -> T:
+    """Parses a command without a recipe; wrong usage ends the process with status 2."""
+    return tyro.cli(kind, args=list(argv), prog=prog)
+
+
+def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
+    """Parses `[RECIPE] [--mode M] [--resume RUN] [--field value ...]`.
+
+    Raises:
+        ValueError: no such recipe, no recipe at all, or no such run.
+    """
+    rest = list(argv)
+    name = rest.pop(0) if rest and not rest[0].startswith("-") else None
+    resumed = _value(rest, "--resume")
+    if resumed is not None:
+        base = RunDirectory.open(Path(resumed)).config()
+        if name not in (None, base.recipe):
+            raise ValueError(f"{resumed} is a run of recipe {base.recipe!r}, not of {name!r}")
+    elif name is not None:
+        base = recipes.get(name, _value(rest, "--mode") or "default")
+    elif {"-h", "--help"} & set(rest):
+        base = recipes.get(recipes.NAMES[0])
+    else:
+        raise ValueError(f"which recipe? {prog} RECIPE, one of: {', '.join(recipes.NAMES)}")
+    required = {
+        field.name: tyro.MISSING
+        for field in fields(kind)
+        if field.default is MISSING and field.name != "config"
+    }
+    default = kind(config=base, **required)
+    return tyro.cli(kind, args=rest, prog=f"{prog} RECIPE", default=default)
+
+
+def dispatch(commands: dict[str, Any], argv: Sequence[str], usage: str) -> int:
+    """Calls the command that the first argument names with the rest."""
+    name = argv[0] if argv else "--help"
+    if name in ("-h", "--help"):
+        sys.stdout.write(usage)
+        return 0
+    if name not in commands:
+        near = difflib.get_close_matches(name, commands, n=2) or list(commands)
+        sys.stderr.write(f"error: there is no command {name!r}; perhaps: {', '.join(near)}\n")
+        return BAD_INPUT
+    status: int = commands[name](list(argv[1:]))
+    return status
+
+
+def _value(argv: Sequence[str], flag: str) -> str | None:
+    for i, word in enumerate(argv):
+        if word == flag and i + 1 < len(argv):
+            return argv[i + 1]
+        if word.startswith(flag + "="):
+            return word.partition("=")[2]
+    return None
+
+
+def _fresh(config: Config) -> Path:
+    """Returns the first unused directory of runs/RECIPE-SEED, runs/RECIPE-SEED-2, ..."""
+    stem = f"{config.recipe}-{config.seed}"
+    count, path = 1, Path("runs") / stem
+    while path.exists():
+        count += 1
+        path = Path("runs") / f"{stem}-{count}"
+    return path

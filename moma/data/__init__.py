@@ -1,0 +1,8 @@
+"""The fixed log: episodes on disk, checked on reading; transitions to fit, starts to imagine from."""
+
+from moma.data.dataset import Dataset
+from moma.data.starts import StartSampler
+from moma.data.validate import DatasetError
+from moma.data.write import EpisodeWriter
+
+__all__ = ["Dataset", "DatasetError", "EpisodeWriter", "StartSampler"]

@@ -1,0 +1,120 @@
+"""A dataset: a directory of `meta.json` and `.npy` arrays, memory-mapped. It knows no task's file.
+
+Episodes lie end to end. Episode k has T_k steps; its actions, rewards and flags are rows
+`episode_start[k]` up to `episode_start[k + 1]` of the step arrays, and its T_k + 1 states begin
+at row `episode_start[k] + k` of `state`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from moma import documents
+from moma.data.validate import DatasetError, check
+from moma.types import TaskSpec, Transitions
+
+SCHEMA = "moma-dataset-1"
+ARRAYS = ("state", "action", "reward", "terminated", "truncated", "episode_start")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Episodes end to end, read-only."""
+
+    path: Path
+    spec: TaskSpec
+    origin: Mapping[str, object]
+    """Who made it and with what: free-form."""
+    state: NDArray[np.float32]
+    action: NDArray[np.float32]
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    episode_start: NDArray[np.int64]
+
+    @classmethod
+    def load(cls, path: Path) -> Dataset:
+        """Opens and checks a dataset.
+
+        Raises:
+            DatasetError: naming file, field, row and value of the first fault.
+        """
+        meta = _meta(path / "meta.json")
+        try:
+            spec = documents.build(TaskSpec, meta["task"])
+        except (KeyError, ValueError) as error:
+            raise DatasetError(f"{path / 'meta.json'}: task: {error}") from error
+        arrays = {name: _array(path / f"{name}.npy") for name in ARRAYS}
+        check(path, spec, arrays)
+        return cls(path=path, spec=spec, origin=meta.get("origin", {}), **arrays)
+
+    @property
+    def transitions(self) -> int:
+        """Steps in all episodes."""
+        return len(self.reward)
+
+    @property
+    def episodes(self) -> int:
+        """Episodes."""
+        return len(self.episode_start)
+
+    @cached_property
+    def episode_of_row(self) -> NDArray[np.int64]:
+        """The episode of every step, shape `[N]`."""
+        lengths = np.diff(self.episode_start, append=self.transitions)
+        return np.repeat(np.arange(self.episodes), lengths)
+
+    def rows(self, index: NDArray[np.int64]) -> Transitions:
+        """Returns the steps `index` as tensors, in that order."""
+        episode = self.episode_of_row[index]
+        at = index + episode
+        return Transitions(
+            state=torch.from_numpy(self.state[at]),
+            action=torch.from_numpy(self.action[index]),
+            reward=torch.from_numpy(self.reward[index]),
+            next_state=torch.from_numpy(self.state[at + 1]),
+            terminated=torch.from_numpy(self.terminated[index]),
+            truncated=torch.from_numpy(self.truncated[index]),
+            episode=torch.from_numpy(episode),
+        )
+
+    def side_by_side(self) -> Dataset:
+        """Returns the data with all agents' observations, copies included, as the state."""
+        index = [i for own in self.spec.observation_index for i in own]
+        return replace(self, spec=self.spec.side_by_side(), state=self.state[:, index])
+
+    def returns(self) -> NDArray[np.float64]:
+        """Returns the undiscounted return of every episode, shape `[K]`."""
+        return np.add.reduceat(self.reward.astype(np.float64), self.episode_start)
+
+
+def _meta(path: Path) -> dict[str, object]:
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DatasetError(
+            f"{path} cannot be read ({error.strerror}); is this a dataset?"
+        ) from error
+    except ValueError as error:
+        raise DatasetError(f"{path} is not JSON: {error}") from error
+    if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
+        found = meta.get("schema") if isinstance(meta, dict) else type(meta).__name__
+        raise DatasetError(f"{path}: schema is {found!r}, need {SCHEMA!r}")
+    return meta
+
+
+def _array(path: Path) -> NDArray[np.generic]:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise DatasetError(f"{path} is no plain .npy array: {error}") from error

@@ -1,0 +1,114 @@
+"""What every dataset must fulfil; the first fault is named by file, field, row and value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moma.types import TaskSpec
+
+_KINDS = {
+    "state": np.float32,
+    "action": np.float32,
+    "reward": np.float32,
+    "terminated": np.bool_,
+    "truncated": np.bool_,
+    "episode_start": np.int64,
+}
+_CHUNK = 1 << 18
+"""Rows looked at at a time, so that a dataset larger than memory can be checked."""
+_SLACK = 1e-5
+"""How far an action may pass its bound: float32 rounding, no more."""
+
+
+class DatasetError(ValueError):
+    """A dataset that cannot be trusted."""
+
+
+def check(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Checks dtypes, shapes, episode boundaries, finiteness and action bounds, in this order.
+
+    Raises:
+        DatasetError: at the first fault.
+    """
+    steps, episodes = len(arrays["reward"]), len(arrays["episode_start"])
+    agents, width = len(spec.agents), spec.action_width
+    shapes = {
+        "state": (steps + episodes, spec.state_width),
+        "action": (steps, agents, width),
+        "reward": (steps,),
+        "terminated": (steps,),
+        "truncated": (steps,),
+        "episode_start": (episodes,),
+    }
+    for name, array in arrays.items():
+        if array.dtype != _KINDS[name]:
+            need = np.dtype(_KINDS[name])
+            raise DatasetError(f"{path}/{name}.npy: {name} has dtype {array.dtype}, need {need}")
+        if array.shape != shapes[name]:
+            raise DatasetError(
+                f"{path}/{name}.npy: {name} has shape {array.shape}, need {shapes[name]} "
+                f"({steps} steps, {episodes} episodes of task {spec.name})"
+            )
+    if steps == 0:
+        raise DatasetError(f"{path}/reward.npy: reward is empty; a dataset needs one step at least")
+    _check_episodes(path, arrays)
+    for name in ("state", "action", "reward"):
+        _check_finite(path, name, arrays[name])
+    _check_bounds(path, spec, arrays["action"])
+
+
+def _check_episodes(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    start, terminated, truncated = (
+        np.asarray(arrays[name]) for name in ("episode_start", "terminated", "truncated")
+    )
+    file = f"{path}/episode_start.npy"
+    if len(start) == 0 or start[0] != 0:
+        first = start[0] if len(start) else "nothing"
+        raise DatasetError(f"{file}: episode_start[0] is {first}, need 0")
+    lengths = np.diff(start, append=len(terminated))
+    if (lengths <= 0).any():
+        row = int(np.argmax(lengths <= 0))
+        raise DatasetError(
+            f"{file}: episode {row} starting at row {start[row]} has {lengths[row]} steps, need 1 or more"
+        )
+    if (both := terminated & truncated).any():
+        row = int(np.argmax(both))
+        raise DatasetError(f"{path}/truncated.npy: row {row} is both terminated and truncated")
+    last = np.zeros(len(terminated), dtype=np.bool_)
+    last[start + lengths - 1] = True
+    ended = terminated | truncated
+    if (wrong := ended != last).any():
+        row = int(np.argmax(wrong))
+        what = "goes on after it ended" if ended[row] else "is cut: its last row has no end"
+        raise DatasetError(
+            f"{path}/terminated.npy: the episode at row {row} {what} "
+            f"(terminated {bool(terminated[row])}, truncated {bool(truncated[row])})"
+        )
+
+
+def _check_finite(path: Path, name: str, array: NDArray[Any]) -> None:
+    for begin in range(0, len(array), _CHUNK):
+        bad = ~np.isfinite(array[begin : begin + _CHUNK])
+        if bad.any():
+            at = np.argwhere(bad)[0]
+            at[0] += begin
+            value = array[tuple(at)]
+            raise DatasetError(f"{path}/{name}.npy: {name}{list(map(int, at))} is {value}")
+
+
+def _check_bounds(path: Path, spec: TaskSpec, action: NDArray[Any]) -> None:
+    low, high = (bound.numpy() for bound in spec.action_bounds)
+    for begin in range(0, len(action), _CHUNK):
+        part = action[begin : begin + _CHUNK]
+        bad = (part < low - _SLACK) | (part > high + _SLACK)
+        if bad.any():
+            row, agent, dim = (int(i) for i in np.argwhere(bad)[0])
+            raise DatasetError(
+                f"{path}/action.npy: action[{begin + row}] of {spec.agents[agent]}, dimension {dim}, is "
+                f"{part[row, agent, dim]}; bounds are [{low[agent, dim]}, {high[agent, dim]}]"
+            )

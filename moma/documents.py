@@ -1,0 +1,49 @@
+"""Our frozen dataclasses as JSON text and back, strictly: an unknown or missing field is an error."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import dacite
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+
+
+def dump(value: DataclassInstance) -> str:
+    """Returns the dataclass as indented JSON."""
+    return json.dumps(asdict(value), indent=1, sort_keys=True, allow_nan=False)
+
+
+def parse(kind: type[T], text: str, source: str) -> T:
+    """Reads JSON text into the dataclass `kind`.
+
+    Args:
+        kind: the dataclass.
+        text: the JSON.
+        source: where it came from, for the error.
+
+    Raises:
+        ValueError: not JSON, or not exactly the fields of `kind`.
+    """
+    try:
+        return build(kind, json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{source} is no {kind.__name__}: {error}") from error
+
+
+def build(kind: type[T], fields: dict[str, Any]) -> T:
+    """Builds the dataclass `kind` from plain values; lists become tuples where it wants them."""
+    try:
+        rules = dacite.Config(strict=True, cast=[tuple], type_hooks={float: _number})
+        return dacite.from_dict(kind, fields, config=rules)
+    except dacite.DaciteError as error:
+        raise ValueError(str(error)) from error
+
+
+def _number(value: object) -> object:
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,0 +1,44 @@
+"""The policies in the true system: deterministic actions, every agent with its own memory."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from moma import history
+from moma.policy import Actors
+from moma.tasks import Environment
+from moma.types import TaskSpec
+
+
+def evaluate(
+    actors: Actors, spec: TaskSpec, environment: Environment, seed: int
+) -> Float32[Tensor, " B"]:
+    """Plays one episode in every copy of the environment with the mean actions.
+
+    Args:
+        actors: the policies.
+        spec: the task.
+        environment: B copies of the true system.
+        seed: of the start states.
+
+    Returns:
+        The undiscounted return of every episode.
+    """
+    state = environment.reset(seed)
+    returns = torch.zeros(len(state))
+    alive = torch.ones(len(state), dtype=torch.bool)
+    frame = spec.observation_width + spec.action_width
+    remembered = torch.zeros(len(state), len(spec.agents), actors.config.history, frame)
+    with torch.no_grad():
+        for _ in range(spec.episode_limit):
+            observed = actors.observed(spec.observe(state))
+            action = spec.clamp(actors(observed, remembered)[0])
+            remembered = history.shift(remembered, observed, action)
+            state, reward, terminated = environment.step(action)
+            returns += reward * alive
+            alive &= ~terminated
+            if not alive.any():
+                break
+    return returns

@@ -1,0 +1,1 @@
+"""Generated from proto/moma/pb by scripts/proto; committed, never edited."""

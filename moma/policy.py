@@ -1,0 +1,118 @@
+"""Decentralised actors: one network per agent, stacked; each sees its own observations only.
+
+Knows the task's widths, not its meaning, and not how it is trained.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from moma import memory, seeds
+from moma.config import ActorConfig
+from moma.stacked import StackedLinear
+from moma.types import TaskSpec
+
+_MEAN_SCALE = 0.01
+"""Scale of the mean layer's first weights: a new policy explores around zero."""
+
+
+class Actors(nn.Module):
+    """Every agent's Gaussian policy over its own action, given observation and memory."""
+
+    observation_mean: Tensor
+    observation_std: Tensor
+    action_mask: Tensor
+
+    def __init__(self, spec: TaskSpec, config: ActorConfig, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        agents, observed, acted = len(spec.agents), spec.observation_width, spec.action_width
+        generator = seeds.generator(seed, "actors")
+        self.memory = memory.build(config, agents, observed + acted, generator)
+        widths = [observed + self.memory.width, *[config.width] * config.depth]
+        self.layers = nn.ModuleList(
+            StackedLinear(agents, i, o, generator)
+            for i, o in zip(widths[:-1], widths[1:], strict=True)
+        )
+        outputs = 2 * acted if config.state_dependent_std else acted
+        self.head = StackedLinear(agents, config.width, outputs, generator, scale=_MEAN_SCALE)
+        self.log_std = nn.Parameter(torch.full((agents, 1, acted), config.log_std))
+        self.register_buffer("observation_mean", torch.zeros(agents, observed))
+        self.register_buffer("observation_std", torch.ones(agents, observed))
+        self.register_buffer("action_mask", spec.action_mask.clone(), persistent=False)
+
+    def standardise(self, mean: Float32[Tensor, "A O"], std: Float32[Tensor, "A O"]) -> None:
+        """Sets the observation statistics that travel with the policy."""
+        self.observation_mean.copy_(mean)
+        self.observation_std.copy_(std)
+
+    def observed(self, observation: Float32[Tensor, "*N A O"]) -> Float32[Tensor, "*N A O"]:
+        """Returns observations in the networks' units."""
+        return (observation - self.observation_mean) / self.observation_std
+
+    def remembered(self, history: Float32[Tensor, "N A H F"]) -> Float32[Tensor, "N A H F"]:
+        """Returns history windows in the networks' units; frames that do not exist stay zero."""
+        exists = (history != 0).any(-1, keepdim=True)
+        width = self.observation_mean.shape[1]
+        past = history[..., :width].transpose(1, 2)
+        past = self.observed(past).transpose(1, 2)
+        return torch.cat([past, history[..., width:]], dim=-1) * exists
+
+    def forward(
+        self, observed: Float32[Tensor, "N A O"], remembered: Float32[Tensor, "N A H F"]
+    ) -> tuple[Float32[Tensor, "N A U"], Float32[Tensor, "N A U"]]:
+        """Returns mean and log standard deviation of every agent's action.
+
+        Args:
+            observed: as `observed` gives it.
+            remembered: as `remembered` gives it, or windows shifted by frames of such units.
+        """
+        summary = self.memory(remembered.transpose(0, 1))
+        hidden = torch.cat([observed.transpose(0, 1), summary], dim=-1)
+        activate = torch.tanh if self.config.activation == "tanh" else torch.relu
+        for layer in self.layers:
+            hidden = activate(layer(hidden))
+        outputs = self.head(hidden)
+        mean, log_std = (
+            outputs.chunk(2, dim=-1)
+            if self.config.state_dependent_std
+            else (outputs, torch.zeros_like(outputs))
+        )
+        low, high = self.config.log_std_min, self.config.log_std_max
+        log_std = torch.clamp(self.log_std + log_std, low, high)
+        return mean.transpose(0, 1), log_std.transpose(0, 1)
+
+    def load(self, parameters: Mapping[str, Tensor]) -> None:
+        """Takes parameters and statistics by name, as `state_dict` gives them."""
+        self.load_state_dict(dict(parameters))
+
+
+def sample(
+    mean: Float32[Tensor, "N A U"],
+    log_std: Float32[Tensor, "N A U"],
+    noise: Float32[Tensor, "N A U"],
+) -> Float32[Tensor, "N A U"]:
+    """Returns mean + std * noise, the noise being standard normal."""
+    return mean + log_std.exp() * noise
+
+
+def log_prob(
+    action: Float32[Tensor, "N A U"],
+    mean: Float32[Tensor, "N A U"],
+    log_std: Float32[Tensor, "N A U"],
+    mask: Tensor,
+) -> Float32[Tensor, "N A"]:
+    """Log-density of each agent's diagonal Gaussian at its action, padding left out."""
+    scaled = (action - mean) * torch.exp(-log_std)
+    density = -0.5 * scaled.square() - log_std - 0.5 * math.log(2 * math.pi)
+    return (density * mask).sum(-1)
+
+
+def entropy(log_std: Float32[Tensor, "N A U"], mask: Tensor) -> Float32[Tensor, "N A"]:
+    """Differential entropy of each agent's diagonal Gaussian, padding left out."""
+    return ((log_std + 0.5 * math.log(2 * math.pi * math.e)) * mask).sum(-1)

@@ -1,0 +1,79 @@
+"""What every process of ours does alike: log, stop when asked, and not outlive who started it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Thread
+from types import FrameType
+
+from moma.storage import write_text
+
+LIFELINE = "MOMA_LIFELINE"
+"""Set by a supervisor that holds the other end of our standard input while it lives."""
+BAD_INPUT = 2
+"""Exit status of an error that starting again would not mend."""
+STOPPED = 3
+"""Exit status of a process that was told to stop before its work was done."""
+_GRACE_S = 10.0
+_LOG = logging.getLogger(__name__)
+
+
+def begin() -> Event:
+    """Sets up logging, signals and the lifeline; the event is set once the process shall stop.
+
+    The first SIGTERM or SIGINT asks, the second one ends the process at once.
+    """
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr
+    )
+    stopping = Event()
+
+    def ask(number: int, _: FrameType | None) -> None:
+        if stopping.is_set():
+            os._exit(128 + number)
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    if os.environ.get(LIFELINE):
+        Thread(target=_watch, args=(stopping,), name="lifeline", daemon=True).start()
+    return stopping
+
+
+def _watch(stopping: Event) -> None:
+    """Ends this process when the other end of standard input is closed: its supervisor is gone."""
+    while os.read(0, 1):  # not sys.stdin: its lock would outlive us at interpreter shutdown
+        pass
+    if not stopping.is_set():
+        _LOG.warning("whoever started this process is gone; stopping")
+        stopping.set()
+    time.sleep(_GRACE_S)
+    os._exit(1)
+
+
+def say(line: str) -> None:
+    """Writes one line that somebody may have to act on."""
+    _LOG.warning("%s", line)
+
+
+def announce(path: Path | None, role: str, address: str) -> None:
+    """Says where this process can be reached: in its log and, for its supervisor, in a file."""
+    _LOG.info("%s (process %d) listens on %s", role, os.getpid(), address)
+    if path is not None:
+        write_text(path, json.dumps({"role": role, "pid": os.getpid(), "address": address}))
+
+
+def main(command: Callable[[], int | None]) -> int:
+    """Runs a command; what the user can mend is one line on stderr and exit status 2."""
+    try:
+        return command() or 0
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return BAD_INPUT

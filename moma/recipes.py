@@ -1,0 +1,109 @@
+"""Named, complete configs. A recipe is a function that returns a whole `Config`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import replace
+
+from moma.config import (
+    ActorConfig,
+    Config,
+    DataConfig,
+    EvalConfig,
+    ModelConfig,
+    PessimismConfig,
+    PPOConfig,
+    RolloutConfig,
+)
+
+
+def get(name: str, mode: str = "default") -> Config:
+    """Returns the recipe called `name`.
+
+    Raises:
+        ValueError: there is none; the text holds the nearest names.
+    """
+    if name not in _RECIPES:
+        near = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.3) or NAMES
+        raise ValueError(f"there is no recipe {name!r}; perhaps you meant: {', '.join(near)}")
+    config = _RECIPES[name](name)
+    return reference(config) if mode == "reference" else config
+
+
+def reacher(name: str) -> Config:
+    """Two-agent Reacher from a mixture of two scripted conventions."""
+    return Config(recipe=name, task=name)
+
+
+def tiny(name: str) -> Config:
+    """Seconds instead of minutes, for tests: it goes through everything and learns nothing."""
+    return Config(
+        recipe=name,
+        task="reacher-leader",
+        checkpoint_every=1,
+        data=DataConfig(episodes=20),
+        model=ModelConfig(members=3, elites=2, width=32, depth=2, updates=60, evaluate_every=30),
+        rollout=RolloutConfig(rows=256, horizon=6, episode_starts=0.5),
+        actor=ActorConfig(width=16, frames=3),
+        ppo=PPOConfig(rounds=4, epochs=2, minibatch=1024, value_width=16),
+        eval=EvalConfig(every=2, episodes=2, final_episodes=4),
+    )
+
+
+def reference(config: Config) -> Config:
+    """Returns the recipe with the published choices (arXiv 2305.17198 and its code's facts)."""
+    return replace(
+        config,
+        mode="reference",
+        model=replace(
+            config.model,
+            works_on="observations",
+            network="separate",
+            activation="relu",
+            norm=False,
+            width=1024,
+            depth=4,
+            units="raw",
+            bounds="clamped",
+            nll_beta=0.0,
+            holdout_by="transition",
+            stopping="last",
+            ranking="sampled_error",
+            updates=10_001,
+            learning_rate=3e-5,
+            schedule="constant",
+            weight_decay=0.0,
+            grad_norm=1.0,
+        ),
+        rollout=RolloutConfig(segments=1, rows=202, horizon=10, episode_starts=0.0),
+        pessimism=PessimismConfig(disagreement=0.1, reward_disagreement=0.05, clamp=2.0, cut=2.0),
+        actor=ActorConfig(
+            width=256,
+            depth=2,
+            activation="relu",
+            memory="attention",
+            frames=10,
+            memory_width=128,
+            state_dependent_std=True,
+        ),
+        ppo=replace(
+            config.ppo,
+            ratio="joint",
+            discount=0.99,
+            gae_lambda=0.98,
+            minibatch=64,
+            learning_rate=5e-5,
+            mean_bound=1.0,
+            rounds=100_001,
+        ),
+    )
+
+
+_RECIPES: dict[str, Callable[[str], Config]] = {
+    "reacher-leader": reacher,
+    "reacher-independent": reacher,
+    "reacher-full": reacher,
+    "reacher-tiny": tiny,
+}
+NAMES = tuple(_RECIPES)

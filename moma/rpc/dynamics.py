@@ -1,0 +1,99 @@
+"""The `Dynamics` port over gRPC: its client and its server."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import grpc
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from moma import documents
+from moma.checks import check_rows
+from moma.pb import dynamics_pb2, dynamics_pb2_grpc
+from moma.ports import Dynamics
+from moma.rpc import codec
+from moma.rpc.channel import call, connect
+from moma.rpc.server import RunningServer, serve
+from moma.types import Metrics, ModelCard, Prediction
+
+_DESCRIBE_S = 10.0
+_PREDICT_S = 60.0
+
+
+class DynamicsClient:
+    """A model on the other side of an address."""
+
+    def __init__(self, address: str, patience: Callable[..., object] | None = None) -> None:
+        """Connects at the first call.
+
+        Args:
+            address: HOST:PORT.
+            patience: asks again while the peer is away (see `channel.Patience`); None: errors
+                come through.
+        """
+        self._channel = connect(address)
+        self._stub = dynamics_pb2_grpc.DynamicsStub(self._channel)
+        self._patience = patience or (lambda ask: ask())
+
+    def describe(self) -> ModelCard:
+        """Returns the model's card."""
+        request = dynamics_pb2.DescribeModelRequest()
+        reply = self._patience(lambda: call(self._stub.Describe, request, _DESCRIBE_S))
+        return documents.parse(ModelCard, reply.card, "the model server's card")
+
+    def predict(
+        self,
+        state: Float32[Tensor, "B S"],
+        action: Float32[Tensor, "B A U"],
+        seed: Int64[Tensor, " B"],
+        deadline: float = math.inf,
+    ) -> Prediction:
+        """Predicts one step, with a deadline of a minute where the caller gives none."""
+        request = dynamics_pb2.PredictRequest()
+        for name, tensor in (("state", state), ("action", action), ("seed", seed)):
+            codec.pack(tensor, getattr(request, name))
+
+        def ask() -> dynamics_pb2.Prediction:
+            return call(self._stub.Predict, request, min(_PREDICT_S, deadline - time.monotonic()))
+
+        return codec.decode(Prediction, self._patience(ask))
+
+    def metrics(self) -> Metrics:
+        """Returns the server's counters."""
+        request = dynamics_pb2.MetricsRequest()
+        return dict(self._patience(lambda: call(self._stub.Metrics, request, _DESCRIBE_S)).values)
+
+    def close(self) -> None:
+        """Closes the channel."""
+        self._channel.close()
+
+
+def serve_dynamics(dynamics: Dynamics, listen: str) -> RunningServer:
+    """Serves a `Dynamics` on loopback."""
+    task = dynamics.describe().task
+
+    def describe(_: object, __: grpc.ServicerContext) -> dynamics_pb2.DescribeModelReply:
+        return dynamics_pb2.DescribeModelReply(card=documents.dump(dynamics.describe()))
+
+    def predict(
+        request: dynamics_pb2.PredictRequest, context: grpc.ServicerContext
+    ) -> dynamics_pb2.Prediction:
+        rows = {name: codec.value(request, name) for name in ("state", "action", "seed")}
+        check_rows(task, **rows)
+        left = context.time_remaining()
+        deadline = math.inf if left is None else time.monotonic() + left
+        prediction = dynamics.predict(**rows, deadline=deadline)
+        return codec.encode(prediction, dynamics_pb2.Prediction())
+
+    def metrics(_: object, __: grpc.ServicerContext) -> dynamics_pb2.MetricsReply:
+        return dynamics_pb2.MetricsReply(values=dynamics.metrics())
+
+    methods = {
+        "Describe": (dynamics_pb2.DescribeModelRequest, describe),
+        "Predict": (dynamics_pb2.PredictRequest, predict),
+        "Metrics": (dynamics_pb2.MetricsRequest, metrics),
+    }
+    return serve("moma.pb.Dynamics", methods, listen)

@@ -1,0 +1,105 @@
+"""Files that are whole or absent: written aside, flushed, digested, renamed. Never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+_SCHEMA = 1
+
+
+class StorageError(ValueError):
+    """A directory that was written here is incomplete or has changed since."""
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces the file at `path` by `text`, whole or not at all."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    _flush(path.parent)
+
+
+@contextmanager
+def new_directory(target: Path) -> Iterator[Path]:
+    """Yields an empty directory; on a clean exit it becomes `target`, with a manifest of digests.
+
+    A `target` that exists is replaced. After an error nothing is left and `target` is as it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    drop_remains(target.parent, target.name)
+    aside = target.parent / f".tmp-{target.name}-{os.getpid()}"
+    aside.mkdir()
+    try:
+        yield aside
+        files = {path.name: _entry(path) for path in sorted(aside.iterdir())}
+        write_text(aside / MANIFEST, json.dumps({"schema": _SCHEMA, "files": files}, indent=1))
+        if target.exists():
+            old = target.parent / f".tmp-{target.name}-old"
+            target.rename(old)
+            aside.rename(target)
+            shutil.rmtree(old)
+        else:
+            aside.rename(target)
+        _flush(target.parent)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def drop_remains(parent: Path, name: str) -> None:
+    """Removes what an interrupted `new_directory` for `name` left in `parent`."""
+    for stale in parent.glob(f".tmp-{name}-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+
+
+def verify(directory: Path) -> None:
+    """Compares every file with the manifest, before anything is parsed.
+
+    Raises:
+        StorageError: naming the file that is missing, of another size, or changed.
+    """
+    try:
+        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        entries = {str(name): dict(entry) for name, entry in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(f"{directory / MANIFEST} cannot be read: {error}") from error
+    if manifest.get("schema") != _SCHEMA:
+        raise StorageError(
+            f"{directory / MANIFEST}: schema {manifest.get('schema')}, need {_SCHEMA}"
+        )
+    for name, entry in entries.items():
+        path = directory / name
+        if path.parent != directory or not path.is_file():
+            raise StorageError(f"{path} is missing")
+        if _entry(path) != entry:
+            raise StorageError(f"{path} has changed since it was written (size or SHA-256 differs)")
+
+
+def digest(path: Path) -> str:
+    """Returns the SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _entry(path: Path) -> dict[str, object]:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return {"size": path.stat().st_size, "sha256": digest(path)}
+
+
+def _flush(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,48 @@
+"""What a task is: a spec, data made from nothing, the true system, and two scores to measure by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+from moma.config import DataConfig
+from moma.data import Dataset
+from moma.types import TaskSpec
+
+
+class Environment(Protocol):
+    """B copies of the true system, stepped together. Used to make data and to evaluate only."""
+
+    def reset(self, seed: int) -> Float32[Tensor, "B S"]:
+        """Starts one episode in every copy; copy b's start depends on (seed, b) alone."""
+
+    def step(
+        self, action: Float32[Tensor, "B A U"]
+    ) -> tuple[Float32[Tensor, "B S"], Float32[Tensor, " B"], Bool[Tensor, " B"]]:
+        """Returns next state, reward and terminated; the caller counts steps to the limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One task."""
+
+    spec: TaskSpec
+    environment: Callable[[int], Environment]
+    """Makes that many copies of the true system."""
+    make_data: Callable[[Path, DataConfig, int], Dataset]
+    """Makes the task's data in a directory from a seed."""
+    return_at_zero: float
+    """The return that scores 0."""
+    return_at_one: float
+    """The return that scores 1."""
+    note: str
+    """Where the task and its scores come from; printed beside every score."""
+
+    def score(self, episode_return: float) -> float:
+        """Returns the normalised score of a return."""
+        return (episode_return - self.return_at_zero) / (self.return_at_one - self.return_at_zero)

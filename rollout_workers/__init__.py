@@ -1,0 +1,1 @@
+"""Imagine: actors act inside a `Dynamics`; nothing here knows how either is trained."""

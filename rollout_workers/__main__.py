@@ -1,0 +1,69 @@
+"""One rollout worker; it is told an address and asks for the rest: `moma work`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from moma import process
+from moma.commandline import parse
+from moma.rpc.channel import Patience, StoppedError
+from moma.rpc.dynamics import DynamicsClient
+from moma.rpc.learner import LearnerClient
+from rollout_workers.worker import Worker
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Imagines segments for a learner until the run is over. Any number may join or leave."""
+
+    learner: str
+    """HOST:PORT of the learner."""
+    name: str = ""
+    """Unique within the run; default: host and process number."""
+    incarnation: int = 0
+    """How often this worker has been started before."""
+    threads: int = 1
+    """Torch threads."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command."""
+    args = parse(Work, argv, "moma work")
+    return process.main(lambda: _work(args))
+
+
+def _work(args: Work) -> int:
+    stopping = process.begin()
+    torch.set_num_threads(args.threads)
+    name = args.name or f"{socket.gethostname()}-{os.getpid()}"
+
+    def patience(whom: str) -> Patience:
+        return Patience(whom, stopping.is_set, _LOG.warning)
+
+    try:
+        learner = LearnerClient(args.learner, patience(f"the learner at {args.learner}"))
+        model_address = learner.describe().model_address
+        dynamics = DynamicsClient(model_address, patience(f"the model server at {model_address}"))
+        worker = Worker(learner, dynamics, name, args.incarnation)
+        _LOG.info(
+            "%s works for the learner at %s, imagines at %s", name, args.learner, model_address
+        )
+        while not stopping.is_set():
+            if not worker.step():
+                return 0
+    except StoppedError as stopped:
+        _LOG.info("%s", stopped)
+    return process.STOPPED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,30 @@
+"""What to make of the model's doubt: a penalty on the reward, and where to stop believing. Pure."""
+
+from __future__ import annotations
+
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+from moma.config import PessimismConfig
+from moma.types import ModelCard, Prediction
+
+
+def threshold(config: PessimismConfig, card: ModelCard) -> float:
+    """Returns the disagreement above which a rollout is truncated."""
+    if config.cut is not None:
+        return config.cut
+    return config.cut_scale * card.disagreement_quantiles[config.cut_quantile]
+
+
+def penalty(prediction: Prediction, config: PessimismConfig) -> Float32[Tensor, " B"]:
+    """Returns what the reward loses, each doubt limited to `config.clamp` (arXiv 2305.17198)."""
+    return (
+        config.disagreement * prediction.disagreement.clamp_max(config.clamp)
+        + config.reward_disagreement * prediction.reward_disagreement.clamp_max(config.clamp)
+        + config.aleatoric * prediction.aleatoric.clamp_max(config.clamp)
+    )
+
+
+def cut(prediction: Prediction, limit: float) -> Bool[Tensor, " B"]:
+    """Returns where to stop: on the doubt itself, before any clamp, and where it is no number."""
+    return ~(prediction.disagreement <= limit)

@@ -1,0 +1,130 @@
+"""Actors act inside a `Dynamics` from start states. Pure: all randomness comes from one seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from moma import history, seeds
+from moma.policy import Actors, log_prob, sample
+from moma.ports import Dynamics
+from moma.types import Metrics, RunCard, StartStates, Trajectory
+from rollout_workers import pessimism
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Whose segment this is, and which one."""
+
+    policy_version: int
+    epoch: int
+    worker: str
+    incarnation: int
+    sequence: int
+
+
+def rollout(
+    actors: Actors,
+    dynamics: Dynamics,
+    starts: StartStates,
+    card: RunCard,
+    cut_above: float,
+    seed: int,
+    identity: Identity,
+) -> Trajectory:
+    """Imagines one segment of B rollouts, `card.rollout.horizon` steps or until all have ended.
+
+    Args:
+        actors: every agent's policy.
+        dynamics: what answers with the next state.
+        starts: where the rollouts begin.
+        card: task, horizon and pessimism.
+        cut_above: disagreement above which a rollout is truncated.
+        seed: of every draw.
+        identity: copied into the segment.
+    """
+    spec, horizon = card.task, card.rollout.horizon
+    store = _Store(
+        spec.state_width, horizon, starts.state.shape[0], len(spec.agents), spec.action_width
+    )
+    shape = (horizon, *store.action.shape[1:])
+    noise = torch.randn(shape, generator=seeds.generator(seed, "actions"))
+    row_seed = seeds.rows(seeds.derive(seed, "members"), starts.state.shape[0])
+    with torch.no_grad():
+        remembered = actors.remembered(starts.history)
+        store.state[0] = state = starts.state
+        alive = torch.ones(starts.state.shape[0], dtype=torch.bool)
+        for step in range(horizon):
+            observed = actors.observed(spec.observe(state))
+            mean, log_std = actors(observed, remembered)
+            action = sample(mean, log_std, noise[step]) * actors.action_mask
+            executed = spec.clamp(action)
+            draw = seeds.mix(row_seed + step) if card.rollout.member_per == "step" else row_seed
+            prediction = dynamics.predict(state, executed, draw)
+            remembered = history.shift(remembered, observed, executed)
+            state = prediction.next_state
+            last = step == horizon - 1
+            penalty = pessimism.penalty(prediction, card.pessimism)
+            truncated = ~prediction.terminated & (pessimism.cut(prediction, cut_above) | last)
+            store.state[step + 1] = state
+            store.action[step] = action
+            store.log_prob[step] = log_prob(action, mean, log_std, actors.action_mask)
+            store.reward[step] = prediction.reward - penalty
+            store.penalty[step] = penalty
+            store.disagreement[step] = prediction.disagreement
+            store.terminated[step] = prediction.terminated & alive
+            store.truncated[step] = truncated & alive
+            store.valid[step] = alive
+            alive = alive & ~(prediction.terminated | truncated)
+            if not alive.any():
+                break
+    return store.trajectory(identity, starts, step + 1)
+
+
+class _Store:
+    """Preallocated `[T B ...]` tensors of one segment."""
+
+    def __init__(self, state: int, steps: int, rows: int, agents: int, action: int) -> None:
+        self.state = torch.zeros(steps + 1, rows, state)
+        self.action = torch.zeros(steps, rows, agents, action)
+        self.log_prob = torch.zeros(steps, rows, agents)
+        self.reward, self.penalty, self.disagreement = torch.zeros(3, steps, rows)
+        self.terminated, self.truncated, self.valid = torch.zeros(3, steps, rows, dtype=torch.bool)
+
+    def trajectory(self, identity: Identity, starts: StartStates, steps: int) -> Trajectory:
+        """Returns what was stored of the first `steps` steps."""
+        return Trajectory(
+            policy_version=identity.policy_version,
+            epoch=identity.epoch,
+            worker=identity.worker,
+            incarnation=identity.incarnation,
+            sequence=identity.sequence,
+            history=starts.history,
+            state=self.state[: steps + 1],
+            action=self.action[:steps],
+            log_prob=self.log_prob[:steps],
+            reward=self.reward[:steps],
+            penalty=self.penalty[:steps],
+            terminated=self.terminated[:steps],
+            truncated=self.truncated[:steps],
+            valid=self.valid[:steps],
+            metrics=self._metrics(steps),
+        )
+
+    def _metrics(self, steps: int) -> Metrics:
+        valid = self.valid
+        rows, count = valid.shape[1], valid.sum()
+        doubt: Tensor = self.disagreement[valid]
+        early = self.truncated[: steps - 1].sum() if steps == len(valid) else self.truncated.sum()
+        return {
+            "rollout/length": float(count / rows),
+            "rollout/return": float(((self.reward + self.penalty) * valid).sum() / rows),
+            "rollout/model_reward": float(((self.reward + self.penalty) * valid).sum() / count),
+            "rollout/penalty": float((self.penalty * valid).sum() / count),
+            "rollout/disagreement_mean": float(doubt.mean()),
+            "rollout/disagreement_max": float(doubt.max()),
+            "rollout/cut_fraction": float(early / rows),
+            "rollout/terminated_fraction": float(self.terminated.sum() / rows),
+        }

@@ -1,0 +1,91 @@
+"""The loop of one worker: ask for a segment, fetch the policy, imagine, submit. It owns nothing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from moma.policy import Actors
+from moma.ports import Dynamics, Learner
+from moma.types import Assignment, RunCard
+from rollout_workers import pessimism
+from rollout_workers.rollout import Identity, rollout
+
+
+class Worker:
+    """One worker of a run. Both peers are arguments, in this process or another."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        dynamics: Dynamics,
+        name: str,
+        incarnation: int = 0,
+        wait_s: float = 5.0,
+    ) -> None:
+        """Asks both peers what they are.
+
+        Args:
+            learner: who hands out segments.
+            dynamics: where they are imagined.
+            name: unique within the run.
+            incarnation: how often this worker has been started before.
+            wait_s: how long the learner may keep a request for work waiting.
+
+        Raises:
+            ValueError: the model was made for another task.
+        """
+        self._learner, self._dynamics = learner, dynamics
+        self._name, self._incarnation, self._wait_s = name, incarnation, wait_s
+        self._card = learner.describe()
+        model = dynamics.describe()
+        check_fit(self._card, model.task.name, model.task == self._card.task)
+        self._cut_above = pessimism.threshold(self._card.pessimism, model)
+        self._actors = Actors(self._card.task, self._card.actor)
+        self._held = (-1, -1)
+
+    def step(self) -> bool:
+        """Makes one segment if there is one to make; False when the run is over."""
+        asked = time.perf_counter()
+        assignment = self._learner.assign(self._name, self._incarnation, self._wait_s)
+        if assignment.stop or assignment.starts is None:
+            return not assignment.stop
+        if self._held != (assignment.epoch, assignment.policy_version):
+            snapshot = self._learner.fetch_policy(assignment.policy_version)
+            self._actors.load(snapshot.parameters)
+            self._held = (assignment.epoch, snapshot.version)
+        begun = time.perf_counter()
+        trajectory = rollout(
+            self._actors,
+            self._dynamics,
+            assignment.starts,
+            self._card,
+            self._cut_above,
+            assignment.seed,
+            self._identity(assignment),
+        )
+        seconds = {
+            "perf/worker_wait_s": begun - asked,
+            "perf/rollout_s": time.perf_counter() - begun,
+        }
+        metrics = {**trajectory.metrics, **seconds}
+        receipt = self._learner.submit(replace(trajectory, metrics=metrics))
+        return not receipt.stop
+
+    def _identity(self, assignment: Assignment) -> Identity:
+        return Identity(
+            policy_version=self._held[1],
+            epoch=self._held[0],
+            worker=self._name,
+            incarnation=self._incarnation,
+            sequence=assignment.sequence,
+        )
+
+
+def check_fit(card: RunCard, model_task: str, fits: bool) -> None:
+    """Refuses a model that was made for another task, naming both."""
+    if not fits:
+        raise ValueError(
+            f"the model at {card.model_address} is for task {model_task}, "
+            f"run {card.run} is for task {card.task.name}: their specs differ"
+        )
