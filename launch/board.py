@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from moma.run import RunDirectory
 from moma.storage import write_text
@@ -28,6 +28,7 @@ class ProcessInfo:
     alive: bool
 
 
+@runtime_checkable
 class View(Protocol):
     """Something that shows a board's lines."""
 

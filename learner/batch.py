@@ -43,8 +43,8 @@ class _Path:
     """Segments side by side: `[T B ...]`."""
 
     history: Float32[Tensor, "B A H F"]
-    state: Float32[Tensor, "T+1 B S"]
     action: Float32[Tensor, "T B A U"]
+    state: Float32[Tensor, "T+1 B S"]
     log_prob: Float32[Tensor, "T B A"]
     reward: Float32[Tensor, "T B"]
     terminated: Bool[Tensor, "T B"]

@@ -70,6 +70,8 @@ class Batching:
         self._counts = dict.fromkeys(("requests", "batches", "rows", "expired"), 0)
         self._queue_s: deque[float] = deque(maxlen=_WINDOW)
         self._forward_s: deque[float] = deque(maxlen=_WINDOW)
+        # Of this thread; callers' threads may have been given fewer.
+        self._threads = torch.get_num_threads()
         self._thread = Thread(target=self._serve, name="model", daemon=True)
         self._thread.start()
 
@@ -125,11 +127,12 @@ class Batching:
         return None if math.isinf(deadline) else max(0.0, deadline - self._clock())
 
     def _serve(self) -> None:
+        torch.set_num_threads(self._threads)
         while batch := self._next():
             begun = self._clock()
             try:
                 self._answer(batch)
-            except Exception as error:  # noqa: BLE001 - the callers get it; the thread lives
+            except Exception as error:
                 for request in batch:
                     request.answer.set_exception(error)
             with self._changed:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 from torch import Tensor, nn
 
 from moma import seeds
 from moma.config import ModelConfig
 from moma.stacked import StackedLinear, StackedNorm
-from moma.types import Transitions
+from moma.types import TaskSpec, Transitions
 
 REFERENCE_LOG_STD = (-6.0, 2.0)
 TERMINATION_DEPTH = 2
@@ -31,7 +31,8 @@ class Outputs:
     mean: Float32[Tensor, "E N D"]
     """D = S + 1: the state features, then the reward."""
     log_variance: Float32[Tensor, "E N D"]
-    termination_logit: Float32[Tensor, "E N"]
+    termination_logit: Float32[Tensor, "E N"] | None
+    """None where the data holds no terminal."""
 
 
 class StackedMLP(nn.Module):
@@ -134,9 +135,17 @@ class Ensemble(nn.Module):
     """E members; every member sees its own rows, or all the same ones."""
 
     def __init__(
-        self, state_width: int, actions: int, config: ModelConfig, *, members: int, seed: int = 0
+        self,
+        task: TaskSpec,
+        config: ModelConfig,
+        *,
+        members: int,
+        terminates: bool,
+        seed: int = 0,
     ) -> None:
+        """Builds `members` networks for a task; without terminals there is nothing to predict."""
         super().__init__()
+        state_width, actions = task.state_width, len(task.agents) * task.action_width
         generator = seeds.generator(seed, "ensemble")
         trunk = config.network == "trunk"
         self.config = config
@@ -153,7 +162,7 @@ class Ensemble(nn.Module):
         )
         self.state_head = head(config.depth, 2 * state_width)
         self.reward_head = head(config.depth, 2)
-        self.termination_head = head(TERMINATION_DEPTH, 1)
+        self.termination_head = head(TERMINATION_DEPTH, 1) if terminates else None
         bound = torch.ones(members, 1, state_width + 1)
         self.max_log_variance = nn.Parameter(bound * 0.5)
         self.min_log_variance = nn.Parameter(bound * -10.0)
@@ -166,7 +175,9 @@ class Ensemble(nn.Module):
         return Outputs(
             mean=torch.cat([state_mean, reward_mean], dim=-1),
             log_variance=self._bounded(torch.cat([state_raw, reward_raw], dim=-1)),
-            termination_logit=self.termination_head(hidden).squeeze(-1),
+            termination_logit=None
+            if self.termination_head is None
+            else self.termination_head(hidden).squeeze(-1),
         )
 
     def _bounded(self, raw: Float32[Tensor, "E N D"]) -> Float32[Tensor, "E N D"]:

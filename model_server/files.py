@@ -66,8 +66,7 @@ def load(path: Path) -> WorldModel:
     config = documents.parse(ModelConfig, (path / _CONFIG).read_text("utf-8"), str(path / _CONFIG))
     weights = load_file(path / _WEIGHTS)
     box = weights.pop("box")
-    actions = len(card.task.agents) * card.task.action_width
-    ensemble = Ensemble(card.task.state_width, actions, config, members=len(card.elites))
+    ensemble = Ensemble(card.task, config, members=len(card.elites), terminates=card.terminates)
     ensemble.load_state_dict(weights)
     return WorldModel(card, ensemble, box)
 

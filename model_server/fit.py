@@ -83,15 +83,14 @@ def fit(
         progress: called at every look at the held-out data.
     """
     train_row, holdout_row = split(dataset, config, seed)
-    spec = dataset.spec
+    train, holdout = dataset.rows(train_row), dataset.rows(holdout_row)
     ensemble = Ensemble(
-        spec.state_width,
-        len(spec.agents) * spec.action_width,
+        dataset.spec,
         config,
         members=config.members,
+        terminates=bool(dataset.terminated.any()),
         seed=seed,
     )
-    train, holdout = dataset.rows(train_row), dataset.rows(holdout_row)
     ensemble.units.fit(train)
     rows, held = _rows(ensemble, train), _rows(ensemble, holdout)
     look = torch.randperm(len(held.inputs), generator=seeds.generator(seed, "look"))[:_HOLDOUT_ROWS]
@@ -150,8 +149,10 @@ def _train(ensemble: Ensemble, rows: _Rows, config: ModelConfig, seed: int) -> I
         pick = torch.randint(count, (config.members, config.batch), generator=random)
         outputs = ensemble(rows.inputs[pick])
         loss = nll(ensemble, outputs, rows.targets[pick], config.nll_beta).sum()
-        if weight:
-            loss = loss + _termination_loss(outputs, rows.terminated[pick], weight)
+        if outputs.termination_logit is not None:
+            loss = loss + _termination_loss(
+                outputs.termination_logit, rows.terminated[pick], weight
+            )
         if config.bounds == "soft":
             spread = ensemble.max_log_variance - ensemble.min_log_variance
             loss = loss + _BOUND_WEIGHT * spread.mean(-1).sum()
@@ -182,9 +183,9 @@ def nll(
     return terms[..., varies].mean((1, 2))
 
 
-def _termination_loss(outputs: Outputs, terminated: Tensor, weight: float) -> Tensor:
+def _termination_loss(logit: Tensor, terminated: Tensor, weight: float) -> Tensor:
     loss = torch.nn.functional.binary_cross_entropy_with_logits(
-        outputs.termination_logit,
+        logit,
         terminated.float(),
         pos_weight=torch.tensor(weight),
         reduction="none",

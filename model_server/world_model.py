@@ -69,7 +69,9 @@ class WorldModel:
             return Prediction(
                 next_state=torch.clamp(next_state, low[:-1], high[:-1]),
                 reward=torch.clamp(units.reward(drawn[:, -1]), low[-1], high[-1]),
-                terminated=(outputs.termination_logit[member, row] > 0) & self._card.terminates,
+                terminated=torch.zeros(len(row), dtype=torch.bool)
+                if outputs.termination_logit is None
+                else outputs.termination_logit[member, row] > 0,
                 disagreement=uncertainty.disagreement(scaled),
                 aleatoric=uncertainty.aleatoric(log_variance),
                 reward_disagreement=uncertainty.reward_disagreement(scaled),

@@ -164,9 +164,9 @@ class Trajectory:
     """Which segment of the run this is, as the learner assigned it."""
     history: Float32[Tensor, "B A H F"]
     """At the start only; `moma.history.windows` rebuilds every later one."""
-    state: Float32[Tensor, "T+1 B S"]
     action: Float32[Tensor, "T B A U"]
     """As sampled, before any clamp: what the log-probability belongs to."""
+    state: Float32[Tensor, "T+1 B S"]
     log_prob: Float32[Tensor, "T B A"]
     reward: Float32[Tensor, "T B"]
     """After the penalty."""

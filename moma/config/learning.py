@@ -16,8 +16,8 @@ class ActorConfig:
     """Hidden width."""
     depth: int = 2
     """Hidden layers."""
-    activation: Literal["tanh", "relu"] = "tanh"
-    """Of the hidden layers; reference relu."""
+    activation: Literal["tanh", "relu"] = "relu"
+    """Of the hidden layers."""
     memory: Literal["frames", "attention", "none"] = "frames"
     """What becomes of the last frames: joined as they are, self-attention (reference), ignored."""
     frames: int = 10
@@ -54,7 +54,7 @@ class ActorConfig:
 class PPOConfig:
     """The update."""
 
-    rounds: int = 200
+    rounds: int = 100
     """Rounds, each one batch of segments and one update."""
     ratio: Literal["agent", "joint"] = "agent"
     """Clip each agent's probability ratio, or the team's product of them (reference)."""
@@ -66,9 +66,9 @@ class PPOConfig:
     """Of the generalised advantage."""
     epochs: int = 5
     """Passes over a round's transitions."""
-    minibatch: int = 1280
+    minibatch: int = 2560
     """Transitions per optimiser step."""
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     """Of Adam, for actors and critic."""
     entropy: float = 1e-3
     """Weight of the entropy bonus."""

@@ -37,8 +37,8 @@ class ModelConfig:
     """Networks kept, the best on held-out data."""
     works_on: Literal["state", "observations"] = "state"
     """The joint state, each feature once, or all observations side by side (reference)."""
-    network: Literal["trunk", "separate"] = "trunk"
-    """One trunk with three heads, or three separate networks (reference)."""
+    network: Literal["trunk", "separate"] = "separate"
+    """Separate networks for state, reward and termination (reference too), or one trunk."""
     activation: Literal["silu", "relu"] = "silu"
     """Of the hidden layers; reference relu."""
     norm: bool = False
@@ -61,7 +61,7 @@ class ModelConfig:
     """Keep each member's best weights and stop when none improves, or the last ones (reference)."""
     ranking: Literal["nll", "sampled_error"] = "nll"
     """Elites by held-out likelihood, or by the error of sampled predictions (reference)."""
-    updates: int = 4000
+    updates: int = 2500
     """Optimiser steps at most; the learning rate decays over them where it decays."""
     evaluate_every: int = 200
     """Optimiser steps between two looks at the held-out data."""
@@ -69,7 +69,7 @@ class ModelConfig:
     """Looks without improvement of any member before fitting stops."""
     batch: int = 256
     """Rows per member and optimiser step; every member draws its own."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     """Of AdamW."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """How the learning rate goes over `updates`."""

@@ -103,7 +103,7 @@ class Patience:
                     )
                     said = now
                 failed = True
-                time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                time.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, _BACKOFF_S[1])
                 continue
             if failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float32
 from torch import Tensor
@@ -15,6 +15,7 @@ from moma.data import Dataset
 from moma.types import TaskSpec
 
 
+@runtime_checkable
 class Environment(Protocol):
     """B copies of the true system, stepped together. Used to make data and to evaluate only."""
 
