@@ -16,6 +16,7 @@ import statistics
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -54,7 +55,7 @@ def main() -> None:
         print(f"same weights, bit for bit: {same}")
 
 
-def _config(rounds: int, workers: int, network: str) -> Config:
+def _config(rounds: int, workers: int, network: Literal["separate", "trunk"]) -> Config:
     config = recipes.get("reacher-leader")
     return replace(
         config,
@@ -69,7 +70,9 @@ def _config(rounds: int, workers: int, network: str) -> Config:
 def _rate(run: RunDirectory) -> float:
     """Returns the harmonic mean of the rounds' rates, each round being equally long."""
     lines = (run.events / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return statistics.harmonic_mean([json.loads(line)["charts/SPS"] for line in lines[_WARM_UP:]])
+    return float(
+        statistics.harmonic_mean([json.loads(line)["charts/SPS"] for line in lines[_WARM_UP:]])
+    )
 
 
 def _weights(path: Path) -> list[object]:

@@ -50,8 +50,8 @@ def _launcher(status: dict[str, Any]) -> list[str]:
         lines.append(describe(documents.build(Progress, status["progress"])))
     for child in status["processes"]:
         state = "alive" if alive and child["alive"] else "ended"
-        where = child["address"] or "no address"
+        where, restarts = child["address"] or "no address", child["restarts"]
         lines.append(
-            f"  {child['role']}: process {child['pid']}, {where}, {child['restarts']} restarts, {state}"
+            f"  {child['role']}: process {child['pid']}, {where}, {restarts} restarts, {state}"
         )
     return lines + [f"  fault {line}" for line in status["faults"]]

@@ -1,4 +1,4 @@
-"""From a config, a dataset and a model's card to a learner that is ready: networks, service, loop."""
+"""From a config, a dataset and a model's card to a learner that is ready."""
 
 from __future__ import annotations
 

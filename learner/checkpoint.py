@@ -1,4 +1,4 @@
-"""Everything that learning changes, as one atomic, digested directory; resuming goes on bit for bit.
+"""Everything that learning changes, atomic and digested; resuming goes on bit for bit.
 
 All draws of the learner depend on (seed, version), so that no generator state has to be kept.
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
@@ -30,9 +32,7 @@ class Critic(nn.Module):
         super().__init__()
         generator = seeds.generator(seed, "critic")
         widths = [len(mean), *[config.value_width] * config.value_depth]
-        self.layers = nn.ModuleList(
-            StackedLinear(1, i, o, generator) for i, o in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(StackedLinear(1, i, o, generator) for i, o in pairwise(widths))
         self.head = StackedLinear(1, widths[-1], 1, generator)
         self.register_buffer("state_mean", mean.clone())
         self.register_buffer("state_std", std.clone())
@@ -42,7 +42,8 @@ class Critic(nn.Module):
         hidden = ((state - self.state_mean) / self.state_std).flatten(0, -2)[None]
         for layer in self.layers:
             hidden = torch.tanh(layer(hidden))
-        return self.head(hidden).reshape(state.shape[:-1])
+        value: Tensor = self.head(hidden)
+        return value.reshape(state.shape[:-1])
 
 
 class ValueScale(nn.Module):

@@ -17,7 +17,7 @@ def ratio(
     behaviour: Float32[Tensor, "N A"],
     kind: Literal["agent", "joint"],
 ) -> Float32[Tensor, "N G"]:
-    """Probability ratios of new to behaviour policy: one per agent, or the team's product (G = 1)."""
+    """Probability ratios, new to behaviour: one per agent, or the team's product (G = 1)."""
     log_ratio = log_prob - behaviour
     if kind == "joint":
         log_ratio = log_ratio.sum(-1, keepdim=True)
@@ -48,7 +48,7 @@ def mean_bound_loss(
     bounds: tuple[Float32[Tensor, "A U"], Float32[Tensor, "A U"]],
     mask: Bool[Tensor, "A U"],
 ) -> Float32[Tensor, ""]:
-    """Squared distance of action means from the interval of actions that are executed as they are."""
+    """Squared distance of action means from the interval of actions that are not clamped."""
     low, high = bounds
     outside = torch.relu(mean - high) + torch.relu(low - mean)
     return (outside.square() * mask).sum((-1, -2)).mean()

@@ -1,4 +1,4 @@
-"""Decentralised actors, a centralised critic and their optimiser; a round's segments in, metrics out."""
+"""Decentralised actors, a centralised critic, their optimiser: segments in, metrics out."""
 
 from __future__ import annotations
 

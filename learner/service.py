@@ -1,4 +1,4 @@
-"""The `Learner` port in-process: policy and start states out, segments in. The loop's other side."""
+"""The `Learner` port in-process: policy and start states out, segments in."""
 
 from __future__ import annotations
 

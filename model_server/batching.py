@@ -148,7 +148,8 @@ class Batching:
                 self._changed.wait_for(lambda: self._queue or self._closed)
                 if not self._queue:
                     return []
-                batch, rows, now = [], 0, self._clock()
+                batch: list[_Request] = []
+                rows, now = 0, self._clock()
                 while self._queue and (not batch or self._joins(rows)):
                     request = self._queue.popleft()
                     self._waiting_rows -= request.rows
@@ -173,7 +174,9 @@ class Batching:
             )
             return
         whole = self._inner.predict(
-            *(torch.cat([getattr(r, name) for r in batch]) for name in ("state", "action", "seed"))
+            torch.cat([request.state for request in batch]),
+            torch.cat([request.action for request in batch]),
+            torch.cat([request.seed for request in batch]),
         )
         begin = 0
         for request in batch:

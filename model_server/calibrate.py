@@ -1,4 +1,4 @@
-"""What a fitted model is worth on data it did not train on: errors, coverage, disagreement. Pure."""
+"""What a model is worth on data it did not train on: errors, coverage, disagreement. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from model_server import uncertainty
 from model_server.ensemble import Outputs
-from model_server.fit import Fitted, nll
+from model_server.fit import Fitted
+from model_server.likelihood import nll
 from model_server.world_model import WorldModel
 from moma import seeds
 from moma.data import Dataset

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import Float32
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from model_server import calibrate
 from model_server.ensemble import Ensemble
@@ -25,13 +28,7 @@ def save(
     fitted: Fitted, dataset: Dataset, config: ModelConfig, seed: int, path: Path
 ) -> WorldModel:
     """Writes the model with its card and its report to `path`, whole, and returns it."""
-    low_high = [
-        torch.cat(
-            [torch.from_numpy(bound(dataset.state, 0)), torch.tensor([bound(dataset.reward)])]
-        )
-        for bound in (lambda x, *axis: x.min(*axis), lambda x, *axis: x.max(*axis))
-    ]
-    box = torch.stack(low_high)
+    box = _box(dataset)
     report = calibrate.held_out(fitted)
     with new_directory(path) as directory:
         save_file({**fitted.ensemble.state_dict(), "box": box}, directory / _WEIGHTS)
@@ -52,6 +49,14 @@ def save(
         text = json.dumps({"held_out": report, "along_episodes": path_error}, indent=1)
         (directory / _REPORT).write_text(text, encoding="utf-8")
     return model
+
+
+def _box(dataset: Dataset) -> Float32[Tensor, "2 D"]:
+    """Lowest and highest value of every state feature and, last, of the reward."""
+    state, reward = dataset.state, dataset.reward
+    low = np.append(state.min(axis=0), reward.min())
+    high = np.append(state.max(axis=0), reward.max())
+    return torch.from_numpy(np.stack([low, high]))
 
 
 def load(path: Path) -> WorldModel:

@@ -12,7 +12,8 @@ from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model_server.ensemble import Ensemble, Outputs
+from model_server.ensemble import Ensemble
+from model_server.likelihood import clip, nll, termination_loss
 from moma import seeds
 from moma.config import ModelConfig
 from moma.data import Dataset
@@ -150,56 +151,15 @@ def _train(ensemble: Ensemble, rows: _Rows, config: ModelConfig, seed: int) -> I
         outputs = ensemble(rows.inputs[pick])
         loss = nll(ensemble, outputs, rows.targets[pick], config.nll_beta).sum()
         if outputs.termination_logit is not None:
-            loss = loss + _termination_loss(
-                outputs.termination_logit, rows.terminated[pick], weight
-            )
+            loss = loss + termination_loss(outputs.termination_logit, rows.terminated[pick], weight)
         if config.bounds == "soft":
             spread = ensemble.max_log_variance - ensemble.min_log_variance
             loss = loss + _BOUND_WEIGHT * spread.mean(-1).sum()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        _clip(ensemble, config.grad_norm)
+        clip(ensemble, config.grad_norm)
         optimiser.step()
         yield update
-
-
-def nll(
-    ensemble: Ensemble,
-    outputs: Outputs,
-    targets: Float32[Tensor, "*E N D"],
-    beta: float = 0.0,
-) -> Float32[Tensor, " E"]:
-    """Each member's Gaussian negative log-likelihood without its constant.
-
-    Averaged over rows and over the outputs that vary; constant features are not predicted. With
-    `beta` each term is weighted by its own variance to that power, held fixed (Seitzer et al.
-    2022, equation 5): otherwise rows that are called noisy stop teaching the mean.
-    """
-    error = (outputs.mean - targets).square() * torch.exp(-outputs.log_variance)
-    terms = 0.5 * (error + outputs.log_variance)
-    if beta:
-        terms = terms * torch.exp(beta * outputs.log_variance.detach())
-    varies = torch.cat([~ensemble.units.constant, torch.ones(1, dtype=torch.bool)])
-    return terms[..., varies].mean((1, 2))
-
-
-def _termination_loss(logit: Tensor, terminated: Tensor, weight: float) -> Tensor:
-    loss = torch.nn.functional.binary_cross_entropy_with_logits(
-        logit,
-        terminated.float(),
-        pos_weight=torch.tensor(weight),
-        reduction="none",
-    )
-    return loss.mean(1).sum()
-
-
-def _clip(ensemble: Ensemble, limit: float) -> None:
-    """Scales each member's gradient to a norm of at most `limit`."""
-    gradients = [p.grad for p in ensemble.parameters() if p.grad is not None]
-    norm = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
-    scale = (limit / (norm + 1e-8)).clamp_max(1.0)
-    for gradient in gradients:
-        gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))
 
 
 def _score(ensemble: Ensemble, held: _Rows, config: ModelConfig, seed: int) -> Tensor:

@@ -20,12 +20,12 @@ def disagreement(mean: Float32[Tensor, "E N D"]) -> Float32[Tensor, " N"]:
     """
     centred = (mean - mean.mean(0)).transpose(0, 1)
     gram = centred @ centred.transpose(1, 2)
-    return gram.flatten(1).norm(dim=1) / (mean.shape[0] - 1)
+    return gram.square().sum((1, 2)).sqrt() / (mean.shape[0] - 1)
 
 
 def aleatoric(log_variance: Float32[Tensor, "E N D"]) -> Float32[Tensor, " N"]:
     """The largest member's norm of predicted variances."""
-    return log_variance.exp().norm(dim=-1).amax(0)
+    return log_variance.exp().square().sum(-1).sqrt().amax(0)
 
 
 def reward_disagreement(mean: Float32[Tensor, "E N D"]) -> Float32[Tensor, " N"]:

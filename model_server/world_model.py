@@ -1,4 +1,4 @@
-"""The kept members as a `Dynamics`: standardise, predict, draw a member per row, clip to the box."""
+"""The kept members as a `Dynamics`: predict, draw a member per row, clip to the box."""
 
 from __future__ import annotations
 

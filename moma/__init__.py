@@ -1,1 +1,1 @@
-"""The kernel: what two roles must agree on. It knows no role and, outside `moma.rpc`, no transport."""
+"""The kernel: what two roles must agree on. It knows no role."""

@@ -1,4 +1,4 @@
-"""One rule for tensors from elsewhere: the shape and dtype that was agreed on, and finite values."""
+"""One rule for tensors from elsewhere: the agreed shape and dtype, and finite values."""
 
 from __future__ import annotations
 

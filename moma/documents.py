@@ -1,4 +1,4 @@
-"""Our frozen dataclasses as JSON text and back, strictly: an unknown or missing field is an error."""
+"""Our frozen dataclasses as JSON and back, strictly: unknown or missing fields are errors."""
 
 from __future__ import annotations
 

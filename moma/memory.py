@@ -71,7 +71,7 @@ class AttentionMemory(nn.Module):
 
     def forward(self, frames: Float32[Tensor, "A N H F"]) -> Float32[Tensor, "A N M"]:
         """Summarises the frames that exist; the summary of none is zero."""
-        agents, rows, history, _ = frames.shape
+        _, rows, history, _ = frames.shape
         exists = (frames != 0).any(-1)
         embedded = self.embed(frames.flatten(1, 2)).unflatten(1, (rows, history)) + self.positions
         flat = self.project(embedded.flatten(1, 2)).unflatten(1, (rows, history))

@@ -1,4 +1,4 @@
-"""Where numbers go: TensorBoard and a line of JSON. Every tag has its sentence in docs/metrics.md."""
+"""Where numbers go: TensorBoard and JSON lines. Each tag has its sentence in docs/metrics.md."""
 
 from __future__ import annotations
 

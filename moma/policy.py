@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float32
@@ -36,8 +37,7 @@ class Actors(nn.Module):
         self.memory = memory.build(config, agents, observed + acted, generator)
         widths = [observed + self.memory.width, *[config.width] * config.depth]
         self.layers = nn.ModuleList(
-            StackedLinear(agents, i, o, generator)
-            for i, o in zip(widths[:-1], widths[1:], strict=True)
+            StackedLinear(agents, i, o, generator) for i, o in pairwise(widths)
         )
         outputs = 2 * acted if config.state_dependent_std else acted
         self.head = StackedLinear(agents, config.width, outputs, generator, scale=_MEAN_SCALE)

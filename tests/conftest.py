@@ -5,6 +5,4 @@ from __future__ import annotations
 from jaxtyping import install_import_hook
 
 PACKAGES = ("moma", "model_server", "rollout_workers", "learner", "launch")
-install_import_hook(
-    PACKAGES, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
-)
+install_import_hook(PACKAGES, "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")

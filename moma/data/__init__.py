@@ -1,4 +1,4 @@
-"""The fixed log: episodes on disk, checked on reading; transitions to fit, starts to imagine from."""
+"""The fixed log: episodes on disk, checked on reading; rows to fit, starts to imagine from."""
 
 from moma.data.dataset import Dataset
 from moma.data.starts import StartSampler

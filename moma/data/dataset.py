@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ class Dataset:
         return np.add.reduceat(self.reward.astype(np.float64), self.episode_start)
 
 
-def _meta(path: Path) -> dict[str, object]:
+def _meta(path: Path) -> dict[str, Any]:
     try:
         meta = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -111,10 +112,11 @@ def _meta(path: Path) -> dict[str, object]:
     return meta
 
 
-def _array(path: Path) -> NDArray[np.generic]:
+def _array(path: Path) -> NDArray[Any]:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError) as error:
         raise DatasetError(f"{path} is no plain .npy array: {error}") from error
+    return array

@@ -74,7 +74,8 @@ def _check_episodes(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     if (lengths <= 0).any():
         row = int(np.argmax(lengths <= 0))
         raise DatasetError(
-            f"{file}: episode {row} starting at row {start[row]} has {lengths[row]} steps, need 1 or more"
+            f"{file}: episode {row}, from row {start[row]}, has {lengths[row]} steps, "
+            "need 1 or more"
         )
     if (both := terminated & truncated).any():
         row = int(np.argmax(both))
@@ -109,6 +110,7 @@ def _check_bounds(path: Path, spec: TaskSpec, action: NDArray[Any]) -> None:
         if bad.any():
             row, agent, dim = (int(i) for i in np.argwhere(bad)[0])
             raise DatasetError(
-                f"{path}/action.npy: action[{begin + row}] of {spec.agents[agent]}, dimension {dim}, is "
-                f"{part[row, agent, dim]}; bounds are [{low[agent, dim]}, {high[agent, dim]}]"
+                f"{path}/action.npy: action[{begin + row}] of {spec.agents[agent]}, dimension "
+                f"{dim}, is {part[row, agent, dim]}; "
+                f"bounds are [{low[agent, dim]}, {high[agent, dim]}]"
             )

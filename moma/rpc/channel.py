@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import grpc
 
@@ -72,6 +72,19 @@ def call(
         raise RuntimeError(f"{code.name}: {words}") from error
 
 
+@runtime_checkable
+class Persistence(Protocol):
+    """How a client asks: once, or until it is answered."""
+
+    def __call__(self, ask: Callable[[], T], /) -> T:
+        """Returns the answer."""
+
+
+def once(ask: Callable[[], T], /) -> T:
+    """Asks once; errors come through."""
+    return ask()
+
+
 class Patience:
     """Asks a peer again until it answers, saying whom it waits for and since when.
 
@@ -81,7 +94,7 @@ class Patience:
     def __init__(self, whom: str, stopping: Callable[[], bool], say: Callable[[str], None]) -> None:
         self._whom, self._stopping, self._say = whom, stopping, say
 
-    def __call__(self, ask: Callable[[], T]) -> T:
+    def __call__(self, ask: Callable[[], T], /) -> T:
         """Returns the answer, however long it takes.
 
         Raises:

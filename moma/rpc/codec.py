@@ -17,6 +17,7 @@ from moma.ports import InvalidFieldError
 from moma.types import StartStates
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 MAX_BYTES = 48 * 2**20
 """Of one tensor. Under the transport's own limit, so that what is too large can be named."""
 _MAX_AXES = 6
@@ -30,7 +31,7 @@ _NAMES = {kind: name for name, (_, kind) in _DTYPES.items()}
 _NESTED = {"StartStates": StartStates}
 
 
-def encode(value: object, message: Message) -> Message:
+def encode(value: object, message: M) -> M:
     """Fills `message` from the dataclass `value`, field by field, and returns it."""
     if not is_dataclass(value):
         raise TypeError(f"{type(value).__name__} is no dataclass")
@@ -39,17 +40,20 @@ def encode(value: object, message: Message) -> Message:
         if isinstance(item, Tensor):
             pack(item, getattr(message, field.name))
         elif isinstance(item, Mapping):
-            target = getattr(message, field.name)
-            for key, entry in item.items():
-                if isinstance(entry, Tensor):
-                    pack(entry, target[key])
-                else:
-                    target[key] = entry
+            _fill(item, getattr(message, field.name))
         elif is_dataclass(item):
             encode(item, getattr(message, field.name))
         elif item is not None:
             setattr(message, field.name, item)
     return message
+
+
+def _fill(items: Mapping[str, Tensor | float], target: Any) -> None:  # noqa: ANN401 - a map field
+    for key, entry in items.items():
+        if isinstance(entry, Tensor):
+            pack(entry, target[key])
+        else:
+            target[key] = entry
 
 
 def decode(kind: type[T], message: Message) -> T:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 
 import grpc
 from jaxtyping import Float32, Int64
@@ -15,8 +14,8 @@ from moma.checks import check_rows
 from moma.pb import dynamics_pb2, dynamics_pb2_grpc
 from moma.ports import Dynamics
 from moma.rpc import codec
-from moma.rpc.channel import call, connect
-from moma.rpc.server import RunningServer, serve
+from moma.rpc.channel import Persistence, call, connect, once
+from moma.rpc.server import Methods, RunningServer, serve
 from moma.types import Metrics, ModelCard, Prediction
 
 _DESCRIBE_S = 10.0
@@ -26,17 +25,16 @@ _PREDICT_S = 60.0
 class DynamicsClient:
     """A model on the other side of an address."""
 
-    def __init__(self, address: str, patience: Callable[..., object] | None = None) -> None:
+    def __init__(self, address: str, patience: Persistence = once) -> None:
         """Connects at the first call.
 
         Args:
             address: HOST:PORT.
-            patience: asks again while the peer is away (see `channel.Patience`); None: errors
-                come through.
+            patience: how to ask: `Patience` asks again while the peer is away.
         """
         self._channel = connect(address)
         self._stub = dynamics_pb2_grpc.DynamicsStub(self._channel)
-        self._patience = patience or (lambda ask: ask())
+        self._patience = patience
 
     def describe(self) -> ModelCard:
         """Returns the model's card."""
@@ -91,7 +89,7 @@ def serve_dynamics(dynamics: Dynamics, listen: str) -> RunningServer:
     def metrics(_: object, __: grpc.ServicerContext) -> dynamics_pb2.MetricsReply:
         return dynamics_pb2.MetricsReply(values=dynamics.metrics())
 
-    methods = {
+    methods: Methods = {
         "Describe": (dynamics_pb2.DescribeModelRequest, describe),
         "Predict": (dynamics_pb2.PredictRequest, predict),
         "Metrics": (dynamics_pb2.MetricsRequest, metrics),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import grpc
 
 from moma import documents
 from moma.pb import learner_pb2, learner_pb2_grpc
 from moma.ports import InvalidFieldError, Learner
 from moma.rpc import codec
-from moma.rpc.channel import call, connect
-from moma.rpc.server import RunningServer, serve
+from moma.rpc.channel import Persistence, call, connect, once
+from moma.rpc.server import Methods, RunningServer, serve
 from moma.types import Assignment, PolicySnapshot, Receipt, RunCard, Trajectory
 
 _CALL_S = 10.0
@@ -23,17 +21,16 @@ _MAX_NAME = 200
 class LearnerClient:
     """A learner on the other side of an address."""
 
-    def __init__(self, address: str, patience: Callable[..., object] | None = None) -> None:
+    def __init__(self, address: str, patience: Persistence = once) -> None:
         """Connects at the first call.
 
         Args:
             address: HOST:PORT.
-            patience: asks again while the peer is away (see `channel.Patience`); None: errors
-                come through.
+            patience: how to ask: `Patience` asks again while the peer is away.
         """
         self._channel = connect(address)
         self._stub = learner_pb2_grpc.LearnerStub(self._channel)
-        self._patience = patience or (lambda ask: ask())
+        self._patience = patience
 
     def describe(self) -> RunCard:
         """Returns what a worker has to know of the run."""
@@ -91,7 +88,7 @@ def serve_learner(learner: Learner, listen: str) -> RunningServer:
         receipt = learner.submit(codec.decode(Trajectory, request))
         return codec.encode(receipt, learner_pb2.Receipt())
 
-    methods = {
+    methods: Methods = {
         "Describe": (learner_pb2.DescribeRunRequest, describe),
         "Assign": (learner_pb2.AssignRequest, assign),
         "FetchPolicy": (learner_pb2.FetchPolicyRequest, fetch_policy),

@@ -33,6 +33,8 @@ _STATUS = {
     DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 Answer = Callable[[Any, grpc.ServicerContext], Message]
+Methods = Mapping[str, tuple[type[Message], Answer]]
+"""By name, the request's message class and what answers it."""
 
 
 class ListenError(OSError):
@@ -50,9 +52,7 @@ class RunningServer:
         self._server.stop(grace_s).wait()
 
 
-def serve(
-    service: str, methods: Mapping[str, tuple[type[Message], Answer]], listen: str
-) -> RunningServer:
+def serve(service: str, methods: Methods, listen: str) -> RunningServer:
     """Starts a server.
 
     Args:
@@ -66,7 +66,7 @@ def serve(
     host, port = _loopback(listen)
     pool = ThreadPoolExecutor(_THREADS, "rpc", initializer=_alone)
     server = grpc.server(pool, options=_OPTIONS)
-    handlers = {
+    handlers: dict[str, Any] = {
         name: grpc.unary_unary_rpc_method_handler(
             _guarded(answer),
             request_deserializer=_lenient(request),
@@ -108,7 +108,7 @@ def _loopback(listen: str) -> tuple[str, int]:
 def _owner(port: int) -> str:
     """Says who holds a port, as far as this user may see it."""
     for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
             if connection.pid is None:
                 break
             name = psutil.Process(connection.pid).name()

@@ -1,4 +1,4 @@
-"""The tasks by name. A task's file is imported when it is asked for: simulators are slow to load."""
+"""The tasks by name. A task's file is imported when it is asked for: simulators load slowly."""
 
 from __future__ import annotations
 

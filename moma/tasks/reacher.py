@@ -34,8 +34,8 @@ _STATE = (
 _OWN = ((0, 2, 6), (1, 3, 7))
 _TARGET = (4, 5)
 _NOTE = (
-    "Reacher-v5 takes the distance after the step (v2, which the paper used, before it); a still arm "
-    "scores 0 and the paper's expert 1"
+    "Reacher-v5 takes the distance after the step (v2, which the paper used, before it); "
+    "a still arm scores 0 and the paper's expert 1"
 )
 
 

@@ -1,0 +1,32 @@
+"""Every noun that travels between roles. No behaviour beyond shape arithmetic.
+
+Axes, always in this order: T imagined steps, B rollouts, A agents, O observation, U action,
+S joint state, H history, E ensemble members, N rows; F = O + U is the width of a history frame.
+"""
+
+from moma.types.experience import Prediction, StartStates, Trajectory, Transitions
+from moma.types.messages import (
+    Assignment,
+    Metrics,
+    ModelCard,
+    PolicySnapshot,
+    Progress,
+    Receipt,
+    RunCard,
+)
+from moma.types.spec import TaskSpec
+
+__all__ = [
+    "Assignment",
+    "Metrics",
+    "ModelCard",
+    "PolicySnapshot",
+    "Prediction",
+    "Progress",
+    "Receipt",
+    "RunCard",
+    "StartStates",
+    "TaskSpec",
+    "Trajectory",
+    "Transitions",
+]

@@ -1,0 +1,111 @@
+"""What a team is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
+
+import torch
+from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec:
+    """What a team is: who acts, what each one sees of the joint state, and within which bounds."""
+
+    name: str
+    agents: tuple[str, ...]
+    state_names: tuple[str, ...]
+    """One name per feature of the joint state; their number is S."""
+    observation_index: tuple[tuple[int, ...], ...]
+    """Per agent, the features of the joint state that it observes."""
+    action_low: tuple[tuple[float, ...], ...]
+    """Per agent, the lower bound of each of its action's dimensions."""
+    action_high: tuple[tuple[float, ...], ...]
+    episode_limit: int
+    """Steps after which an episode of the true system is truncated."""
+
+    def __post_init__(self) -> None:
+        count = len(self.agents)
+        for name in ("observation_index", "action_low", "action_high"):
+            if len(getattr(self, name)) != count:
+                got = len(getattr(self, name))
+                raise ValueError(
+                    f"task {self.name}: {name} needs one entry per agent: {count}, got {got}"
+                )
+        for agent, index in zip(self.agents, self.observation_index, strict=True):
+            bad = [i for i in index if not 0 <= i < self.state_width]
+            if bad:
+                raise ValueError(
+                    f"task {self.name}: observation_index of {agent} names feature {bad[0]}, "
+                    f"the state has {self.state_width}"
+                )
+
+    @property
+    def state_width(self) -> int:
+        """S."""
+        return len(self.state_names)
+
+    @property
+    def observation_width(self) -> int:
+        """O, of the widest agent."""
+        return max(len(index) for index in self.observation_index)
+
+    @property
+    def action_width(self) -> int:
+        """U, of the widest agent."""
+        return max(len(low) for low in self.action_low)
+
+    @cached_property
+    def observation_mask(self) -> Bool[Tensor, "A O"]:
+        """True where an agent's padded observation holds a feature."""
+        return _mask([len(index) for index in self.observation_index])
+
+    @cached_property
+    def action_mask(self) -> Bool[Tensor, "A U"]:
+        """True where an agent's padded action holds a dimension of its own."""
+        return _mask([len(low) for low in self.action_low])
+
+    @cached_property
+    def action_bounds(self) -> tuple[Float32[Tensor, "A U"], Float32[Tensor, "A U"]]:
+        """Lower and upper bounds; both are 0 in the padding, so that clamping clears it."""
+        width = self.action_width
+        low, high = (
+            torch.tensor([[*row, *[0.0] * (width - len(row))] for row in bound])
+            for bound in (self.action_low, self.action_high)
+        )
+        return low, high
+
+    @cached_property
+    def _padded_index(self) -> Int64[Tensor, "A O"]:
+        width = self.observation_width
+        return torch.tensor([[*row, *[0] * (width - len(row))] for row in self.observation_index])
+
+    def side_by_side(self) -> TaskSpec:
+        """Returns the same task with all agents' observations, copies included, as its state."""
+        names = [
+            f"{agent}.{self.state_names[i]}"
+            for agent, index in zip(self.agents, self.observation_index, strict=True)
+            for i in index
+        ]
+        ends = list(accumulate(len(index) for index in self.observation_index))
+        ranges = tuple(
+            tuple(range(end - len(index), end))
+            for end, index in zip(ends, self.observation_index, strict=True)
+        )
+        return replace(self, state_names=tuple(names), observation_index=ranges)
+
+    def observe(self, state: Float32[Tensor, "... S"]) -> Float32[Tensor, "... A O"]:
+        """Returns what each agent sees of the joint state, zero where an agent's row is padded."""
+        return state[..., self._padded_index] * self.observation_mask
+
+    def clamp(self, action: Float32[Tensor, "... A U"]) -> Float32[Tensor, "... A U"]:
+        """Returns the action cut to the task's bounds, as the model and the true system see it."""
+        low, high = self.action_bounds
+        return torch.clamp(action, low, high)
+
+
+def _mask(widths: list[int]) -> Bool[Tensor, "A W"]:
+    return torch.arange(max(widths)) < torch.tensor(widths)[:, None]

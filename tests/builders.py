@@ -1,0 +1,186 @@
+"""Small things that many tests need: a lopsided task, a log of it, a config, a model, a segment."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from model_server.ensemble import Ensemble
+from model_server.world_model import WorldModel
+from moma import seeds
+from moma.config import (
+    ActorConfig,
+    Config,
+    ModelConfig,
+    PessimismConfig,
+    PPOConfig,
+    RolloutConfig,
+)
+from moma.data import EpisodeWriter
+from moma.types import ModelCard, Prediction, RunCard, StartStates, TaskSpec, Trajectory
+
+# Agents of unequal widths: 3 against 2 observations, 2 against 1 actions, one feature shared.
+SPEC = TaskSpec(
+    name="lopsided",
+    agents=("wide", "narrow"),
+    state_names=("a", "b", "c", "d", "goal"),
+    observation_index=((0, 2, 4), (1, 4)),
+    action_low=((-1.0, -1.0), (-0.5,)),
+    action_high=((1.0, 1.0), (2.0,)),
+    episode_limit=8,
+)
+QUANTILES = {"0.50": 0.1, "0.90": 0.2, "0.95": 0.3, "0.99": 0.4, "0.999": 0.5, "1.00": 0.6}
+FRAME = SPEC.observation_width + SPEC.action_width
+
+
+def make_config(**sections):
+    """A whole config of tiny sizes; sections replace those below."""
+    small = {
+        "model": ModelConfig(
+            members=3, elites=2, width=16, depth=2, updates=40, evaluate_every=20, batch=32
+        ),
+        "rollout": RolloutConfig(segments=2, rows=6, horizon=4, lease_s=20.0, round_s=120.0),
+        "pessimism": PessimismConfig(cut=0.8),
+        "actor": ActorConfig(width=8, depth=1, frames=2, memory_width=8),
+        "ppo": PPOConfig(rounds=4, epochs=2, minibatch=16, value_width=8, value_depth=1),
+    }
+    return Config(recipe="unit", task="lopsided", **{**small, **sections})
+
+
+def step_system(state, action):
+    """The lopsided task's true system, in numpy: linear, with a goal that never moves."""
+    push = np.stack([action[0, 0], action[1, 0], action[0, 1], action[0, 0] - action[1, 0]])
+    after = state.copy()
+    after[:4] = 0.8 * state[:4] + 0.3 * push + 0.1 * (state[4] - state[:4])
+    return after.astype(np.float32), np.float32(-np.abs(after[:4] - after[4]).mean())
+
+
+def random_action(random, spec=SPEC):
+    """A joint action, uniform within the bounds, zero in the padding."""
+    low, high = (bound.numpy() for bound in spec.action_bounds)
+    return (low + (high - low) * random.random(low.shape)).astype(np.float32)
+
+
+def write_dataset(path, episodes=16, *, terminals=False, seed=0):
+    """Writes a log of random play, episodes of 1 to 8 steps; terminal where feature a > 0.5."""
+    random, writer = np.random.default_rng(seed), EpisodeWriter(SPEC)
+    for _ in range(episodes):
+        states, actions, rewards = [random.normal(0, 0.5, 5).astype(np.float32)], [], []
+        length, terminated = int(random.integers(1, SPEC.episode_limit + 1)), False
+        while len(rewards) < length and not terminated:
+            actions.append(random_action(random))
+            after, reward = step_system(states[-1], actions[-1])
+            states.append(after)
+            rewards.append(reward)
+            terminated = terminals and bool(after[0] > 0.5)
+        writer.add(np.stack(states), np.stack(actions), np.array(rewards), terminated=terminated)
+    return writer.write(path, {"maker": "tests"})
+
+
+def model_card(task=SPEC, members=3, elites=(0, 1, 2), *, terminates=False):
+    """A card for models that were never fitted."""
+    return ModelCard(
+        task=task,
+        members=members,
+        elites=elites,
+        disagreement_quantiles=QUANTILES,
+        measured={},
+        terminates=terminates,
+        digest="0" * 64,
+    )
+
+
+def world_model(dataset, config=None, *, elites=3, box=None, terminates=False, seed=1):
+    """An unfitted ensemble with the units of a dataset, as a `Dynamics`."""
+    config = config or make_config().model
+    ensemble = Ensemble(dataset.spec, config, members=elites, terminates=terminates, seed=seed)
+    ensemble.units.fit(dataset.rows(np.arange(dataset.transitions)))
+    if box is None:
+        edge = torch.full((dataset.spec.state_width + 1,), math.inf)
+        box = torch.stack([-edge, edge])
+    card = model_card(dataset.spec, elites, tuple(range(elites)), terminates=terminates)
+    return WorldModel(card, ensemble, box)
+
+
+class FakeDynamics:
+    """A small system whose rows end, are doubted and draw, each by a rule a reader can redo."""
+
+    def __init__(self, task=SPEC, *, terminal_above=1.2):
+        self.task, self.terminal_above = task, terminal_above
+        self.seeds = []
+        self.actions = []
+
+    def describe(self):
+        return model_card(self.task)
+
+    def metrics(self):
+        return {"model_server/rows": float(sum(len(s) for s in self.seeds))}
+
+    def predict(self, state, action, seed, deadline=math.inf):  # noqa: ARG002 - the port's
+        self.seeds.append(seed.clone())
+        self.actions.append(action.clone())
+        draw = seeds.choose(seed, 1000).float() / 1000
+        after = 0.9 * state + 0.2 * action.sum((1, 2))[:, None] + 0.3 * (draw[:, None] - 0.5)
+        return Prediction(
+            next_state=after,
+            reward=after[:, 0] - 0.1 * action.square().sum((1, 2)),
+            terminated=after[:, 0] > self.terminal_above,
+            disagreement=after[:, 1].abs(),
+            aleatoric=after[:, 2].abs(),
+            reward_disagreement=after[:, 3].square(),
+        )
+
+
+def run_card(config, task=SPEC):
+    """What workers of a run on this config are told."""
+    return RunCard(
+        run="unit",
+        task=task,
+        model_address="nowhere",
+        rollout=config.rollout,
+        pessimism=config.pessimism,
+        actor=config.actor,
+    )
+
+
+def make_starts(rows, history, seed=0, task=SPEC):
+    """Random start states; each row's window begins with as many absent frames as row % (H + 1)."""
+    random = seeds.generator(seed, "test starts")
+    frame = task.observation_width + task.action_width
+    window = torch.randn(rows, len(task.agents), history, frame, generator=random)
+    mask = torch.cat([task.observation_mask, task.action_mask], dim=1).float()
+    window = window * mask[None, :, None, :]
+    for row in range(rows):
+        window[row, :, : row % (history + 1)] = 0
+    state = torch.randn(rows, task.state_width, generator=random)
+    return StartStates(state=state, history=window)
+
+
+def make_trajectory(config, *, seed=0, steps=None, **fields):
+    """A segment of noise with the right shapes, all rows going on to the horizon."""
+    random = seeds.generator(seed, "test trajectory")
+    rows, steps = config.rollout.rows, steps or config.rollout.horizon
+    agents, width = len(SPEC.agents), SPEC.action_width
+    never = torch.zeros(steps, rows, dtype=torch.bool)
+    truncated = never.clone()
+    truncated[-1] = True
+    whole = Trajectory(
+        policy_version=0,
+        epoch=0,
+        worker="w",
+        incarnation=0,
+        sequence=0,
+        history=make_starts(rows, config.actor.history, seed).history,
+        action=torch.randn(steps, rows, agents, width, generator=random) * SPEC.action_mask,
+        state=torch.randn(steps + 1, rows, SPEC.state_width, generator=random),
+        log_prob=torch.randn(steps, rows, agents, generator=random) * 0.1 - 2,
+        reward=torch.randn(steps, rows, generator=random),
+        penalty=torch.zeros(steps, rows),
+        terminated=never,
+        truncated=truncated,
+        valid=~never,
+    )
+    return replace(whole, **fields)
