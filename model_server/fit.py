@@ -93,42 +93,55 @@ def fit(
         seed=seed,
     )
     ensemble.units.fit(train)
-    rows, held = _rows(ensemble, train), _rows(ensemble, holdout)
-    look = torch.randperm(len(held.inputs), generator=seeds.generator(seed, "look"))[:_HOLDOUT_ROWS]
-    held = _Rows(
-        inputs=held.inputs[look], targets=held.targets[look], terminated=held.terminated[look]
-    )
-    best = torch.full((config.members,), math.inf)
-    weights = [p.detach().clone() for p in ensemble.parameters()]
-    waited = 0
-    for update in _train(ensemble, rows, config, seed):
+    held = _some(_rows(ensemble, holdout), seeds.generator(seed, "look"))
+    best = _Best(ensemble, config)
+    for update in _train(ensemble, _rows(ensemble, train), config, seed):
         if update % config.evaluate_every and update != config.updates:
             continue
-        score = _score(ensemble, held, config, seed)
-        better = (
-            score < best if config.stopping == "best" else torch.ones_like(best, dtype=torch.bool)
-        )
-        best = torch.where(better, score, best)
-        for kept, parameter in zip(weights, ensemble.parameters(), strict=True):
-            kept[better] = parameter.detach()[better]
+        best.look(_score(ensemble, held, config, seed))
         samples = update * config.batch * config.members
         progress(
-            FitProgress(update=update, updates=config.updates, best=best, member_samples=samples)
+            FitProgress(
+                update=update, updates=config.updates, best=best.score, member_samples=samples
+            )
         )
-        waited = 0 if better.any() else waited + 1
-        if waited >= config.patience:
+        if best.waited >= config.patience:
             break
-    for kept, parameter in zip(weights, ensemble.parameters(), strict=True):
-        parameter.data.copy_(kept)
-    elites = best.argsort()[: config.elites].tolist()
-    ensemble.keep(elites)
+    elites = best.restore(config.elites)
     return Fitted(
         ensemble=ensemble.eval().requires_grad_(False),
         elites=tuple(elites),
-        scores=best,
+        scores=best.score,
         holdout=holdout,
         holdout_row=holdout_row,
     )
+
+
+class _Best:
+    """Every member's best weights so far, or its last ones (reference)."""
+
+    def __init__(self, ensemble: Ensemble, config: ModelConfig) -> None:
+        self.score = torch.full((config.members,), math.inf)
+        self.waited = 0
+        """Looks since the last improvement of any member."""
+        self._ensemble, self._last = ensemble, config.stopping == "last"
+        self._weights = [p.detach().clone() for p in ensemble.parameters()]
+
+    def look(self, score: Tensor) -> None:
+        """Keeps the members that are better than ever."""
+        better = torch.ones_like(score, dtype=torch.bool) if self._last else score < self.score
+        self.score = torch.where(better, score, self.score)
+        for kept, parameter in zip(self._weights, self._ensemble.parameters(), strict=True):
+            kept[better] = parameter.detach()[better]
+        self.waited = 0 if better.any() else self.waited + 1
+
+    def restore(self, elites: int) -> list[int]:
+        """Puts the kept weights back, drops all but the best members, returns which stayed."""
+        for kept, parameter in zip(self._weights, self._ensemble.parameters(), strict=True):
+            parameter.data.copy_(kept)
+        members: list[int] = self.score.argsort()[:elites].tolist()
+        self._ensemble.keep(members)
+        return members
 
 
 def _train(ensemble: Ensemble, rows: _Rows, config: ModelConfig, seed: int) -> Iterator[int]:
@@ -181,4 +194,12 @@ def _rows(ensemble: Ensemble, data: Transitions) -> _Rows:
         inputs=ensemble.units.inputs(data.state, data.action),
         targets=ensemble.units.targets(data),
         terminated=data.terminated,
+    )
+
+
+def _some(rows: _Rows, random: torch.Generator) -> _Rows:
+    """Returns at most `_HOLDOUT_ROWS` of the rows."""
+    index = torch.randperm(len(rows.inputs), generator=random)[:_HOLDOUT_ROWS]
+    return _Rows(
+        inputs=rows.inputs[index], targets=rows.targets[index], terminated=rows.terminated[index]
     )

@@ -53,50 +53,49 @@ def tiny(name: str) -> Config:
 
 def reference(config: Config) -> Config:
     """Returns the recipe with the published choices (arXiv 2305.17198 and its code's facts)."""
+    model = replace(
+        config.model,
+        works_on="observations",
+        network="separate",
+        activation="relu",
+        norm=False,
+        width=1024,
+        depth=4,
+        units="raw",
+        bounds="clamped",
+        nll_beta=0.0,
+        holdout_by="transition",
+        stopping="last",
+        ranking="sampled_error",
+        updates=10_001,
+        learning_rate=3e-5,
+        schedule="constant",
+        weight_decay=0.0,
+        grad_norm=1.0,
+    )
+    actor = ActorConfig(memory="attention", width=256, state_dependent_std=True)
     return replace(
         config,
         mode="reference",
-        model=replace(
-            config.model,
-            works_on="observations",
-            network="separate",
-            activation="relu",
-            norm=False,
-            width=1024,
-            depth=4,
-            units="raw",
-            bounds="clamped",
-            nll_beta=0.0,
-            holdout_by="transition",
-            stopping="last",
-            ranking="sampled_error",
-            updates=10_001,
-            learning_rate=3e-5,
-            schedule="constant",
-            weight_decay=0.0,
-            grad_norm=1.0,
-        ),
+        model=model,
         rollout=RolloutConfig(segments=1, rows=202, horizon=10, episode_starts=0.0),
         pessimism=PessimismConfig(disagreement=0.1, reward_disagreement=0.05, clamp=2.0, cut=2.0),
-        actor=ActorConfig(
-            width=256,
-            depth=2,
-            activation="relu",
-            memory="attention",
-            frames=10,
-            memory_width=128,
-            state_dependent_std=True,
-        ),
-        ppo=replace(
-            config.ppo,
-            ratio="joint",
-            discount=0.99,
-            gae_lambda=0.98,
-            minibatch=64,
-            learning_rate=5e-5,
-            mean_bound=1.0,
-            rounds=100_001,
-        ),
+        actor=actor,
+        ppo=_reference_ppo(config.ppo),
+    )
+
+
+def _reference_ppo(ppo: PPOConfig) -> PPOConfig:
+    """The published update."""
+    return replace(
+        ppo,
+        ratio="joint",
+        discount=0.99,
+        gae_lambda=0.98,
+        minibatch=64,
+        learning_rate=5e-5,
+        mean_bound=1.0,
+        rounds=100_001,
     )
 
 

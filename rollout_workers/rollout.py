@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 
 from moma import history, seeds
 from moma.policy import Actors, log_prob, sample
 from moma.ports import Dynamics
-from moma.types import Metrics, RunCard, StartStates, Trajectory
+from moma.types import Metrics, Prediction, RunCard, StartStates, Trajectory
 from rollout_workers import pessimism
 
 
@@ -25,6 +26,7 @@ class Identity:
     sequence: int
 
 
+@torch.no_grad()
 def rollout(
     actors: Actors,
     dynamics: Dynamics,
@@ -45,55 +47,64 @@ def rollout(
         seed: of every draw.
         identity: copied into the segment.
     """
-    spec, horizon = card.task, card.rollout.horizon
-    store = _Store(
-        spec.state_width, horizon, starts.state.shape[0], len(spec.agents), spec.action_width
-    )
-    shape = (horizon, *store.action.shape[1:])
-    noise = torch.randn(shape, generator=seeds.generator(seed, "actions"))
-    row_seed = seeds.rows(seeds.derive(seed, "members"), starts.state.shape[0])
-    with torch.no_grad():
-        remembered = actors.remembered(starts.history)
-        store.state[0] = state = starts.state
-        alive = torch.ones(starts.state.shape[0], dtype=torch.bool)
-        for step in range(horizon):
-            observed = actors.observed(spec.observe(state))
-            mean, log_std = actors(observed, remembered)
-            action = sample(mean, log_std, noise[step]) * actors.action_mask
-            executed = spec.clamp(action)
-            draw = seeds.mix(row_seed + step) if card.rollout.member_per == "step" else row_seed
-            prediction = dynamics.predict(state, executed, draw)
-            remembered = history.shift(remembered, observed, executed)
-            state = prediction.next_state
-            last = step == horizon - 1
-            penalty = pessimism.penalty(prediction, card.pessimism)
-            truncated = ~prediction.terminated & (pessimism.cut(prediction, cut_above) | last)
-            store.state[step + 1] = state
-            store.action[step] = action
-            store.log_prob[step] = log_prob(action, mean, log_std, actors.action_mask)
-            store.reward[step] = prediction.reward - penalty
-            store.penalty[step] = penalty
-            store.disagreement[step] = prediction.disagreement
-            store.terminated[step] = prediction.terminated & alive
-            store.truncated[step] = truncated & alive
-            store.valid[step] = alive
-            alive = alive & ~(prediction.terminated | truncated)
-            if not alive.any():
-                break
-    return store.trajectory(identity, starts, step + 1)
+    spec, horizon, rows = card.task, card.rollout.horizon, starts.state.shape[0]
+    store = _Store(card, starts)
+    noise = torch.randn(store.action.shape, generator=seeds.generator(seed, "actions"))
+    row_seed = seeds.rows(seeds.derive(seed, "members"), rows)
+    alive = torch.ones(rows, dtype=torch.bool)
+    state, remembered = starts.state, actors.remembered(starts.history)
+    for step in range(horizon):
+        observed = actors.observed(spec.observe(state))
+        mean, log_std = actors(observed, remembered)
+        action = sample(mean, log_std, noise[step]) * actors.action_mask
+        executed = spec.clamp(action)
+        draw = seeds.mix(row_seed + step) if card.rollout.member_per == "step" else row_seed
+        prediction = dynamics.predict(state, executed, draw)
+        remembered = history.shift(remembered, observed, executed)
+        state = prediction.next_state
+        cut = pessimism.cut(prediction, cut_above) | (step == horizon - 1)
+        store.action[step] = action
+        store.log_prob[step] = log_prob(action, mean, log_std, actors.action_mask)
+        alive = store.outcome(step, prediction, cut, alive)
+        if not alive.any():
+            break
+    return store.trajectory(identity, step + 1)
 
 
 class _Store:
     """Preallocated `[T B ...]` tensors of one segment."""
 
-    def __init__(self, state: int, steps: int, rows: int, agents: int, action: int) -> None:
-        self.state = torch.zeros(steps + 1, rows, state)
-        self.action = torch.zeros(steps, rows, agents, action)
+    def __init__(self, card: RunCard, starts: StartStates) -> None:
+        steps, rows, spec = card.rollout.horizon, len(starts.state), card.task
+        agents, width = len(spec.agents), spec.action_width
+        self._pessimism, self._history = card.pessimism, starts.history
+        self.state = torch.zeros(steps + 1, rows, spec.state_width)
+        self.state[0] = starts.state
+        self.action = torch.zeros(steps, rows, agents, width)
         self.log_prob = torch.zeros(steps, rows, agents)
         self.reward, self.penalty, self.disagreement = torch.zeros(3, steps, rows)
         self.terminated, self.truncated, self.valid = torch.zeros(3, steps, rows, dtype=torch.bool)
 
-    def trajectory(self, identity: Identity, starts: StartStates, steps: int) -> Trajectory:
+    def outcome(
+        self,
+        step: int,
+        prediction: Prediction,
+        cut: Bool[Tensor, " B"],
+        alive: Bool[Tensor, " B"],
+    ) -> Bool[Tensor, " B"]:
+        """Stores what came of a step; returns the rows that go on. Ended is not cut."""
+        penalty = pessimism.penalty(prediction, self._pessimism)
+        truncated = cut & ~prediction.terminated
+        self.state[step + 1] = prediction.next_state
+        self.reward[step] = prediction.reward - penalty
+        self.penalty[step] = penalty
+        self.disagreement[step] = prediction.disagreement
+        self.terminated[step] = prediction.terminated & alive
+        self.truncated[step] = truncated & alive
+        self.valid[step] = alive
+        return alive & ~(prediction.terminated | truncated)
+
+    def trajectory(self, identity: Identity, steps: int) -> Trajectory:
         """Returns what was stored of the first `steps` steps."""
         return Trajectory(
             policy_version=identity.policy_version,
@@ -101,7 +112,7 @@ class _Store:
             worker=identity.worker,
             incarnation=identity.incarnation,
             sequence=identity.sequence,
-            history=starts.history,
+            history=self._history,
             state=self.state[: steps + 1],
             action=self.action[:steps],
             log_prob=self.log_prob[:steps],
