@@ -44,8 +44,9 @@ def train(
 def _start(supervisor: Supervisor, run: RunDirectory, config: Config) -> None:
     def serve(_: int, listen: str, announce: Path) -> list[str]:
         flags = ["--deterministic"] if config.deterministic else []
-        model = ["--model", str(run.model), "--threads", str(_model_threads(config))]
-        return [*_role("model_server"), *model, *_at(listen, announce), *flags]
+        model = ["--model", str(run.model), "--precision", config.precision]
+        threads = ["--threads", str(_model_threads(config))]
+        return [*_role("model_server"), *model, *threads, *_at(listen, announce), *flags]
 
     address = supervisor.start("model-server", serve, announces=True)
 

@@ -29,9 +29,15 @@ def train(
         torch.set_num_threads(config.threads)
     where = "this process"
     dataset = tasks.dataset(config, run.data)
-    model = files.load(run.model)
+    model = files.load(run.model, config.precision)
     build.check_model(model.describe(), build.view(dataset, config), where)
-    peers = Peers(look=None, model_metrics=model.metrics, progress=board.update, stopping=stopping)
+    peers = Peers(
+        look=None,
+        model_measured=model.describe().measured,
+        model_metrics=model.metrics,
+        progress=board.update,
+        stopping=stopping,
+    )
     loop, service, writer = build.learner(run, config, dataset, where, peers)
     worker = Worker(service, model, "local", wait_s=0.0)
     peak = 0

@@ -47,7 +47,8 @@ def _learn(args: Learn) -> int:
     whom = f"the model server at {args.model_server}"
     patient = DynamicsClient(args.model_server, Patience(whom, stopping.is_set, process.say))
     try:
-        build.check_model(patient.describe(), build.view(dataset, config), args.model_server)
+        card = patient.describe()
+        build.check_model(card, build.view(dataset, config), args.model_server)
     except StoppedError:
         return process.STOPPED
     impatient = DynamicsClient(args.model_server)
@@ -61,7 +62,13 @@ def _learn(args: Learn) -> int:
     def tell(progress: Progress) -> None:
         write_text(run.progress, documents.dump(progress))
 
-    peers = Peers(look=None, model_metrics=model_metrics, progress=tell, stopping=stopping.is_set)
+    peers = Peers(
+        look=None,
+        model_measured=card.measured,
+        model_metrics=model_metrics,
+        progress=tell,
+        stopping=stopping.is_set,
+    )
     loop, service, writer = build.learner(run, config, dataset, args.model_server, peers)
     server = serve_learner(service, args.listen)
     process.announce(args.announce, "learner", server.address)

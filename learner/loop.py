@@ -27,6 +27,8 @@ class Peers:
 
     look: Callable[[], Metrics] | None
     """Evaluates the actors in the true system; None when there is none."""
+    model_measured: Metrics
+    """What was measured of the model when it was fitted."""
     model_metrics: Callable[[], Metrics]
     """What the model server says of itself."""
     progress: Callable[[Progress], None]
@@ -58,6 +60,7 @@ class Loop:
         self._sps = 0.0
         self._saved = counters.version
         self._transitions = counters.transitions
+        writer.write(self._transitions, peers.model_measured)
         service.publish(ppo.snapshot())
 
     @property
@@ -75,7 +78,6 @@ class Loop:
 
     def round(self, wait_s: float) -> bool:
         """Does one round if its segments are there within `wait_s` seconds."""
-        waited = time.perf_counter()
         trajectories = self._service.gather(wait_s)
         if trajectories is None:
             return False
@@ -86,7 +88,7 @@ class Loop:
         if not self.done:
             self._service.publish(self._ppo.snapshot())
         metrics |= {
-            "perf/gather_s": gathered - waited,
+            "perf/gather_s": gathered - self._round_begun,
             "perf/update_s": updated - gathered,
             "perf/publish_s": time.perf_counter() - updated,
         }

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -26,6 +27,8 @@ class Serve:
     """HOST:PORT; port 0 takes a free one and says which."""
     threads: int = 0
     """Torch threads; 0: one per core."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the hidden layers; auto: bf16 where the processor multiplies it natively."""
     deterministic: bool = False
     """Serve each request by itself, so that its bits do not depend on its neighbours."""
     announce: Path | None = None
@@ -42,7 +45,7 @@ def _serve(args: Serve) -> None:
     stopping = process.begin()
     if args.threads:
         torch.set_num_threads(args.threads)
-    model = Batching(files.load(args.model), alone=args.deterministic)
+    model = Batching(files.load(args.model, args.precision), alone=args.deterministic)
     server = serve_dynamics(model, args.listen)
     process.announce(args.announce, "model-server", server.address)
     stopping.wait()

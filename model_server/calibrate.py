@@ -33,10 +33,10 @@ def held_out(fitted: Fitted) -> dict[str, Any]:
     with torch.inference_mode():
         outputs: Outputs = ensemble(inputs.expand(len(fitted.elites), *inputs.shape))
         doubt = uncertainty.disagreement(outputs.mean * units.output_scale)
-        error = (outputs.mean.mean(0) - targets).square().mean(0).sqrt()
+        varies = torch.cat([~units.constant, torch.ones(1, dtype=torch.bool)])
+        error = (outputs.mean.mean(0) - targets).square().mean(0).sqrt() * varies
         still = targets.square().mean(0).sqrt()
         distance = (outputs.mean - targets).abs() / torch.exp(0.5 * outputs.log_variance)
-        varies = torch.cat([~units.constant, torch.ones(1, dtype=torch.bool)])
         coverage = {
             name: float((distance[..., varies] <= width).float().mean())
             for name, width in _NORMAL.items()

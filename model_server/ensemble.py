@@ -50,9 +50,9 @@ class StackedMLP(nn.Module):
     def forward(self, x: Float32[Tensor, "E N I"]) -> Float32[Tensor, "E N J"]:
         """Applies every layer and its activation."""
         for i, layer in enumerate(self.layers):
-            x = layer(x)
+            x = layer(x.to(layer.get_parameter("weight").dtype))
             x = self.activate(x if self.norms is None else self.norms[i](x))
-        return x
+        return x.float()
 
 
 class Ensemble(nn.Module):
@@ -112,6 +112,16 @@ class Ensemble(nn.Module):
         soft = nn.functional.softplus
         raw = self.max_log_variance - soft(self.max_log_variance - raw)
         return self.min_log_variance + soft(raw - self.min_log_variance)
+
+    def lower(self) -> None:
+        """Puts the layers between hidden layers, nearly all of the work, into bf16.
+
+        First and last layers, LayerNorm and everything after them stay in fp32.
+        """
+        for module in self.modules():
+            if isinstance(module, StackedMLP) and module.norms is None:
+                for layer in list(module.layers)[1:]:
+                    layer.to(torch.bfloat16)
 
     def keep(self, members: list[int]) -> None:
         """Drops all members but these, in this order."""

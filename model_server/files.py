@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -59,8 +60,18 @@ def _box(dataset: Dataset) -> Float32[Tensor, "2 D"]:
     return torch.from_numpy(np.stack([low, high]))
 
 
-def load(path: Path) -> WorldModel:
+def native_bf16() -> bool:
+    """Says whether this processor multiplies bf16 natively."""
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile"))
+
+
+def load(path: Path, precision: Literal["auto", "fp32", "bf16"] = "fp32") -> WorldModel:
     """Opens a model directory, its digests checked first.
+
+    Args:
+        path: the directory.
+        precision: of the hidden layers; auto takes bf16 where it is native.
 
     Raises:
         StorageError: a file is missing or has changed.
@@ -73,6 +84,8 @@ def load(path: Path) -> WorldModel:
     box = weights.pop("box")
     ensemble = Ensemble(card.task, config, members=len(card.elites), terminates=card.terminates)
     ensemble.load_state_dict(weights)
+    if precision == "bf16" or (precision == "auto" and native_bf16()):
+        ensemble.lower()
     return WorldModel(card, ensemble, box)
 
 

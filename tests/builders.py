@@ -65,7 +65,7 @@ def random_action(random, spec=SPEC):
 
 
 def write_dataset(path, episodes=16, *, terminals=False, seed=0):
-    """Writes a log of random play, episodes of 1 to 8 steps; terminal where feature a > 0.5."""
+    """Writes a log of random play, episodes of 1 to 8 steps; terminal where feature a > 0.2."""
     random, writer = np.random.default_rng(seed), EpisodeWriter(SPEC)
     for _ in range(episodes):
         states, actions, rewards = [random.normal(0, 0.5, 5).astype(np.float32)], [], []
@@ -75,7 +75,7 @@ def write_dataset(path, episodes=16, *, terminals=False, seed=0):
             after, reward = step_system(states[-1], actions[-1])
             states.append(after)
             rewards.append(reward)
-            terminated = terminals and bool(after[0] > 0.5)
+            terminated = terminals and bool(after[0] > 0.2)
         writer.add(np.stack(states), np.stack(actions), np.array(rewards), terminated=terminated)
     return writer.write(path, {"maker": "tests"})
 

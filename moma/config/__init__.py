@@ -64,6 +64,8 @@ class Config:
     """Rounds between two checkpoints; the last round is always kept."""
     threads: int = 0
     """Torch threads of the model server and of the learner; 0: one per core."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the served model's hidden layers; auto: bf16 where the processor has it natively."""
     deterministic: bool = False
     """Serve each model request alone, so that a run's bits do not depend on its neighbours."""
     data: DataConfig = field(default_factory=DataConfig)

@@ -54,7 +54,7 @@ class ActorConfig:
 class PPOConfig:
     """The update."""
 
-    rounds: int = 100
+    rounds: int = 120
     """Rounds, each one batch of segments and one update."""
     ratio: Literal["agent", "joint"] = "agent"
     """Clip each agent's probability ratio, or the team's product of them (reference)."""

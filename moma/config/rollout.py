@@ -55,7 +55,7 @@ class PessimismConfig:
     """Truncate where disagreement passes this; None: take `cut_quantile` of the held-out data."""
     cut_quantile: Literal["0.90", "0.95", "0.99", "0.999", "1.00"] = "0.99"
     """Quantile of the held-out data's disagreement that `cut_scale` multiplies."""
-    cut_scale: float = 30.0
+    cut_scale: float = 100.0
     """Threshold as a multiple of that quantile."""
 
     def __post_init__(self) -> None:

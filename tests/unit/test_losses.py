@@ -82,9 +82,7 @@ def test_mean_bound_loss_is_zero_inside_and_squared_outside():
     inside = torch.tensor([[[0.9, -2.0]], [[-1.0, 2.0]]])
     assert losses.mean_bound_loss(inside, bounds, mask).item() == 0
     outside = torch.tensor([[[1.5, -4.0]], [[0.0, 0.0]]])
-    assert losses.mean_bound_loss(outside, bounds, mask).item() == pytest.approx(
-        (0.25 + 4.0) / 2
-    )
+    assert losses.mean_bound_loss(outside, bounds, mask).item() == pytest.approx((0.25 + 4.0) / 2)
 
 
 def test_mean_bound_loss_leaves_padding_out():

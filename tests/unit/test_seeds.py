@@ -32,8 +32,8 @@ def test_mix_gives_splitmix64s_published_first_outputs():
 
 
 def test_derive_is_pinned():
-    assert seeds.derive(0, "rollout", 3) == PIN_ROLLOUT
-    assert seeds.derive(7) == PIN_SEVEN
+    assert seeds.derive(0, "rollout", 3) == 4267115767503175426
+    assert seeds.derive(7) == 3565994170645413931
 
 
 def test_derive_gives_63_bits():

@@ -1,0 +1,80 @@
+"""One fitted tiny run and one process with both servers, shared by all integration tests."""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.integration.parts import fit_run, open_model
+
+ROOT = Path(__file__).resolve().parents[2]
+_START_S = 60.0
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A process that serves both ports."""
+
+    pid: int
+    dynamics: str
+    learner: str
+
+
+@pytest.fixture(scope="session")
+def root():
+    """The repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """A run directory with data and model. Nobody may change it."""
+    return fit_run(tmp_path_factory.mktemp("fitted") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def model(run):
+    """The fitted world model, in this process."""
+    return open_model(run)
+
+
+@pytest.fixture
+def one_thread():
+    """Torch on one thread, so that equal work gives equal bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def peer(run, tmp_path_factory):
+    """Both servers in a process of their own."""
+    log = tmp_path_factory.mktemp("peer") / "stderr.log"
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.serve_both", str(run.path)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+        )
+    try:
+        ready, _, _ = select.select([process.stdout], [], [], _START_S)
+        line = process.stdout.readline() if ready else b""
+        assert line, f"the servers did not start: {log.read_text()}"
+        yield Peer(**json.loads(line))
+        process.stdin.close()
+        assert process.wait(20) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stdin.close()

@@ -1,0 +1,123 @@
+"""What integration tests are put together from: a fitted tiny model, a learner's service, segments."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import torch
+
+from launch import fitting
+from launch.board import Board
+from launch.view import PlainView
+from learner.service import LearnerService
+from model_server import files
+from moma import recipes, tasks
+from moma.data import StartSampler
+from moma.policy import Actors
+from moma.run import RunDirectory
+from moma.types import PolicySnapshot, RunCard, Trajectory
+from rollout_workers.worker import Worker
+
+RECIPE = "reacher-tiny"
+NOBODY = "127.0.0.1:9"
+"""An address that a card may name; no test connects to it."""
+
+
+def fit_run(path):
+    """Makes a run whose data and model are there, as `moma fit` does."""
+    config = recipes.get(RECIPE)
+    run = RunDirectory.create(path, config)
+    fitting.model(run, config, Board(run, PlainView()), lambda: False)
+    return run
+
+
+def open_model(run):
+    """Loads the run's world model."""
+    return files.load(run.model)
+
+
+def make_service(run, *, segments=2, seed=0, version=0):
+    """A learner's service with a published policy, as the learner's loop opens a round."""
+    config = run.config()
+    dataset = tasks.dataset(config, run.data)
+    rollout = replace(config.rollout, segments=segments)
+    card = RunCard(
+        run=run.name,
+        task=dataset.spec,
+        model_address=NOBODY,
+        rollout=rollout,
+        pessimism=config.pessimism,
+        actor=config.actor,
+    )
+    starts = StartSampler(dataset, config.actor.history, rollout.episode_starts)
+    service = LearnerService(card, starts, seed)
+    actors = Actors(dataset.spec, config.actor, config.seed)
+    service.publish(PolicySnapshot(version=version, parameters=actors.state_dict()))
+    return service
+
+
+def make_segments(service, dynamics, count):
+    """Lets one worker in this process fill a round of `count` segments."""
+    worker = Worker(service, dynamics, "local", wait_s=0.0)
+    for _ in range(count):
+        assert worker.step()
+    return gather(service)
+
+
+def gather(service) -> list[Trajectory]:
+    """Returns the round's segments, which must all be there."""
+    segments = service.gather(0.0)
+    assert segments is not None, service.waiting_for()
+    return segments
+
+
+def make_rows(card, rows=8, seed=0):
+    """Valid arguments for `Dynamics.predict`."""
+    draw = torch.Generator().manual_seed(seed)
+    spec = card.task
+    action = torch.rand(rows, len(spec.agents), spec.action_width, generator=draw) * 2 - 1
+    return {
+        "state": torch.randn(rows, spec.state_width, generator=draw) * 0.1,
+        "action": spec.clamp(action),
+        "seed": torch.arange(rows) * 7919 + seed,
+    }
+
+
+def until(true, within_s, what):
+    """Polls until `true()` holds; a test that waits in vain fails and says for what."""
+    end = time.monotonic() + within_s
+    while not (found := true()):
+        assert time.monotonic() < end, f"no {what} within {within_s} s"
+        time.sleep(0.02)
+    return found
+
+
+def in_thread(work):
+    """Starts `work` in a daemon thread; `.result(timeout)` returns its value or raises its error."""
+    return _Result(work)
+
+
+class _Result:
+    def __init__(self, work):
+        self._work, self._value, self._error = work, None, None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self):
+        try:
+            self._value = self._work()
+        except BaseException as error:  # handed to whoever asks for the result
+            self._error = error
+
+    @property
+    def done(self):
+        return not self._thread.is_alive()
+
+    def result(self, timeout_s):
+        self._thread.join(timeout_s)
+        assert self.done, f"not done within {timeout_s} s"
+        if self._error is not None:
+            raise self._error
+        return self._value

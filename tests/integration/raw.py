@@ -1,0 +1,45 @@
+"""Calls over a bare channel: bytes in, status and text out, as a stranger would send them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import grpc
+
+from moma.pb import dynamics_pb2
+from moma.rpc import codec
+from tests.integration.parts import make_rows
+
+UNLIMITED = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))
+
+
+class Raw:
+    """One method of one service, asked with bytes."""
+
+    def __init__(self, channel, method):
+        self._ask = channel.unary_unary(
+            method, request_serializer=lambda raw: raw, response_deserializer=lambda raw: raw
+        )
+
+    def __call__(self, request, timeout_s=20.0):
+        """Returns the status and its text."""
+        try:
+            self._ask(request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            return error.code(), error.details() or ""
+        return grpc.StatusCode.OK, ""
+
+
+@contextmanager
+def raw(address, method):
+    """Yields the method behind an address."""
+    with grpc.insecure_channel(address, options=UNLIMITED) as channel:
+        yield Raw(channel, method)
+
+
+def predict_request(card, rows=4):
+    """A valid request as a message."""
+    request = dynamics_pb2.PredictRequest()
+    for name, tensor in make_rows(card, rows).items():
+        codec.pack(tensor, getattr(request, name))
+    return request

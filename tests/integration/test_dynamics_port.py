@@ -1,0 +1,135 @@
+"""What every `Dynamics` must do, whether it computes, queues or lies behind a socket."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import fields
+
+import pytest
+import torch
+
+from model_server.batching import Batching
+from moma.ports import DeadlineError, Dynamics, InvalidFieldError
+from moma.rpc.dynamics import DynamicsClient, serve_dynamics
+from tests.integration.parts import make_rows, open_model, until
+
+QUEUEING = ("Batching", "DynamicsClient")
+
+
+@pytest.fixture(params=["WorldModel", *QUEUEING])
+def dynamics(request, run):
+    """One of the three implementations, with counters at 0."""
+    model = open_model(run)
+    if request.param == "WorldModel":
+        yield model
+        return
+    batching = Batching(model)
+    if request.param == "Batching":
+        yield batching
+    else:
+        server = serve_dynamics(batching, "127.0.0.1:0")
+        client = DynamicsClient(server.address)
+        yield client
+        client.close()
+        server.stop(0.0)
+    batching.close()
+
+
+def test_it_is_the_port_and_says_what_it_models(dynamics, model, run):
+    assert isinstance(dynamics, Dynamics)
+    card = dynamics.describe()
+    assert card == model.describe()
+    assert card.task.name == run.config().task
+    assert len(card.elites) == run.config().model.elites
+
+
+def test_an_object_without_metrics_is_not_the_port():
+    class Half:
+        def describe(self): ...
+        def predict(self, state, action, seed, deadline=math.inf): ...
+
+    assert not isinstance(Half(), Dynamics)
+
+
+def test_a_prediction_has_one_row_per_row_in_the_agreed_types(dynamics):
+    rows = make_rows(dynamics.describe(), rows=5)
+    answer = dynamics.predict(**rows)
+    assert answer.next_state.shape == rows["state"].shape
+    assert answer.next_state.dtype == torch.float32
+    for field in fields(answer):
+        value = getattr(answer, field.name)
+        assert value.shape[0] == 5
+        if field.name == "terminated":
+            assert value.dtype == torch.bool
+            assert value.shape == (5,)
+        else:
+            assert value.dtype == torch.float32
+            assert bool(torch.isfinite(value).all())
+
+
+def test_it_answers_as_the_model_itself_does(dynamics, model, one_thread):
+    rows = make_rows(model.describe(), rows=64)
+    got, expected = dynamics.predict(**rows), model.predict(**rows)
+    for field in fields(expected):
+        a, b = getattr(got, field.name), getattr(expected, field.name)
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+
+
+def test_a_rows_draw_depends_on_its_own_seed_alone(dynamics):
+    rows = make_rows(dynamics.describe(), rows=64)
+    order = torch.arange(63, -1, -1)
+    forward = dynamics.predict(**rows)
+    backward = dynamics.predict(**{name: value[order] for name, value in rows.items()})
+    torch.testing.assert_close(
+        backward.next_state, forward.next_state[order], rtol=0, atol=1e-5
+    )
+    other = dynamics.predict(**{**rows, "seed": rows["seed"] + 1})
+    assert bool(((other.next_state - forward.next_state).abs().amax(1) > 1e-3).any())
+
+
+@pytest.mark.parametrize("name", ["state", "action"])
+def test_a_wrong_width_is_refused_by_the_fields_name(dynamics, name):
+    rows = make_rows(dynamics.describe(), rows=4)
+    value = rows[name]
+    rows[name] = value[..., :-1].contiguous()
+    with pytest.raises(InvalidFieldError, match=f"^{name}: shape"):
+        dynamics.predict(**rows)
+
+
+@pytest.mark.parametrize("name", ["state", "action"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_refused_by_place(dynamics, name, bad):
+    rows = make_rows(dynamics.describe(), rows=4)
+    rows[name].view(4, -1)[2, 1] = bad
+    with pytest.raises(InvalidFieldError, match=rf"^{name}: {name}\[2, .*need finite"):
+        dynamics.predict(**rows)
+
+
+def test_no_rows_at_all_are_refused(dynamics):
+    rows = make_rows(dynamics.describe(), rows=4)
+    with pytest.raises(InvalidFieldError, match="^state: .*one row"):
+        dynamics.predict(**{name: value[:0] for name, value in rows.items()})
+
+
+def test_it_answers_after_a_refusal_and_counts_its_rows(dynamics):
+    rows = make_rows(dynamics.describe(), rows=7)
+    assert dynamics.metrics()["model_server/rows"] == 0
+    with pytest.raises(InvalidFieldError):
+        dynamics.predict(**{**rows, "state": rows["state"] * math.nan})
+    for _ in range(2):
+        dynamics.predict(**rows)
+    metrics = until(
+        lambda: (m := dynamics.metrics())["model_server/rows"] >= 14 and m, 5.0, "count of 14 rows"
+    )
+    assert all(isinstance(v, float) and math.isfinite(v) for v in metrics.values())
+
+
+@pytest.mark.parametrize("dynamics", QUEUEING, indirect=True)
+def test_a_deadline_that_has_passed_is_an_error_at_once(dynamics):
+    rows = make_rows(dynamics.describe())
+    dynamics.predict(**rows, deadline=time.monotonic() + 30)
+    begun = time.monotonic()
+    with pytest.raises(DeadlineError):
+        dynamics.predict(**rows, deadline=begun - 1)
+    assert time.monotonic() - begun < 2

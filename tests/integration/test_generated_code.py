@@ -1,0 +1,38 @@
+"""`moma/pb` is what `scripts/proto` makes of `proto/`: nobody edited it and nobody forgot to run it."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+GENERATED = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi")
+
+
+def contents(directory):
+    """Text of every generated file by name."""
+    return {path.name: path.read_text() for kind in GENERATED for path in directory.glob(kind)}
+
+
+@pytest.fixture(scope="module")
+def generated(root, tmp_path_factory):
+    """What the script makes now."""
+    out = tmp_path_factory.mktemp("proto")
+    command = ["bash", str(root / "scripts" / "proto"), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return contents(out / "moma" / "pb")
+
+
+def test_the_committed_code_is_the_generated_code(root, generated):
+    committed = contents(root / "moma" / "pb")
+    assert len(generated) == 4 * len(list((root / "proto" / "moma" / "pb").glob("*.proto"))) > 0
+    assert committed.keys() == generated.keys()
+    for name, text in generated.items():
+        assert committed[name] == text, f"{name}: run scripts/proto"
+
+
+def test_an_edited_file_would_be_seen(root, generated):
+    edited = contents(root / "moma" / "pb")
+    edited["tensor_pb2.py"] += "# by hand\n"
+    assert edited != generated

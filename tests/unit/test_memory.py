@@ -1,0 +1,99 @@
+"""Memories: what exists is looked at, what does not exist is not."""
+
+import math
+
+import pytest
+import torch
+
+from moma.config import ActorConfig
+from moma.memory import AttentionMemory, FramesMemory, NoMemory, build, sinusoids
+
+AGENTS, ROWS, HISTORY, FRAME, WIDTH = 2, 3, 4, 5, 6
+
+
+def attention(seed=0):
+    random = torch.Generator().manual_seed(seed)
+    return AttentionMemory(AGENTS, HISTORY, FRAME, WIDTH, random)
+
+
+def noise(seed=1):
+    random = torch.Generator().manual_seed(seed)
+    return torch.randn(AGENTS, ROWS, HISTORY, FRAME, generator=random)
+
+
+def slow_attention(memory, agent, frames):
+    """One agent, one row, only the frames that exist, in the paper's order of operations."""
+    kept = [i for i in range(HISTORY) if frames[i].any()]
+    embed = frames[kept] @ memory.embed.weight[agent] + memory.embed.bias[agent]
+    embed = embed + memory.positions[kept]
+    joined = embed @ memory.project.weight[agent] + memory.project.bias[agent]
+    query, key, value = joined.split(WIDTH, dim=-1)
+    attended = torch.softmax(query @ key.T / math.sqrt(WIDTH), -1) @ value
+    hidden = torch.nn.functional.layer_norm(embed + attended, (WIDTH,))
+    pool = torch.softmax(hidden @ memory.query[agent, 0] / math.sqrt(WIDTH), 0)
+    return pool @ hidden
+
+
+@pytest.mark.parametrize("absent", [0, 1, 3])
+def test_attention_equals_the_slow_one_over_the_frames_that_exist(absent):
+    memory, frames = attention(), noise()
+    frames[:, :, :absent] = 0
+    got = memory(frames)
+    for agent in range(AGENTS):
+        for row in range(ROWS):
+            slow = slow_attention(memory, agent, frames[agent, row])
+            torch.testing.assert_close(got[agent, row], slow, rtol=1e-4, atol=1e-5)
+
+
+def test_the_summary_of_no_frames_is_zero_and_has_finite_gradients():
+    memory = attention()
+    summary = memory(torch.zeros(AGENTS, ROWS, HISTORY, FRAME))
+    assert torch.equal(summary, torch.zeros(AGENTS, ROWS, WIDTH))
+    memory(noise() * torch.tensor([0.0, 1, 1])[:, None, None]).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in memory.parameters())
+
+
+def test_attention_looks_at_every_frame_that_exists():
+    memory, frames = attention(), noise()
+    before = memory(frames)
+    for position in range(HISTORY):
+        changed = frames.clone()
+        changed[:, :, position] += 1
+        assert not torch.allclose(memory(changed), before, atol=1e-4), position
+
+
+def test_attention_tells_the_order_of_frames():
+    memory, frames = attention(), noise()
+    assert not torch.allclose(memory(frames.flip(2)), memory(frames), atol=1e-4)
+
+
+def test_sinusoids_equal_the_formula():
+    table = sinusoids(5, 6)
+    for position in range(5):
+        for i in range(3):
+            angle = position / 10_000 ** (2 * i / 6)
+            assert table[position, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-6)
+            assert table[position, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-6)
+    assert sinusoids(3, 5).shape == (3, 5)
+
+
+def test_frames_are_joined_and_no_memory_is_empty():
+    frames = noise()
+    assert torch.equal(FramesMemory(20)(frames), frames.reshape(AGENTS, ROWS, 20))
+    assert NoMemory()(frames[:, :, :0]).shape == (AGENTS, ROWS, 0)
+
+
+@pytest.mark.parametrize(
+    ("memory", "frames", "kind", "width"),
+    [
+        ("frames", 3, FramesMemory, 15),
+        ("attention", 3, AttentionMemory, 7),
+        ("none", 3, NoMemory, 0),
+        ("attention", 0, NoMemory, 0),
+    ],
+)
+def test_build_gives_what_the_config_names(memory, frames, kind, width):
+    config = ActorConfig(memory=memory, frames=frames, memory_width=7)
+    built = build(config, AGENTS, FRAME, torch.Generator())
+    assert isinstance(built, kind)
+    assert built.width == width

@@ -1,0 +1,57 @@
+"""The penalty's arithmetic, and that the cut sees the doubt before any clamp."""
+
+import math
+
+import pytest
+import torch
+
+from moma.config import PessimismConfig
+from moma.types import Prediction
+from rollout_workers import pessimism
+from tests.builders import model_card
+
+
+def prediction(disagreement, aleatoric=0.0, reward_disagreement=0.0):
+    doubt = torch.tensor(disagreement)
+    return Prediction(
+        next_state=torch.zeros(len(doubt), 5),
+        reward=torch.zeros(len(doubt)),
+        terminated=torch.zeros(len(doubt), dtype=torch.bool),
+        disagreement=doubt,
+        aleatoric=torch.full_like(doubt, aleatoric),
+        reward_disagreement=torch.full_like(doubt, reward_disagreement),
+    )
+
+
+def test_penalty_by_hand_each_doubt_clamped_by_itself():
+    config = PessimismConfig(disagreement=0.1, reward_disagreement=0.5, aleatoric=2.0, clamp=3.0)
+    got = pessimism.penalty(prediction([1.0, 10.0], 0.25, 7.0), config)
+    expected = [0.1 * 1 + 0.5 * 3 + 2 * 0.25, 0.1 * 3 + 0.5 * 3 + 2 * 0.25]
+    assert got.tolist() == pytest.approx(expected)
+
+
+def test_the_cut_is_tested_on_the_doubt_before_the_clamp():
+    config = PessimismConfig(clamp=2.0, cut=2.0)
+    doubted = prediction([1.9, 2.0, 2.1, 500.0])
+    limit = pessimism.threshold(config, model_card())
+    assert pessimism.cut(doubted, limit).tolist() == [False, False, True, True]
+    # Negative control: on clamped values, as in the released code, nothing is ever cut.
+    clamped = prediction(doubted.disagreement.clamp_max(config.clamp).tolist())
+    assert not pessimism.cut(clamped, limit).any()
+
+
+def test_doubt_that_is_not_finite_is_cut():
+    assert pessimism.cut(prediction([math.nan, math.inf, 0.0]), 1.0).tolist() == [True, True, False]
+    # Negative control: the plain comparison lets NaN go on.
+    assert not (torch.tensor(math.nan) > 1.0).item()
+
+
+@pytest.mark.parametrize(("quantile", "value"), [("0.90", 0.2), ("0.99", 0.4), ("1.00", 0.6)])
+def test_the_threshold_is_a_multiple_of_a_held_out_quantile(quantile, value):
+    config = PessimismConfig(cut=None, cut_quantile=quantile, cut_scale=3.0)
+    assert pessimism.threshold(config, model_card()) == pytest.approx(3 * value)
+
+
+def test_an_absolute_threshold_wins_over_the_quantile():
+    config = PessimismConfig(cut=0.7, cut_quantile="0.99", cut_scale=30.0)
+    assert pessimism.threshold(config, model_card()) == 0.7

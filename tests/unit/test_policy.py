@@ -1,0 +1,143 @@
+"""Decentralised Gaussian policies against torch.distributions, and against peeking."""
+
+import pytest
+import torch
+from torch.distributions import Normal
+
+from moma.config import ActorConfig
+from moma.policy import Actors, entropy, log_prob, sample
+from tests.builders import FRAME, SPEC, make_starts
+
+MASK = SPEC.action_mask
+MEMORIES = [
+    ActorConfig(memory="none", width=8, depth=2),
+    ActorConfig(memory="frames", frames=3, width=8, depth=1, activation="tanh"),
+    ActorConfig(memory="attention", frames=3, width=8, memory_width=6, state_dependent_std=True),
+]
+
+
+def gaussian(rows=5, seed=0):
+    random = torch.Generator().manual_seed(seed)
+    return [torch.randn(rows, 2, 2, generator=random) for _ in range(3)]
+
+
+def test_log_prob_equals_torch_distributions_over_each_agents_own_dimensions():
+    action, mean, log_std = gaussian()
+    got = log_prob(action, mean, log_std, MASK)
+    for agent, width in enumerate((2, 1)):
+        own = (slice(None), agent, slice(0, width))
+        slow = Normal(mean[own], log_std[own].exp()).log_prob(action[own]).sum(-1)
+        torch.testing.assert_close(got[:, agent], slow)
+
+
+def test_entropy_equals_torch_distributions_over_each_agents_own_dimensions():
+    _, mean, log_std = gaussian()
+    got = entropy(log_std, MASK)
+    for agent, width in enumerate((2, 1)):
+        own = (slice(None), agent, slice(0, width))
+        slow = Normal(mean[own], log_std[own].exp()).entropy().sum(-1)
+        torch.testing.assert_close(got[:, agent], slow)
+
+
+def test_padding_changes_neither_log_prob_nor_entropy():
+    action, mean, log_std = gaussian()
+    before = log_prob(action, mean, log_std, MASK), entropy(log_std, MASK)
+    for tensor in (action, mean, log_std):
+        tensor[:, 1, 1] += 3
+    assert torch.equal(log_prob(action, mean, log_std, MASK), before[0])
+    assert torch.equal(entropy(log_std, MASK), before[1])
+    assert not torch.equal(entropy(log_std, torch.ones_like(MASK)), before[1])
+
+
+def test_samples_have_the_mean_and_the_standard_deviation_asked_for():
+    noise = torch.randn(50_000, 1, 1, generator=torch.Generator().manual_seed(0))
+    drawn = sample(torch.full_like(noise, 2.0), torch.full_like(noise, -1.0), noise)
+    assert abs(drawn.mean() - 2) < 0.01
+    assert abs(drawn.std() - torch.tensor(-1.0).exp()) < 0.01
+
+
+def lively(config):
+    """Actors whose mean layer is not scaled down and whose observations are not standardised."""
+    actors = Actors(SPEC, config, seed=1)
+    with torch.no_grad():
+        actors.head.weight.mul_(300)
+    actors.standardise(torch.full((2, 3), 0.5), torch.full((2, 3), 2.0))
+    return actors
+
+
+def distribution(actors, observation, history):
+    return actors(actors.observed(observation), actors.remembered(history))
+
+
+@pytest.mark.parametrize("config", MEMORIES, ids=lambda c: c.memory)
+@pytest.mark.parametrize("agent", [0, 1])
+def test_an_agents_action_does_not_depend_on_what_others_see_or_remember(config, agent):
+    actors, other = lively(config), 1 - agent
+    history = make_starts(6, config.history).history
+    observation = torch.randn(6, 2, 3, generator=torch.Generator().manual_seed(2))
+    before = distribution(actors, observation, history)
+    seen, past = observation.clone(), history.clone()
+    seen[:, other] += 5
+    past[:, other] = past[:, other].flip(0) * 3 + 1
+    after = distribution(actors, seen, past)
+    for old, new in zip(before, after, strict=True):
+        assert torch.equal(old[:, agent], new[:, agent])
+    # Negative control: it is the other agent that noticed.
+    assert not torch.allclose(before[0][:, other], after[0][:, other], atol=1e-3)
+
+
+@pytest.mark.parametrize("config", MEMORIES[1:], ids=lambda c: c.memory)
+def test_an_agents_own_past_matters(config):
+    actors, history = lively(config), make_starts(6, config.history).history
+    observation = torch.zeros(6, 2, 3)
+    whole = history.clone()
+    history[:, 0, -1] += 1.0
+    before, after = (distribution(actors, observation, h)[0] for h in (whole, history))
+    assert not torch.allclose(before[:, 0], after[:, 0], atol=1e-4)
+    assert torch.equal(before[:, 1], after[:, 1])
+
+
+@pytest.mark.parametrize("config", MEMORIES, ids=lambda c: c.memory)
+def test_rows_do_not_depend_on_their_neighbours(config):
+    actors, history = lively(config), make_starts(6, config.history).history
+    observation = torch.randn(6, 2, 3, generator=torch.Generator().manual_seed(2))
+    together = distribution(actors, observation, history)
+    for row in range(6):
+        alone = distribution(actors, observation[row : row + 1], history[row : row + 1])
+        for all_rows, one in zip(together, alone, strict=True):
+            torch.testing.assert_close(all_rows[row], one[0], rtol=1e-5, atol=1e-6)
+
+
+def test_remembered_standardises_frames_that_exist_and_leaves_the_others_zero():
+    actors = lively(MEMORIES[1])
+    history = torch.zeros(1, 2, 3, FRAME)
+    history[0, :, 2] = torch.arange(1.0, FRAME + 1)
+    got = actors.remembered(history)
+    assert not got[0, :, :2].any()
+    expected = [(x - 0.5) / 2 for x in (1, 2, 3)] + [4.0, 5.0]
+    assert got[0, 0, 2].tolist() == expected
+
+
+def test_log_std_keeps_its_bounds():
+    config = ActorConfig(width=8, depth=1, frames=0, log_std_min=-2.0, state_dependent_std=True)
+    actors = lively(config)
+    with torch.no_grad():
+        actors.head.weight.mul_(1e4)
+    _, log_std = actors(torch.randn(50, 2, 3) * 10, torch.zeros(50, 2, 0, FRAME))
+    assert log_std.min() == -2
+    assert log_std.max() == 0
+
+
+def test_loading_a_state_dict_gives_the_same_actors():
+    first, second = lively(MEMORIES[2]), Actors(SPEC, MEMORIES[2], seed=9)
+    observation, history = torch.randn(4, 2, 3), make_starts(4, 3).history
+    assert not torch.equal(
+        distribution(first, observation, history)[0], distribution(second, observation, history)[0]
+    )
+    second.load(first.state_dict())
+    for one, other in zip(
+        distribution(first, observation, history),
+        distribution(second, observation, history),
+        strict=True,
+    ):
+        assert torch.equal(one, other)

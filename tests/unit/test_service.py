@@ -1,0 +1,207 @@
+"""The learner's port in-process: work handed out, segments checked, everyone told when to stop."""
+
+import math
+from dataclasses import replace
+from threading import Thread
+
+import pytest
+import torch
+
+from learner.ppo import PPO
+from learner.service import LearnerService
+from moma.data import StartSampler
+from moma.ports import InvalidFieldError, Learner
+from tests.builders import SPEC, make_config, make_trajectory, run_card
+
+CONFIG = make_config()
+
+
+class Clock:
+    """Seconds that only the test moves."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def snapshot():
+    return PPO(SPEC, CONFIG, torch.zeros(5), torch.ones(5)).snapshot()
+
+
+@pytest.fixture
+def service(dataset, clock, snapshot):
+    """A service whose first round is open."""
+    made = make_service(dataset, clock)
+    made.publish(snapshot)
+    return made
+
+
+def make_service(dataset, clock, seed=9):
+    starts = StartSampler(dataset, CONFIG.actor.history, 0.5)
+    return LearnerService(run_card(CONFIG), starts, seed, clock=clock)
+
+
+def segment(**fields):
+    return make_trajectory(CONFIG, **fields)
+
+
+def test_it_is_a_learner_and_describes_the_run(service):
+    assert isinstance(service, Learner)
+    assert service.describe() == run_card(CONFIG)
+
+
+def test_before_the_first_policy_there_is_nothing_to_make(dataset, clock):
+    service = make_service(dataset, clock)
+    assignment = service.assign("w", 0, 0.0)
+    assert (assignment.sequence, assignment.starts, assignment.stop) == (-1, None, False)
+    with pytest.raises(InvalidFieldError, match="no policy has been published yet"):
+        service.fetch_policy(0)
+
+
+def test_an_assignment_holds_all_that_a_segment_needs(service):
+    assignment = service.assign("w", 0, 0.0)
+    assert (assignment.policy_version, assignment.epoch, assignment.sequence) == (0, 0, 0)
+    assert assignment.starts.state.shape == (6, 5)
+    assert assignment.starts.history.shape == (6, 2, 2, 5)
+    assert not assignment.stop
+
+
+def test_a_segment_has_the_same_seed_and_starts_whoever_asks(dataset, clock, service, snapshot):
+    first = service.assign("a", 0, 0.0)
+    clock.now = CONFIG.rollout.lease_s
+    again = service.assign("b", 3, 0.0)
+    fresh = make_service(dataset, clock)
+    fresh.publish(snapshot)
+    third = fresh.assign("c", 0, 0.0)
+    for other in (again, third):
+        assert (other.sequence, other.seed) == (first.sequence, first.seed)
+        assert torch.equal(other.starts.state, first.starts.state)
+        assert torch.equal(other.starts.history, first.starts.history)
+    assert service.counters()["fault/reissued_segments"] == 1
+
+
+def test_segments_and_runs_have_seeds_of_their_own(dataset, clock, service, snapshot):
+    first, second = (service.assign(worker, 0, 0.0) for worker in "ab")
+    assert (first.sequence, second.sequence) == (0, 1)
+    assert first.seed != second.seed
+    assert not torch.equal(first.starts.state, second.starts.state)
+    elsewhere = make_service(dataset, clock, seed=10)
+    elsewhere.publish(snapshot)
+    assert elsewhere.assign("a", 0, 0.0).seed != first.seed
+
+
+def test_with_all_leased_a_worker_is_sent_away_without_work(service):
+    for worker in "ab":
+        service.assign(worker, 0, 0.0)
+    assignment = service.assign("c", 0, 0.0)
+    assert (assignment.sequence, assignment.starts, assignment.stop) == (-1, None, False)
+
+
+def waiting(call):
+    """Runs a call that waits in a thread; returns the thread and where its answer will be."""
+    answers = []
+    thread = Thread(target=lambda: answers.append(call()), daemon=True)
+    thread.start()
+    return thread, answers
+
+
+def test_a_waiting_worker_is_woken_by_the_next_round(service, snapshot):
+    for worker in "ab":
+        service.assign(worker, 0, 0.0)
+    thread, answers = waiting(lambda: service.assign("c", 0, 60.0))
+    service.publish(replace(snapshot, version=1))
+    thread.join(10)
+    assert answers[0].sequence == 2
+    assert answers[0].policy_version == 1
+
+
+def test_a_waiting_worker_is_told_to_stop(service):
+    for worker in "ab":
+        service.assign(worker, 0, 0.0)
+    thread, answers = waiting(lambda: service.assign("c", 0, 60.0))
+    service.finish()
+    thread.join(10)
+    assert answers[0].stop
+    assert answers[0].starts is None
+    assert service.assign("a", 0, 0.0).stop
+    assert service.submit(segment()).stop
+
+
+def test_the_policy_that_is_fetched_is_the_published_one(service, snapshot):
+    fetched = service.fetch_policy(0)
+    assert fetched.version == 0
+    assert all(torch.equal(fetched.parameters[k], v) for k, v in snapshot.parameters.items())
+    assert service.fetch_policy(-7).version == 0
+
+
+def test_segments_are_taken_counted_and_gathered_in_order(service):
+    assert service.gather(0.0) is None
+    receipt = service.submit(segment(sequence=1))
+    assert (receipt.accepted, receipt.reason, receipt.version) == (True, "", 0)
+    again = service.submit(segment(sequence=1))
+    assert (again.accepted, again.reason) == (False, "duplicate")
+    stale = service.submit(segment(sequence=0, policy_version=5))
+    assert (stale.accepted, stale.reason) == (False, "stale")
+    assert service.gather(0.0) is None
+    assert "any worker" in service.waiting_for()
+    service.submit(segment(sequence=0))
+    assert [t.sequence for t in service.gather(0.0)] == [0, 1]
+    counters = service.counters()
+    assert counters["lag/stale_segments"] == 1
+    assert counters["fault/duplicate_segments"] == 1
+
+
+def test_gathering_is_woken_by_the_last_segment(service):
+    thread, answers = waiting(lambda: service.gather(60.0))
+    for sequence in (0, 1):
+        service.submit(segment(sequence=sequence))
+    thread.join(10)
+    assert len(answers[0]) == 2
+
+
+BAD = [
+    ("reward", lambda x: x.index_fill(1, torch.tensor([2]), math.nan), r"reward\[0, 2\] is nan"),
+    ("reward", lambda x: x * math.inf, "need finite"),
+    ("state", lambda x: x * math.nan, "need finite"),
+    ("log_prob", lambda x: x - math.inf, "need finite"),
+    ("penalty", lambda x: x.log() * 0 + math.nan, "need finite"),
+    ("action", lambda x: x[:, :3], "shape"),
+    ("history", lambda x: x[:, :, :1], "shape"),
+    ("valid", lambda x: x & False, "no step is valid"),
+]
+
+
+@pytest.mark.parametrize(("field", "spoil", "words"), BAD)
+def test_a_bad_segment_is_refused_by_field_and_fills_no_place(service, field, spoil, words):
+    good = segment()
+    bad = {**vars(good), field: spoil(getattr(good, field))}
+    spoiled = object.__new__(type(good))  # as from the wire: nobody checked the shapes
+    vars(spoiled).update(bad)
+    with pytest.raises(InvalidFieldError, match=rf"^{field}: .*{words}"):
+        service.submit(spoiled)
+    assert service.submit(good).accepted
+
+
+def test_too_many_steps_are_refused(service):
+    with pytest.raises(InvalidFieldError, match="reward: 5 steps, need 1 to 4"):
+        service.submit(segment(steps=5))
+
+
+def test_workers_are_alive_while_they_are_heard_of_and_restarts_are_counted(service, clock):
+    service.assign("a", 0, 0.0)
+    service.assign("b", 0, 0.0)
+    assert service.counters()["charts/workers_alive"] == 2
+    clock.now = 29.0
+    service.assign("b", 2, 0.0)
+    clock.now = 31.0
+    counters = service.counters()
+    assert counters["charts/workers_alive"] == 1
+    assert counters["fault/worker_restarts"] == 2

@@ -1,0 +1,194 @@
+"""A fitted ensemble asked as a `Dynamics`: exact where it must be, indifferent to batch mates."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from model_server import uncertainty
+from model_server.ensemble import Ensemble
+from model_server.units import Units
+from moma import seeds
+from moma.checks import check_rows
+from moma.ports import Dynamics, InvalidFieldError
+from moma.types import Transitions
+from tests.builders import SPEC, make_config, world_model
+
+GOAL = 4
+"""The feature that never changes within an episode."""
+
+
+def questions(dataset, count=40):
+    rows = dataset.rows(np.arange(count))
+    return rows.state, rows.action, seeds.rows(5, count)
+
+
+@pytest.fixture(scope="module")
+def model(dataset):
+    return world_model(dataset)
+
+
+def test_it_is_a_dynamics(model):
+    assert isinstance(model, Dynamics)
+    assert model.describe().task == SPEC
+
+
+def test_features_that_are_constant_in_episodes_are_carried_over_exactly(dataset, model):
+    state, action, seed = questions(dataset)
+    state = state + 0.1234567  # values that no row of the data has
+    after = model.predict(state, action, seed).next_state
+    assert torch.equal(after[:, GOAL], state[:, GOAL])
+    moved = (after != state).float().mean(0)
+    assert (moved[:GOAL] > 0.9).all()
+
+
+def test_predictions_are_clipped_to_the_box(dataset):
+    edge = torch.tensor([[-0.1, -0.1, -0.1, -0.1, -9.0, -0.3], [0.1, 0.1, 0.1, 0.1, 9.0, -0.2]])
+    state, action, seed = questions(dataset)
+    free = world_model(dataset).predict(state, action, seed)
+    boxed = world_model(dataset, box=edge).predict(state, action, seed)
+    assert (free.next_state.abs() > 0.1).any()
+    torch.testing.assert_close(
+        boxed.next_state, free.next_state.clamp(edge[0, :-1], edge[1, :-1])
+    )
+    torch.testing.assert_close(boxed.reward, free.reward.clamp(-0.3, -0.2))
+    assert ((boxed.reward == -0.3) | (boxed.reward == -0.2)).any()
+
+
+def drawn_member(dataset, model, state, action, prediction):
+    """Which member gave each row's answer, found by comparing with every member's own mean."""
+    ensemble = model._ensemble
+    with torch.inference_mode():
+        inputs = ensemble.units.inputs(state, action)
+        mean = ensemble(inputs.expand(3, *inputs.shape)).mean
+        each = torch.stack([ensemble.units.next_state(state, m[:, :-1]) for m in mean])
+    distance = (each - prediction.next_state).abs().amax(-1)
+    assert (distance.amin(0) < 1e-4).all()
+    assert (distance.sort(0).values[1] > 1e-3).float().mean() > 0.9
+    return distance.argmin(0)
+
+
+def test_rows_do_not_depend_on_batch_mates_or_on_their_order(dataset, model):
+    state, action, seed = questions(dataset)
+    whole = model.predict(state, action, seed)
+    member = drawn_member(dataset, model, state, action, whole)
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
+    for rows in (order, order[:7], torch.tensor([3])):
+        part = model.predict(state[rows], action[rows], seed[rows])
+        for name in ("next_state", "reward", "disagreement", "aleatoric", "reward_disagreement"):
+            torch.testing.assert_close(
+                getattr(part, name), getattr(whole, name)[rows], rtol=1e-4, atol=1e-5
+            )
+        assert torch.equal(
+            drawn_member(dataset, model, state[rows], action[rows], part), member[rows]
+        )
+
+
+def test_the_seed_decides_the_member_and_all_members_get_their_turn(dataset, model):
+    state, action, _ = (x[:1].repeat(300, *[1] * (x.dim() - 1)) for x in questions(dataset))
+    seed = seeds.rows(8, 300)
+    answer = model.predict(state, action, seed)
+    again = model.predict(state, action, seed)
+    assert torch.equal(answer.next_state, again.next_state)
+    member = drawn_member(dataset, model, state, action, answer)
+    assert torch.equal(member, seeds.choose(seed, 3))
+    assert (member.bincount(minlength=3) > 70).all()
+    # Doubt is the ensemble's, not the drawn member's.
+    assert answer.disagreement.std() < 1e-6
+
+
+def test_doubt_is_that_of_all_members_in_standardised_units(dataset, model):
+    state, action, seed = questions(dataset, 10)
+    ensemble = model._ensemble
+    inputs = ensemble.units.inputs(state, action)
+    with torch.inference_mode():
+        mean = ensemble(inputs.expand(3, *inputs.shape)).mean
+    after = torch.stack([ensemble.units.next_state(state, m[:, :-1]) for m in mean])
+    reward = torch.stack([ensemble.units.reward(m[:, -1]) for m in mean])
+    units = ensemble.units
+    slow = torch.cat(
+        [(after - units.state_mean) / units.state_std,
+         ((reward - units.reward_mean) / units.reward_std)[..., None]], dim=-1
+    )  # fmt: skip
+    answer = model.predict(state, action, seed)
+    torch.testing.assert_close(
+        answer.disagreement, uncertainty.disagreement(slow), rtol=1e-3, atol=1e-5
+    )
+    torch.testing.assert_close(
+        answer.reward_disagreement, slow[..., -1].var(0), rtol=1e-3, atol=1e-5
+    )
+
+
+BAD = {
+    "state": [
+        lambda x: x[:, :-1], lambda x: x[:0], lambda x: x.double(), lambda x: x * math.nan,
+        lambda x: x.index_fill(0, torch.tensor([1]), math.inf),
+    ],
+    "action": [
+        lambda x: x[:, :1], lambda x: x[:, :, :1], lambda x: x[:-1], lambda x: x * math.nan,
+    ],
+    "seed": [lambda x: x[:-1], lambda x: x.int()],
+}  # fmt: skip
+REFUSALS = [(name, spoil) for name, spoils in BAD.items() for spoil in spoils]
+
+
+@pytest.mark.parametrize(("name", "spoil"), REFUSALS)
+def test_rows_that_do_not_fit_are_refused_by_field(dataset, name, spoil):
+    rows = dict(zip(("state", "action", "seed"), questions(dataset, 4), strict=True))
+    rows[name] = spoil(rows[name])
+    with pytest.raises(InvalidFieldError, match=f"^{name}: "):
+        check_rows(SPEC, **rows)  # as `predict` calls it, whose signature the test hook enforces
+
+
+def test_predict_itself_refuses_what_is_not_finite(dataset, model):
+    state, action, seed = questions(dataset, 4)
+    state[2, 1] = math.nan
+    with pytest.raises(InvalidFieldError, match=r"state\[2, 1\] is nan"):
+        model.predict(state, action, seed)
+
+
+@pytest.mark.parametrize("standardised", [True, False])
+def test_targets_come_back_as_next_states_and_rewards(dataset, standardised):
+    rows = dataset.rows(np.arange(dataset.transitions))
+    units = Units(5, 4, standardised=standardised)
+    units.fit(rows)
+    targets = units.targets(rows)
+    torch.testing.assert_close(units.next_state(rows.state, targets[:, :-1]), rows.next_state)
+    torch.testing.assert_close(units.reward(targets[:, -1]), rows.reward)
+    if standardised:
+        varies = [0, 1, 2, 3, 5]
+        torch.testing.assert_close(targets[:, varies].mean(0), torch.zeros(5), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            targets[:, varies].std(0, correction=0), torch.ones(5), atol=1e-4, rtol=0
+        )
+        assert units.constant.tolist() == [False, False, False, False, True]
+        assert not targets[:, GOAL].any()
+
+
+def test_units_of_data_in_which_nothing_varies_stay_finite():
+    still = Transitions(
+        state=torch.full((3, 5), 4.0), action=torch.zeros(3, 2, 2), reward=torch.ones(3),
+        next_state=torch.full((3, 5), 4.0), terminated=torch.zeros(3, dtype=torch.bool),
+        truncated=torch.ones(3, dtype=torch.bool), episode=torch.arange(3),
+    )  # fmt: skip
+    units = Units(5, 4, standardised=True)
+    units.fit(still)
+    assert torch.isfinite(units.targets(still)).all()
+    assert torch.isfinite(units.inputs(still.state, still.action)).all()
+    assert torch.equal(units.next_state(still.state, torch.ones(3, 5)), still.state)
+
+
+@pytest.mark.parametrize("bounds", ["soft", "clamped"])
+def test_log_variances_keep_their_bounds(bounds):
+    config = replace(make_config().model, bounds=bounds)
+    ensemble = Ensemble(SPEC, config, members=3, terminates=False)
+    low, high = (-10.0, 0.5) if bounds == "soft" else (-12.0, 4.0)
+    with torch.no_grad():
+        inputs = torch.randn(3, 200, 9) * 1e4
+        log_variance = ensemble(inputs).log_variance
+    assert log_variance.min() >= low - 1e-4
+    assert log_variance.max() <= high + 1e-2
+    assert log_variance.min() < low + 1
+    assert log_variance.max() > high - 1
