@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from moma.ports import DeadlineError, Dynamics
+from moma.ports import DeadlineError, Dynamics, UnavailableError
 from moma.types import Metrics, ModelCard, Prediction
 
 _WINDOW = 1000
@@ -94,6 +94,8 @@ class Batching:
             if not self._changed.wait_for(lambda: self._fits(request), self._left(deadline)):
                 self._counts["expired"] += 1
                 raise DeadlineError(f"the queue of {self._queue_rows} rows stayed full")
+            if self._closed:
+                raise UnavailableError("this model is being closed")
             self._queue.append(request)
             self._waiting_rows += request.rows
             self._counts["requests"] += 1

@@ -67,7 +67,8 @@ def split(
     whole = config.holdout_by == "episode" and dataset.episodes > 1
     units = dataset.episodes if whole else dataset.transitions
     held = np.zeros(units, dtype=np.bool_)
-    held[random.permutation(units)[: max(1, round(config.holdout * units))]] = True
+    count = min(max(1, round(config.holdout * units)), units - 1)
+    held[random.permutation(units)[:count]] = True
     row_held = held[dataset.episode_of_row] if whole else held
     return np.flatnonzero(~row_held), np.flatnonzero(row_held)
 

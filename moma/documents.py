@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import dacite
 
@@ -36,8 +36,14 @@ def parse(kind: type[T], text: str, source: str) -> T:
         raise ValueError(f"{source} is no {kind.__name__}: {error}") from error
 
 
-def build(kind: type[T], fields: dict[str, Any]) -> T:
-    """Builds the dataclass `kind` from plain values; lists become tuples where it wants them."""
+def build(kind: type[T], fields: object) -> T:
+    """Builds the dataclass `kind` from plain values; lists become tuples where it wants them.
+
+    Raises:
+        ValueError: not exactly the fields of `kind`.
+    """
+    if not isinstance(fields, dict):
+        raise ValueError(f"must be an object, got {type(fields).__name__}")  # noqa: TRY004 - input
     try:
         rules = dacite.Config(strict=True, cast=[tuple], type_hooks={float: _number})
         return dacite.from_dict(kind, fields, config=rules)

@@ -36,6 +36,8 @@ def new_directory(target: Path) -> Iterator[Path]:
     A `target` that exists is replaced. After an error nothing is left and `target` is as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    replaced = target.parent / f".old-{target.name}"
+    _recover(target, replaced)
     drop_remains(target.parent, target.name)
     aside = target.parent / f".tmp-{target.name}-{os.getpid()}"
     aside.mkdir()
@@ -44,16 +46,21 @@ def new_directory(target: Path) -> Iterator[Path]:
         files = {path.name: _entry(path) for path in sorted(aside.iterdir())}
         write_text(aside / MANIFEST, json.dumps({"schema": _SCHEMA, "files": files}, indent=1))
         if target.exists():
-            old = target.parent / f".tmp-{target.name}-old"
-            target.rename(old)
-            aside.rename(target)
-            shutil.rmtree(old)
-        else:
-            aside.rename(target)
+            target.rename(replaced)
+        aside.rename(target)
         _flush(target.parent)
+        shutil.rmtree(replaced, ignore_errors=True)
     except BaseException:
+        _recover(target, replaced)
         shutil.rmtree(aside, ignore_errors=True)
         raise
+
+
+def _recover(target: Path, replaced: Path) -> None:
+    """Finishes or takes back a replacement that was interrupted between its two renames."""
+    if replaced.exists() and not target.exists():
+        replaced.rename(target)
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def drop_remains(parent: Path, name: str) -> None:

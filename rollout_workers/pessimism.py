@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
@@ -17,12 +18,20 @@ def threshold(config: PessimismConfig, card: ModelCard) -> float:
 
 
 def penalty(prediction: Prediction, config: PessimismConfig) -> Float32[Tensor, " B"]:
-    """Returns what the reward loses, each doubt limited to `config.clamp` (arXiv 2305.17198)."""
-    return (
-        config.disagreement * prediction.disagreement.clamp_max(config.clamp)
-        + config.reward_disagreement * prediction.reward_disagreement.clamp_max(config.clamp)
-        + config.aleatoric * prediction.aleatoric.clamp_max(config.clamp)
+    """Returns what the reward loses, each doubt limited to `config.clamp` (arXiv 2305.17198).
+
+    A doubt that is no number counts as the limit.
+    """
+    doubts = (
+        (config.disagreement, prediction.disagreement),
+        (config.reward_disagreement, prediction.reward_disagreement),
+        (config.aleatoric, prediction.aleatoric),
     )
+    limit = config.clamp
+    lost = torch.zeros_like(prediction.reward)
+    for weight, doubt in doubts:
+        lost = lost + weight * doubt.nan_to_num(nan=limit, posinf=limit).clamp_max(limit)
+    return lost
 
 
 def cut(prediction: Prediction, limit: float) -> Bool[Tensor, " B"]:

@@ -20,7 +20,9 @@ from moma.config import (
     RolloutConfig,
 )
 from moma.data import EpisodeWriter
+from moma.policy import Actors
 from moma.types import ModelCard, Prediction, RunCard, StartStates, TaskSpec, Trajectory
+from rollout_workers.rollout import Identity, rollout
 
 # Agents of unequal widths: 3 against 2 observations, 2 against 1 actions, one feature shared.
 SPEC = TaskSpec(
@@ -184,3 +186,15 @@ def make_trajectory(config, *, seed=0, steps=None, **fields):
         valid=~never,
     )
     return replace(whole, **fields)
+
+
+def imagine(snapshot, config, dynamics=None, *, sequence=0, task=SPEC):
+    """A segment that these actors make in a small system, as a worker would."""
+    actors, seed = Actors(task, config.actor), seeds.derive(snapshot.version, "unit", sequence)
+    actors.load(snapshot.parameters)
+    starts = make_starts(config.rollout.rows, config.actor.history, seed, task)
+    who = Identity(
+        policy_version=snapshot.version, epoch=0, worker="w", incarnation=0, sequence=sequence
+    )
+    system = dynamics or FakeDynamics(task)
+    return rollout(actors, system, starts, run_card(config, task), 0.8, seed, who)

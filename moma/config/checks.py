@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def require(section: str, **checks: tuple[object, bool, str]) -> None:
     """Raises ValueError naming the first field whose check is false, its rule and its value."""
@@ -11,13 +13,13 @@ def require(section: str, **checks: tuple[object, bool, str]) -> None:
 
 
 def positive(value: float) -> tuple[object, bool, str]:
-    """A check for `require`: greater than zero."""
-    return value, value > 0, "be greater than 0"
+    """A check for `require`: greater than zero, and finite."""
+    return value, 0 < value < math.inf, "be finite and greater than 0"
 
 
 def not_negative(value: float) -> tuple[object, bool, str]:
-    """A check for `require`: zero or more."""
-    return value, value >= 0, "be 0 or greater"
+    """A check for `require`: zero or more, and finite."""
+    return value, 0 <= value < math.inf, "be finite and 0 or greater"
 
 
 def share(value: float) -> tuple[object, bool, str]:

@@ -14,7 +14,7 @@ import psutil
 import torch
 from google.protobuf.message import DecodeError, Message
 
-from moma.ports import DeadlineError, InvalidFieldError
+from moma.ports import DeadlineError, InvalidFieldError, UnavailableError
 from moma.rpc.channel import MAX_MESSAGE
 
 _LOG = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ _OPTIONS = (
 _STATUS = {
     InvalidFieldError: grpc.StatusCode.INVALID_ARGUMENT,
     DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
+    UnavailableError: grpc.StatusCode.UNAVAILABLE,
 }
 Answer = Callable[[Any, grpc.ServicerContext], Message]
 Methods = Mapping[str, tuple[type[Message], Answer]]

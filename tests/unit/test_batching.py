@@ -205,5 +205,5 @@ def test_a_call_after_closing_does_not_hang(inner):
 
     caller = Thread(target=call, daemon=True)
     caller.start()
-    caller.join(0.05)
+    caller.join(1.0)
     assert caught, "the caller waits for a thread that has ended"

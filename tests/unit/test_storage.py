@@ -88,7 +88,7 @@ def test_what_a_killed_writer_left_is_cleared_by_the_next(tmp_path):
 
 def test_a_writer_killed_between_its_two_renames_has_not_lost_the_old_directory(kept):
     # What such a kill leaves: the old content aside under its interim name, nothing at the target.
-    kept.rename(kept.parent / ".tmp-kept-old")
+    kept.rename(kept.parent / ".old-kept")
 
     def interrupted():
         with new_directory(kept):

@@ -1,0 +1,195 @@
+"""A round's update: one version on, everything finite, the past rebuilt as it was."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from learner import batch, losses, ppo
+from learner.critic import ValueScale
+from learner.ppo import PPO
+from moma import policy
+from moma.config import ActorConfig
+from tests.builders import SPEC, imagine, make_config
+
+CONFIG = make_config()
+
+
+def learner(config=CONFIG):
+    return PPO(SPEC, config, torch.full((5,), 0.1), torch.full((5,), 1.5))
+
+
+def segments(learned, config=CONFIG, count=2):
+    return [imagine(learned.snapshot(), config, sequence=k) for k in range(count)]
+
+
+def prepared(learned, trajectories, config=CONFIG):
+    return batch.prepare(
+        trajectories, SPEC, learned.actors, learned.critic, learned.scale, config.ppo
+    )
+
+
+def parameters(learned):
+    return torch.cat([p.detach().flatten() for p in learned._parameters])
+
+
+@pytest.mark.parametrize("ratio", ["agent", "joint"])
+def test_an_update_raises_the_version_moves_the_parameters_and_stays_finite(ratio):
+    config = replace(CONFIG, ppo=replace(CONFIG.ppo, ratio=ratio))
+    learned = learner(config)
+    before = parameters(learned)
+    metrics = learned.update(segments(learned))
+    assert learned.version == 1
+    assert all(math.isfinite(value) for value in metrics.values()), metrics
+    assert torch.isfinite(parameters(learned)).all()
+    assert not torch.equal(parameters(learned), before)
+    assert metrics["losses/skipped_steps"] == 0
+    assert {"losses/entropy/wide", "losses/approx_kl/narrow", "losses/value"} <= set(metrics)
+
+
+def test_a_snapshot_is_a_copy():
+    learned = learner()
+    snapshot = learned.snapshot()
+    before = {name: value.clone() for name, value in snapshot.parameters.items()}
+    learned.update(segments(learned))
+    assert all(torch.equal(snapshot.parameters[name], value) for name, value in before.items())
+    assert snapshot.version == 0
+    assert not torch.equal(learned.snapshot().parameters["head.weight"], before["head.weight"])
+
+
+MEMORIES = [
+    ActorConfig(width=8, depth=1, memory="none"),
+    ActorConfig(width=8, depth=1, frames=3),
+    ActorConfig(width=8, depth=1, frames=3, memory="attention", state_dependent_std=True),
+]
+
+
+@pytest.mark.parametrize("actor", MEMORIES, ids=lambda a: a.memory)
+def test_the_learner_sees_what_the_workers_actors_saw(actor):
+    # Ratios before the first step are 1: windows, units and padding are rebuilt as they were.
+    config = replace(CONFIG, actor=actor)
+    learned = learner(config)
+    with torch.no_grad():
+        learned.actors.head.weight.mul_(100)
+    rows = prepared(learned, segments(learned, config), config)
+    with torch.no_grad():
+        mean, log_std = learned.actors(rows.observed, rows.remembered)
+    log_prob = policy.log_prob(rows.action, mean, log_std, learned.actors.action_mask)
+    torch.testing.assert_close(log_prob, rows.log_prob, rtol=1e-4, atol=1e-4)
+    # Negative control: forgetting shows.
+    if actor.history:
+        with torch.no_grad():
+            mean, log_std = learned.actors(rows.observed, torch.zeros_like(rows.remembered))
+        forgot = policy.log_prob(rows.action, mean, log_std, learned.actors.action_mask)
+        assert (forgot - rows.log_prob).abs().max() > 1e-2
+
+
+def test_a_batch_holds_valid_steps_only_with_normalised_advantages():
+    learned = learner()
+    made = segments(learned)
+    rows = prepared(learned, made)
+    valid = sum(int(t.valid.sum()) for t in made)
+    assert valid < sum(t.valid.numel() for t in made)
+    assert len(rows.returns) == valid
+    assert rows.advantage.mean().item() == pytest.approx(0, abs=1e-5)
+    assert rows.advantage.std(correction=0).item() == pytest.approx(1, abs=1e-4)
+
+
+def by_state(rows):
+    order = rows.state[:, 0].argsort()
+    return {name: getattr(rows, name)[order] for name in ("state", "returns", "value", "action")}
+
+
+def test_segments_of_unequal_length_do_not_touch_each_other():
+    learned = learner()
+    first, second = segments(learned)
+    short = replace(
+        second,
+        **{n: getattr(second, n)[:2] for n in ("action", "log_prob", "reward", "penalty", "valid")},
+        state=second.state[:3],
+        terminated=second.terminated[:2],
+        truncated=second.truncated[:2] | (second.valid[:2] & torch.tensor([[False], [True]])),
+    )
+    short = replace(short, truncated=short.truncated & ~short.terminated)
+    joint = by_state(prepared(learned, [first, short]))
+    apart = [prepared(learned, [segment]) for segment in (first, short)]
+    order = torch.cat([rows.state[:, 0] for rows in apart]).argsort()
+    for name, value in joint.items():
+        single = torch.cat([getattr(rows, name) for rows in apart])[order]
+        torch.testing.assert_close(value, single, rtol=1e-5, atol=1e-5)
+
+
+def test_updates_are_repeatable_bit_for_bit():
+    first, second = learner(), learner()
+    for learned in (first, second):
+        learned.update(segments(learned))
+    assert torch.equal(parameters(first), parameters(second))
+
+
+@pytest.mark.parametrize(("kl_stop", "epochs"), [(1e-9, 1), (1e9, 2)])
+def test_epochs_stop_where_the_policy_has_moved_too_far(kl_stop, epochs):
+    config = replace(CONFIG, ppo=replace(CONFIG.ppo, kl_stop=kl_stop))
+    learned = learner(config)
+    assert learned.update(segments(learned))["losses/epochs"] == epochs
+
+
+def spoiled_prepare(*args):
+    rows = batch.prepare(*args)
+    rows.advantage[0] = math.nan
+    return rows
+
+
+def test_a_step_whose_gradient_is_not_finite_is_skipped_and_counted(monkeypatch):
+    learned = learner()
+    monkeypatch.setattr(ppo, "prepare", spoiled_prepare)
+    before = parameters(learned)
+    metrics = learned.update(segments(learned))
+    assert 1 <= metrics["losses/skipped_steps"] <= metrics["losses/epochs"]
+    assert torch.isfinite(parameters(learned)).all()
+    assert not torch.equal(parameters(learned), before)  # the other minibatches were learnt from
+    assert learned.version == 1
+
+
+def test_without_the_skip_one_bad_row_destroys_the_policy(monkeypatch):
+    learned = learner()
+    monkeypatch.setattr(ppo, "prepare", spoiled_prepare)
+    made = segments(learned)
+    monkeypatch.setattr(torch, "isfinite", lambda x: torch.ones_like(x, dtype=torch.bool))
+    learned.update(made)
+    assert parameters(learned).isnan().any()
+
+
+def test_one_round_that_overflows_does_not_end_learning_for_good():
+    learned = learner()
+    good = segments(learned)
+    huge = [replace(t, reward=torch.full_like(t.reward, 3e38)) for t in good]
+    learned.update(huge)
+    assert torch.isfinite(parameters(learned)).all()
+    before = parameters(learned)
+    metrics = learned.update(segments(learned))
+    assert metrics["losses/skipped_steps"] == 0
+    assert not torch.equal(parameters(learned), before)
+
+
+def test_the_critics_own_scale_is_debiased_and_invertible():
+    scale = ValueScale()
+    x = torch.randn(500) * 3 + 7
+    assert torch.equal(scale.normalise(x), x)
+    scale.update(x)
+    normal = scale.normalise(x)
+    assert normal.mean().item() == pytest.approx(0, abs=1e-3)
+    assert normal.std(correction=0).item() == pytest.approx(1, abs=1e-3)
+    torch.testing.assert_close(scale.restore(normal), x, rtol=1e-4, atol=1e-4)
+    scale.update(torch.full((10,), 7.0))
+    assert scale.restore(torch.ones(1)).item() < 10
+    constant = ValueScale()
+    constant.update(torch.full((10,), 2.0))
+    assert torch.isfinite(constant.normalise(torch.full((3,), 2.0))).all()
+
+
+def test_the_joint_ratio_gives_one_policy_loss_and_agents_one_each():
+    new, old = torch.zeros(4, 2), torch.zeros(4, 2)
+    for kind, width in (("joint", 1), ("agent", 2)):
+        ratios = losses.ratio(new, old, kind)
+        assert losses.policy_loss(ratios, torch.ones(4), 0.2).shape == (width,)
