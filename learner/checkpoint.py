@@ -50,7 +50,7 @@ def load(directory: Path, ppo: PPO) -> Counters | None:
     Raises:
         StorageError: there are checkpoints, but none is whole.
     """
-    drop_remains(directory, "")
+    drop_remains(directory, "*")
     faults = []
     for path in _newest_first(directory):
         try:

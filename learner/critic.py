@@ -59,8 +59,10 @@ class ValueScale(nn.Module):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
 
     def update(self, returns: Float32[Tensor, " N"]) -> None:
-        """Takes in one round's returns."""
+        """Takes in one round's returns, or none of them: what is not finite would stay for good."""
         exact = returns.double()
+        if not exact.isfinite().all():
+            return
         self.first.mul_(_DECAY).add_((1 - _DECAY) * exact.mean())
         self.second.mul_(_DECAY).add_((1 - _DECAY) * exact.square().mean())
         self.weight.mul_(_DECAY).add_(1 - _DECAY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 
@@ -23,8 +23,8 @@ class StackedLinear(nn.Module):
         self.weight = nn.Parameter(_uniform((count, inputs, outputs), bound, generator))
         self.bias = nn.Parameter(_uniform((count, 1, outputs), bound, generator))
 
-    def forward(self, x: Float32[Tensor, "K N I"]) -> Float32[Tensor, "K N J"]:
-        """Maps `[K N I]` to `[K N J]`."""
+    def forward(self, x: Float[Tensor, "K N I"]) -> Float[Tensor, "K N J"]:
+        """Maps `[K N I]` to `[K N J]`, in the weights' precision."""
         return torch.baddbmm(self.bias, x, self.weight)
 
 

@@ -114,11 +114,11 @@ def _meta(path: Path) -> dict[str, Any]:
 
 def _array(path: Path) -> NDArray[Any]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError) as error:
         raise DatasetError(f"{path} is no plain .npy array: {error}") from error
-    if not isinstance(array, np.ndarray) or array.ndim == 0:
+    if array.ndim == 0:
         raise DatasetError(f"{path} is no plain .npy array with an axis of rows")
     return array

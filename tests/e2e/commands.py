@@ -46,7 +46,9 @@ class Command:
         try:
             return self.process.wait(within_s)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"still running after {within_s} s: {self.out}{self.err}") from None
+            raise AssertionError(
+                f"still running after {within_s} s: {self.out}{self.err}"
+            ) from None
 
     def finish(self):
         """Ends what is left of it, children first."""

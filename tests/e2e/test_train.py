@@ -94,6 +94,7 @@ def test_four_processes_learn_what_one_does_bit_for_bit(distributed, alone, othe
 
 def test_its_tags_are_those_of_the_documentation(distributed):
     text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
-    docs, written = tags.documented(text), tags.written(RunDirectory.open(distributed.run))
+    run = RunDirectory.open(distributed.run)
+    docs, written = tags.documented(text), tags.written(run)
     assert tags.undocumented(written, docs) == []
-    assert tags.unwritten(written, docs, distributed=True) == []
+    assert tags.unwritten(written, docs, run.config(), distributed=True) == []

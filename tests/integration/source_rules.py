@@ -7,7 +7,16 @@ import ast
 PACKAGES = ("moma", "model_server", "rollout_workers", "learner", "launch", "benchmarks")
 MAX_FILE, MAX_FUNCTION = 200, 40
 THE_SERVER = "moma/rpc/server.py"
-UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
+UNSAFE_MODULES = {
+    "pickle",
+    "cPickle",
+    "_pickle",
+    "cloudpickle",
+    "dill",
+    "joblib",
+    "shelve",
+    "marshal",
+}
 FORKING = {"multiprocessing", "torch.multiprocessing"}
 
 
@@ -28,7 +37,9 @@ def imported(node):
         module = node.module or ""
         return [module, *(f"{module}.{alias.name}" for alias in node.names)]
     if isinstance(node, ast.Call) and called(node) in ("import_module", "__import__"):
-        return [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+        return [
+            a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)
+        ]
     return []
 
 
@@ -65,7 +76,10 @@ def one_door(name, tree):
     """Ports are opened in one file, which checks where."""
     for node in ast.walk(tree):
         word = getattr(node, "attr", getattr(node, "value", None))
-        if word in ("add_insecure_port", "add_secure_port", "insecure_server") and name != THE_SERVER:
+        if (
+            word in ("add_insecure_port", "add_secure_port", "insecure_server")
+            and name != THE_SERVER
+        ):
             yield f"line {node.lineno}: {word} outside of {THE_SERVER}"
 
 

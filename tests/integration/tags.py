@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from operator import attrgetter
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-_LINE = re.compile(r"^- `([^`]+)`( \(distributed\))?: (\S.*\.)$")
-DISTRIBUTED = "(distributed)"
+from moma import tasks
+
+_LINE = re.compile(r"^- `([^`]+)`: (\S.*\.)$")
+_SETTING = re.compile(r"when `([a-z_.]+)` is `([a-z0-9_]+)`")
 
 
 def written(run):
@@ -19,8 +23,6 @@ def written(run):
 
 def agents_of(run):
     """Names of the run's agents."""
-    from moma import tasks
-
     return tasks.get(run.config().task).spec.agents
 
 
@@ -30,16 +32,36 @@ def general(tag, agents):
     return f"{stem}/AGENT" if last in agents else tag
 
 
+@dataclass(frozen=True)
+class Sentence:
+    """When a documented tag occurs."""
+
+    distributed: bool = False
+    """Only where the roles are processes."""
+    setting: tuple[str, str] = ("", "")
+    """Only where this field of the config has this value."""
+
+    def expected(self, config, *, distributed):
+        """True where a run has to write the tag."""
+        field, value = self.setting
+        holds = not field or str(attrgetter(field)(config)) == value
+        return holds and (distributed or not self.distributed)
+
+
 def documented(text):
-    """Tag to whether it occurs in distributed runs only; a malformed bullet is an error."""
+    """Tag to when it occurs; a malformed bullet is an error."""
     found = {}
     for line in text.splitlines():
         if not line.startswith("- `"):
             continue
         match = _LINE.match(line)
-        assert match, f"docs/metrics.md: {line!r} is not of the form \"- `tag`: One sentence.\""
+        assert match, f'docs/metrics.md: {line!r} is not of the form "- `tag`: One sentence."'
         assert match[1] not in found, f"docs/metrics.md: `{match[1]}` is there twice"
-        found[match[1]] = match[2] is not None or DISTRIBUTED in match[3]
+        setting = _SETTING.search(match[2])
+        found[match[1]] = Sentence(
+            distributed="(distributed)" in match[2],
+            setting=(setting[1], setting[2]) if setting else ("", ""),
+        )
     return found
 
 
@@ -48,7 +70,7 @@ def undocumented(tags, docs):
     return sorted(tags - docs.keys())
 
 
-def unwritten(tags, docs, *, distributed):
+def unwritten(tags, docs, config, *, distributed):
     """Sentences without their tag."""
-    expected = {tag for tag, remote in docs.items() if distributed or not remote}
+    expected = {tag for tag, when in docs.items() if when.expected(config, distributed=distributed)}
     return sorted(expected - tags)

@@ -68,7 +68,8 @@ def test_a_prediction_has_one_row_per_row_in_the_agreed_types(dynamics):
             assert bool(torch.isfinite(value).all())
 
 
-def test_it_answers_as_the_model_itself_does(dynamics, model, one_thread):
+@pytest.mark.usefixtures("one_thread")
+def test_it_answers_as_the_model_itself_does(dynamics, model):
     rows = make_rows(model.describe(), rows=64)
     got, expected = dynamics.predict(**rows), model.predict(**rows)
     for field in fields(expected):
@@ -81,9 +82,7 @@ def test_a_rows_draw_depends_on_its_own_seed_alone(dynamics):
     order = torch.arange(63, -1, -1)
     forward = dynamics.predict(**rows)
     backward = dynamics.predict(**{name: value[order] for name, value in rows.items()})
-    torch.testing.assert_close(
-        backward.next_state, forward.next_state[order], rtol=0, atol=1e-5
-    )
+    torch.testing.assert_close(backward.next_state, forward.next_state[order], rtol=0, atol=1e-5)
     other = dynamics.predict(**{**rows, "seed": rows["seed"] + 1})
     assert bool(((other.next_state - forward.next_state).abs().amax(1) > 1e-3).any())
 

@@ -1,4 +1,4 @@
-"""`moma/pb` is what `scripts/proto` makes of `proto/`: nobody edited it and nobody forgot to run it."""
+"""`moma/pb` is what `scripts/proto` makes of `proto/`: nobody edited it or forgot to run it."""
 
 from __future__ import annotations
 

@@ -12,15 +12,16 @@ from launch import cli
 from moma.run import RunDirectory
 from tests.integration import tags
 
+JOINT = ("--ppo.ratio", "joint", "--ppo.rounds", "2", "--eval.final-episodes", "2")
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished in-process run; the command's signal handlers are taken back."""
-    path = tmp_path_factory.mktemp("in-process") / "tiny"
+
+def train(path, *words):
+    """Runs the command in this process; its signal handlers are taken back."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     handlers, log = [signal.getsignal(n) for n in numbers], list(logging.getLogger().handlers)
+    flags = ["--in-process", "--run-dir", str(path), *words]
     try:
-        status = cli.main(["train", "reacher-tiny", "--in-process", "--run-dir", str(path)])
+        status = cli.main(["train", "reacher-tiny", *flags])
     finally:
         for number, handler in zip(numbers, handlers, strict=True):
             signal.signal(number, handler)
@@ -30,28 +31,54 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run."""
+    return train(tmp_path_factory.mktemp("in-process") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def joint(tmp_path_factory):
+    """A short one with the team's joint ratio."""
+    return train(tmp_path_factory.mktemp("in-process") / "joint", *JOINT)
+
+
+@pytest.fixture(scope="module")
 def docs(root):
     """What docs/metrics.md holds."""
     return tags.documented((root / "docs" / "metrics.md").read_text(encoding="utf-8"))
 
 
-def test_every_tag_has_its_sentence(finished, docs):
-    assert len(tags.written(finished)) > 20
-    assert tags.undocumented(tags.written(finished), docs) == []
-
-
-def test_every_sentence_has_its_tag(finished, docs):
-    assert tags.unwritten(tags.written(finished), docs, distributed=False) == []
+@pytest.mark.parametrize("which", ["finished", "joint"])
+def test_every_tag_has_its_sentence_and_every_sentence_its_tag(request, which, docs):
+    run = request.getfixturevalue(which)
+    written = tags.written(run)
+    assert len(written) > 20
+    assert tags.undocumented(written, docs) == []
+    assert tags.unwritten(written, docs, run.config(), distributed=False) == []
 
 
 def test_a_tag_too_many_on_either_side_would_be_seen(finished):
-    written = tags.written(finished)
-    docs = dict.fromkeys(written, False)
+    written, config = tags.written(finished), finished.config()
+    docs = dict.fromkeys(written, tags.Sentence())
     assert tags.undocumented(written | {"new/tag"}, docs) == ["new/tag"]
-    assert tags.unwritten(written, {**docs, "old/tag": False}, distributed=False) == ["old/tag"]
-    remote = {**docs, "old/tag": True}
-    assert tags.unwritten(written, remote, distributed=False) == []
-    assert tags.unwritten(written, remote, distributed=True) == ["old/tag"]
+    for when, local, remote in (
+        (tags.Sentence(), ["old/tag"], ["old/tag"]),
+        (tags.Sentence(distributed=True), [], ["old/tag"]),
+        (tags.Sentence(setting=("ppo.ratio", "agent")), ["old/tag"], ["old/tag"]),
+        (tags.Sentence(setting=("ppo.ratio", "joint")), [], []),
+    ):
+        told = {**docs, "old/tag": when}
+        assert tags.unwritten(written, told, config, distributed=False) == local
+        assert tags.unwritten(written, told, config, distributed=True) == remote
+
+
+@pytest.mark.parametrize("line", ["- `a/b` no colon.", "- `a/b`: no full stop", "- `a/b`:"])
+def test_a_malformed_bullet_is_an_error(line):
+    assert tags.documented("- `a/b`: Whole.") == {"a/b": tags.Sentence()}
+    with pytest.raises(AssertionError, match="not of the form"):
+        tags.documented(line)
+    with pytest.raises(AssertionError, match="twice"):
+        tags.documented("- `a/b`: Whole.\n- `a/b`: Whole.")
 
 
 def test_agents_names_are_made_one_word(finished):

@@ -114,14 +114,12 @@ def test_a_segment_of_another_version_epoch_or_round_is_stale(side, segments, ch
 
 def test_a_segment_of_the_wrong_width_is_refused_by_the_fields_name(side, segments):
     wrong = replace(segments[0], state=segments[0].state[..., :-1].contiguous())
-    with pytest.raises(InvalidFieldError, match="^state: shape"):
+    with pytest.raises(InvalidFieldError, match=r"^state: shape"):
         side.learner.submit(wrong)
     assert side.learner.submit(segments[0]).accepted
 
 
-@pytest.mark.parametrize(
-    "name", ["history", "state", "action", "log_prob", "reward", "penalty"]
-)
+@pytest.mark.parametrize("name", ["history", "state", "action", "log_prob", "reward", "penalty"])
 def test_a_segment_with_what_is_no_number_is_refused_by_place(side, segments, name):
     value = getattr(segments[0], name).clone()
     value.view(-1)[-1] = math.nan

@@ -36,7 +36,7 @@ def served(dynamics, service, clients):
 
 
 class HeldUntilAllAsk:
-    """A model whose first call waits until all clients have asked, so that the others must share."""
+    """A model whose first call waits until all have asked, so that the rest must share."""
 
     def __init__(self, inner):
         self._inner, self.all_asked = inner, threading.Event()
@@ -60,7 +60,8 @@ def equal(one, other):
     return ""
 
 
-def test_served_alone_a_rollout_over_grpc_is_the_local_one_bit_for_bit(run, model, one_thread):
+@pytest.mark.usefixtures("one_thread")
+def test_served_alone_a_rollout_over_grpc_is_the_local_one_bit_for_bit(run, model):
     local = make_segments(make_service(run), model, 2)
     service, batching = make_service(run), Batching(model, alone=True)
     with served(batching, service, 1) as (worker,):
@@ -74,14 +75,16 @@ def test_served_alone_a_rollout_over_grpc_is_the_local_one_bit_for_bit(run, mode
             assert getattr(one, name) == getattr(other, name)
 
 
-def test_another_seed_gives_another_rollout(run, model, one_thread):
+@pytest.mark.usefixtures("one_thread")
+def test_another_seed_gives_another_rollout(run, model):
     one, other = (make_segments(make_service(run, seed=seed), model, 2)[0] for seed in (0, 1))
     assert equal(one, other) != ""
     assert not torch.allclose(one.state, other.state, atol=1e-3)
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("alone", [True, False])
-def test_four_clients_at_once_get_the_same_draws_as_alone(run, model, one_thread, alone):
+def test_four_clients_at_once_get_the_same_draws_as_alone(run, model, alone):
     local = make_segments(make_service(run, segments=CLIENTS), model, CLIENTS)
     service, held = make_service(run, segments=CLIENTS), HeldUntilAllAsk(model)
     batching = Batching(held, alone=alone)

@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import fields
 from threading import Event, Thread
 
@@ -68,9 +69,7 @@ def rows(count, seed):
 def wait_until(server, requests):
     """Waits until so many requests were queued, woken by the queue itself."""
     with server._changed:
-        reached = server._changed.wait_for(
-            lambda: server._counts["requests"] >= requests, PATIENCE
-        )
+        reached = server._changed.wait_for(lambda: server._counts["requests"] >= requests, PATIENCE)
     assert reached
 
 
@@ -82,7 +81,9 @@ def busy(server, inner, pool):
 
 
 def same(one, other):
-    return all(torch.equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(Prediction))
+    return all(
+        torch.equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(Prediction)
+    )
 
 
 def asked(server, inner, pool, sizes):
@@ -149,11 +150,6 @@ def test_the_queue_is_bounded_and_callers_outside_have_deadlines_too(serve, inne
         assert len(future.result(PATIENCE).reward) == n
 
 
-def test_a_request_larger_than_the_queue_still_goes_through(serve, inner):
-    inner.gate.set()
-    assert len(serve(queue_rows=2).predict(*rows(7, 1)).reward) == 7
-
-
 def test_a_fault_of_the_model_reaches_its_callers_and_the_thread_lives(serve, inner, pool):
     server = serve()
     inner.fault = RuntimeError("no such weights")
@@ -195,15 +191,12 @@ def test_a_call_after_closing_does_not_hang(inner):
     inner.gate.set()
     server = Batching(inner)
     server.close()
-    caught = []
 
     def call():
-        try:
-            caught.append(server.predict(*rows(1, 1)))
-        except Exception as error:
-            caught.append(error)
+        with suppress(Exception):
+            server.predict(*rows(1, 1))
 
     caller = Thread(target=call, daemon=True)
     caller.start()
     caller.join(1.0)
-    assert caught, "the caller waits for a thread that has ended"
+    assert not caller.is_alive(), "the caller waits for a thread that has ended"

@@ -1,5 +1,7 @@
 """What comes back of a log: equal to what was written, mapped, and episode by episode."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -74,10 +76,7 @@ def test_the_goal_is_the_same_before_and_after_every_row(dataset):
 
 def test_returns_are_sums_per_episode(dataset):
     edges = [*dataset.episode_start.tolist(), dataset.transitions]
-    slow = [
-        dataset.reward[a:b].astype(np.float64).sum()
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    slow = [dataset.reward[a:b].astype(np.float64).sum() for a, b in pairwise(edges)]
     np.testing.assert_allclose(dataset.returns(), slow)
 
 

@@ -124,7 +124,9 @@ def diverging(stopping):
 def test_stopping_at_best_keeps_each_members_best_weights(dataset):
     looks = {"best": [], "last": []}
     fits = {
-        stopping: fit(dataset, diverging(stopping), 0, lambda p, s=stopping: looks[s].append(p.best))
+        stopping: fit(
+            dataset, diverging(stopping), 0, lambda p, s=stopping: looks[s].append(p.best)
+        )
         for stopping in looks
     }
     for stopping, fitted in fits.items():

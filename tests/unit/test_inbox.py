@@ -18,9 +18,7 @@ def opened(segments=2, version=3, epoch=1, now=100.0):
 
 
 def segment(sequence, version=3, epoch=1, worker="w"):
-    return replace(
-        SEGMENT, sequence=sequence, policy_version=version, epoch=epoch, worker=worker
-    )
+    return replace(SEGMENT, sequence=sequence, policy_version=version, epoch=epoch, worker=worker)
 
 
 def test_each_worker_gets_its_own_segment_and_the_next_one_none():

@@ -145,7 +145,8 @@ def test_a_step_whose_gradient_is_not_finite_is_skipped_and_counted(monkeypatch)
     monkeypatch.setattr(ppo, "prepare", spoiled_prepare)
     before = parameters(learned)
     metrics = learned.update(segments(learned))
-    assert 1 <= metrics["losses/skipped_steps"] <= metrics["losses/epochs"]
+    skipped = round(metrics["losses/skipped_steps"], 3)
+    assert 1 <= skipped <= metrics["losses/epochs"]  # one of several minibatches per epoch
     assert torch.isfinite(parameters(learned)).all()
     assert not torch.equal(parameters(learned), before)  # the other minibatches were learnt from
     assert learned.version == 1

@@ -159,14 +159,6 @@ def test_segments_are_taken_counted_and_gathered_in_order(service):
     assert counters["fault/duplicate_segments"] == 1
 
 
-def test_gathering_is_woken_by_the_last_segment(service):
-    thread, answers = waiting(lambda: service.gather(60.0))
-    for sequence in (0, 1):
-        service.submit(segment(sequence=sequence))
-    thread.join(10)
-    assert len(answers[0]) == 2
-
-
 BAD = [
     ("reward", lambda x: x.index_fill(1, torch.tensor([2]), math.nan), r"reward\[0, 2\] is nan"),
     ("reward", lambda x: x * math.inf, "need finite"),

@@ -48,7 +48,7 @@ def test_dataset_side_by_side_keeps_what_agents_observe(dataset):
     )
     assert torch.equal(before, after)
     assert joined.state.shape == (len(dataset.state), 5)
-    assert not joined.spec.observation_index == dataset.spec.observation_index
+    assert joined.spec.observation_index != dataset.spec.observation_index
 
 
 def test_a_spec_refuses_a_feature_that_does_not_exist():

@@ -1,0 +1,101 @@
+"""Files of a log that are missing, cut, pickled or of another kind are refused by name."""
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+
+from moma.data import Dataset, DatasetError
+
+ARRAYS = ("state", "action", "reward", "terminated", "truncated", "episode_start")
+
+
+@pytest.fixture
+def copy(dataset, tmp_path):
+    """A copy of the log that a test may spoil."""
+    return shutil.copytree(dataset.path, tmp_path / "copy")
+
+
+def refused(path, *words):
+    with pytest.raises(DatasetError) as error:
+        Dataset.load(path)
+    for word in words:
+        assert word in str(error.value), f"{word!r} is not in {error.value}"
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_missing_array_is_refused(copy, name):
+    (copy / f"{name}.npy").unlink()
+    refused(copy, f"{name}.npy", "cannot be read")
+
+
+def test_a_missing_meta_and_a_missing_directory_are_refused(copy):
+    (copy / "meta.json").unlink()
+    refused(copy, "meta.json", "is this a dataset?")
+    refused(copy / "nowhere", "nowhere", "is this a dataset?")
+
+
+class Bomb:
+    """What a pickle could do to whoever opens it."""
+
+    fired = False
+
+    def __reduce__(self):
+        return (setattr, (Bomb, "fired", True))
+
+
+def test_pickled_arrays_are_refused_and_nothing_in_them_runs(copy):
+    np.save(copy / "reward.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    refused(copy, "reward.npy", "no plain .npy array")
+    (copy / "reward.npy").write_bytes(pickle.dumps(Bomb()))
+    refused(copy, "reward.npy", "no plain .npy array")
+    assert not Bomb.fired
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -1, -200])
+def test_a_truncated_array_is_refused(copy, keep):
+    content = (copy / "state.npy").read_bytes()
+    (copy / "state.npy").write_bytes(content[:keep])
+    refused(copy, "state.npy")
+
+
+def test_an_archive_in_place_of_an_array_is_refused(copy):
+    with (copy / "reward.npy").open("wb") as file:
+        np.savez(file, reward=np.zeros(3, np.float32))
+    refused(copy, "reward.npy")
+
+
+def test_a_scalar_in_place_of_an_array_is_refused(copy):
+    np.save(copy / "reward.npy", np.float32(1.0))
+    refused(copy, "reward.npy")
+
+
+def meta(path, change):
+    document = json.loads((path / "meta.json").read_text())
+    change(document)
+    (path / "meta.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda m: m.update(schema="moma-dataset-2"), "moma-dataset-2"),
+        (lambda m: m.pop("schema"), "None"),
+        (lambda m: m.pop("task"), "task"),
+        (lambda m: m.update(task=[1]), "task"),
+        (lambda m: m["task"].pop("agents"), "agents"),
+        (lambda m: m["task"].update(colour="red"), "colour"),
+        (lambda m: m["task"].update(episode_limit="long"), "episode_limit"),
+        (lambda m: m["task"].update(observation_index=[[0, 2, 4], [1, 9]]), "feature 9"),
+    ],
+)
+def test_a_wrong_meta_is_refused(copy, change, word):
+    meta(copy, change)
+    refused(copy, "meta.json", word)
+
+
+def test_a_meta_that_is_not_json_is_refused(copy):
+    (copy / "meta.json").write_text("{")
+    refused(copy, "meta.json", "not JSON")

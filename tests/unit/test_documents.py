@@ -1,0 +1,111 @@
+"""Recipes and configs as text and back, strictly; the run directory that holds them."""
+
+import inspect
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from moma import documents, recipes
+from moma.config import Config
+from moma.run import RunDirectory
+
+EVERY = [(name, mode) for name in recipes.NAMES for mode in ("default", "reference")]
+
+
+@pytest.mark.parametrize(("name", "mode"), EVERY)
+def test_every_recipe_survives_json(name, mode):
+    config = recipes.get(name, mode)
+    assert (config.recipe, config.mode) == (name, mode)
+    assert documents.parse(Config, documents.dump(config), "memory") == config
+
+
+def test_an_unknown_recipe_is_refused_with_the_nearest_names():
+    with pytest.raises(ValueError, match=r"no recipe 'reacher-leeder'.*meant: reacher-leader"):
+        recipes.get("reacher-leeder")
+    with pytest.raises(ValueError, match="reacher-tiny"):
+        recipes.get("zzz")
+
+
+def changed(change):
+    document = json.loads(documents.dump(recipes.get("reacher-leader")))
+    change(document)
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda d: d["ppo"].update(klip=0.1), "klip"),
+        (lambda d: d.update(colour="red"), "colour"),
+        (lambda d: d.pop("recipe"), "recipe"),
+        (lambda d: d.update(seed="seven"), "seed"),
+        (lambda d: d["ppo"].update(clip="wide"), "clip"),
+        (lambda d: d["ppo"].update(rounds=1.5), "rounds"),
+        (lambda d: d["ppo"].update(ratio="team"), "ratio"),
+        (lambda d: d["ppo"].update(clip=True), "clip"),
+        (lambda d: d.update(ppo=None), "ppo"),
+        (lambda d: d.update(ppo=[1]), "ppo"),
+        (lambda d: d["ppo"].update(discount=1.5), r"ppo\.discount must lie in \(0, 1\], got 1\.5"),
+    ],
+)
+def test_parsing_is_strict_and_names_the_field(change, word):
+    with pytest.raises(ValueError, match=rf"here\.json is no Config: .*{word}"):
+        documents.parse(Config, changed(change), "here.json")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", '"text"', "[" * 100_000])
+def test_text_that_is_no_object_is_refused(text, monkeypatch):
+    # Without the tests' type checks, whose own error would hide what `build` does.
+    monkeypatch.setattr(documents, "build", inspect.unwrap(documents.build))
+    with pytest.raises(ValueError, match=r"here\.json is no Config"):
+        documents.parse(Config, text, "here.json")
+
+
+def test_whole_numbers_are_taken_where_reals_are_wanted():
+    text = changed(lambda d: (d["pessimism"].update(cut=2), d["ppo"].update(kl_stop=1)))
+    config = documents.parse(Config, text, "memory")
+    assert config.pessimism.cut == 2.0
+    assert isinstance(config.ppo.kl_stop, float)
+
+
+HOSTILE = [
+    "",
+    "..",
+    "a/..",
+    "../..",
+    ".hidden",
+    "-rf",
+    "a b",
+    "a\nb",
+    "x\n",
+    "ä",
+    "a\0b",
+    "x" * 101,
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_run_names_are_refused_and_nothing_is_made(tmp_path, name):
+    with pytest.raises(ValueError, match=r"run name .* must be letters"):
+        RunDirectory.create(
+            tmp_path / "runs" / name if name else Path(), recipes.get("reacher-tiny")
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_made_once_and_read_back(tmp_path):
+    config = replace(recipes.get("reacher-tiny"), seed=5)
+    run = RunDirectory.create(tmp_path / "Run-1.a_b", config)
+    assert run.config() == config
+    assert run.name == "Run-1.a_b"
+    assert RunDirectory.open(run.path).config() == config
+    with pytest.raises(ValueError, match="holds a run already"):
+        RunDirectory.create(run.path, recipes.get("reacher-tiny"))
+    assert run.config() == config
+
+
+def test_opening_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"holds no run: .*config\.json is missing"):
+        RunDirectory.open(tmp_path)
