@@ -56,10 +56,12 @@ def load(directory: Path, ppo: PPO) -> Counters | None:
         try:
             verify(path)
             counters = documents.parse(Counters, (path / _STATE).read_text("utf-8"), str(path))
-            _restore(ppo, load_file(path / _TENSORS))
+            tensors = load_file(path / _TENSORS)
         except (StorageError, ValueError, OSError) as error:
             faults.append(str(error))
             continue
+        _check_shapes(path, _tensors(ppo), tensors)
+        _restore(ppo, tensors)
         ppo.version = counters.version
         return counters
     if faults:
@@ -100,6 +102,21 @@ def newest(directory: Path) -> Path | None:
 
 def _newest_first(directory: Path) -> list[Path]:
     return sorted((p for p in directory.glob("[0-9]*") if p.is_dir()), reverse=True)
+
+
+def _check_shapes(path: Path, mine: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    """Refuses a checkpoint of other networks before anything is overwritten.
+
+    Raises:
+        ValueError: naming the first tensor that differs.
+    """
+    for name, tensor in mine.items():
+        shape = list(found[name].shape) if name in found else "nothing"
+        if shape != list(tensor.shape):
+            raise ValueError(
+                f"{path} was made with other settings: {name} is {shape}, "
+                f"this run's networks need {list(tensor.shape)}"
+            )
 
 
 def _tensors(ppo: PPO) -> dict[str, Tensor]:

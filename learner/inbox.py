@@ -44,6 +44,8 @@ class Inbox:
 
     def assign(self, worker: str, incarnation: int, now: float) -> int | None:
         """Leases the next missing segment to a worker; None when none is missing."""
+        if self._version < 0:
+            return None
         first = self._version * self._segments
         for sequence in range(first, first + self._segments):
             if sequence in self._filled:

@@ -107,7 +107,7 @@ class PPO:
         metrics = {
             f"losses/{name}": value for name, value in tally.means(self._spec.agents).items()
         }
-        metrics["losses/skipped_steps"] *= tally.count
+        metrics["losses/skipped_steps"] = tally.total("skipped_steps")
         metrics["losses/epochs"] = float(epochs)
         explained = losses.explained_variance(batch.value, batch.returns)
         metrics["losses/explained_variance"] = float(explained)
@@ -128,6 +128,10 @@ class Tally:
         self.count += 1
         for name, value in measured.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
+
+    def total(self, name: str) -> float:
+        """Returns the sum of one measure."""
+        return float(self._sums[name])
 
     def means(self, agents: Sequence[str]) -> Metrics:
         """Returns the means; one value per agent gets the agent's name appended."""

@@ -35,8 +35,6 @@ class FitProgress:
     updates: int
     best: Float32[Tensor, " E"]
     """Each member's best held-out score so far; lower is better."""
-    member_samples: int
-    """Rows trained on so far, all members together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +74,12 @@ def split(
 def fit(
     dataset: Dataset, config: ModelConfig, seed: int, progress: Callable[[FitProgress], None]
 ) -> Fitted:
-    """Trains `config.members` networks and keeps the `config.elites` best.
+    """Trains `config.members` networks on their own streams of rows and keeps the best ones.
 
     Args:
         dataset: the log.
         config: architecture, optimiser, hold-out, stopping and ranking.
-        seed: of split, initial weights and every member's own stream of rows.
+        seed: of every draw.
         progress: called at every look at the held-out data.
     """
     train_row, holdout_row = split(dataset, config, seed)
@@ -100,12 +98,7 @@ def fit(
         if update % config.evaluate_every and update != config.updates:
             continue
         best.look(_score(ensemble, held, config, seed))
-        samples = update * config.batch * config.members
-        progress(
-            FitProgress(
-                update=update, updates=config.updates, best=best.score, member_samples=samples
-            )
-        )
+        progress(FitProgress(update=update, updates=config.updates, best=best.score))
         if best.waited >= config.patience:
             break
     elites = best.restore(config.elites)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from moma.config import RolloutConfig
 from moma.ports import InvalidFieldError
 from moma.types import TaskSpec, Trajectory
+
+_MAX_NAME = 200
+_MAX_METRICS = 100
 
 
 def check_tensor(field: str, value: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
@@ -39,6 +44,18 @@ def check_rows(task: TaskSpec, state: Tensor, action: Tensor, seed: Tensor) -> N
     check_tensor("seed", seed, (rows,), torch.int64)
 
 
+def check_worker(worker: str, incarnation: int) -> None:
+    """Refuses a worker without a plain identity.
+
+    Raises:
+        InvalidFieldError: naming the field, the rule and what came.
+    """
+    if not 0 < len(worker) <= _MAX_NAME:
+        raise InvalidFieldError(f"worker: {len(worker)} characters, need 1 to {_MAX_NAME}")
+    if incarnation < 0:
+        raise InvalidFieldError(f"incarnation: {incarnation}, need 0 or more")
+
+
 def check_trajectory(
     trajectory: Trajectory, task: TaskSpec, rollout: RolloutConfig, history: int
 ) -> None:
@@ -47,6 +64,12 @@ def check_trajectory(
     Raises:
         InvalidFieldError: naming the field, the rule and what came.
     """
+    check_worker(trajectory.worker, trajectory.incarnation)
+    if len(trajectory.metrics) > _MAX_METRICS:
+        raise InvalidFieldError(f"metrics: {len(trajectory.metrics)}, need {_MAX_METRICS} at most")
+    for name, value in trajectory.metrics.items():
+        if not math.isfinite(value):
+            raise InvalidFieldError(f"metrics: {name[:_MAX_NAME]} is {value}, need finite")
     agents, rows = len(task.agents), rollout.rows
     steps = trajectory.reward.shape[0] if trajectory.reward.dim() else 0
     if not 1 <= steps <= rollout.horizon:
@@ -64,5 +87,18 @@ def check_trajectory(
         check_tensor(name, getattr(trajectory, name), shape, torch.float32)
     for name in ("terminated", "truncated", "valid"):
         check_tensor(name, getattr(trajectory, name), (steps, rows), torch.bool)
-    if not bool(trajectory.valid.any()):
-        raise InvalidFieldError("valid: no step is valid")
+    _check_ends(trajectory)
+
+
+def _check_ends(trajectory: Trajectory) -> None:
+    """Every rollout is valid up to one end, and never ends in two ways."""
+    terminated, truncated, valid = trajectory.terminated, trajectory.truncated, trajectory.valid
+    if bool((terminated & truncated).any()):
+        raise InvalidFieldError("truncated: a step is both terminated and truncated")
+    if not bool(valid[0].all()):
+        raise InvalidFieldError("valid: in one rollout at least no step is valid")
+    if bool((valid[1:] & ~valid[:-1]).any()):
+        raise InvalidFieldError("valid: a rollout goes on after a step that is not valid")
+    after = torch.cat([valid[1:], torch.zeros_like(valid[:1])])
+    if not torch.equal(terminated | truncated, valid & ~after):
+        raise InvalidFieldError("terminated: a rollout must end once, at its last valid step")

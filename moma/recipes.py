@@ -27,6 +27,8 @@ def get(name: str, mode: str = "default") -> Config:
     if name not in _RECIPES:
         near = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.3) or NAMES
         raise ValueError(f"there is no recipe {name!r}; perhaps you meant: {', '.join(near)}")
+    if mode not in ("default", "reference"):
+        raise ValueError(f"mode must be default or reference, got {mode!r}")
     config = _RECIPES[name](name)
     return reference(config) if mode == "reference" else config
 

@@ -36,37 +36,31 @@ def rollout(
     seed: int,
     identity: Identity,
 ) -> Trajectory:
-    """Imagines one segment of B rollouts, `card.rollout.horizon` steps or until all have ended.
+    """Imagines one segment of B rollouts, to the horizon or until all have ended.
 
-    Args:
-        actors: every agent's policy.
-        dynamics: what answers with the next state.
-        starts: where the rollouts begin.
-        card: task, horizon and pessimism.
-        cut_above: disagreement above which a rollout is truncated.
-        seed: of every draw.
-        identity: copied into the segment.
+    Rollouts begin at `starts` and are truncated where the ensemble's disagreement passes
+    `cut_above`; every draw comes from `seed`; `identity` goes with the segment.
     """
-    spec, horizon, rows = card.task, card.rollout.horizon, starts.state.shape[0]
+    spec, settings = card.task, card.rollout
+    rows, last = starts.state.shape[0], settings.horizon - 1
     store = _Store(card, starts)
     noise = torch.randn(store.action.shape, generator=seeds.generator(seed, "actions"))
     row_seed = seeds.rows(seeds.derive(seed, "members"), rows)
     alive = torch.ones(rows, dtype=torch.bool)
     state, remembered = starts.state, actors.remembered(starts.history)
-    for step in range(horizon):
+    for step in range(last + 1):
         observed = actors.observed(spec.observe(state))
         mean, log_std = actors(observed, remembered)
         action = sample(mean, log_std, noise[step]) * actors.action_mask
         executed = spec.clamp(action)
-        draw = seeds.mix(row_seed + step) if card.rollout.member_per == "step" else row_seed
+        draw = seeds.mix(row_seed + step) if settings.member_per == "step" else row_seed
         prediction = dynamics.predict(state, executed, draw)
         remembered = history.shift(remembered, observed, executed)
         state = prediction.next_state
-        cut = pessimism.cut(prediction, cut_above) | (step == horizon - 1)
+        cut = pessimism.cut(prediction, cut_above) | (step == last)
         store.action[step] = action
         store.log_prob[step] = log_prob(action, mean, log_std, actors.action_mask)
-        alive = store.outcome(step, prediction, cut, alive)
-        if not alive.any():
+        if not (alive := store.outcome(step, prediction, cut, alive)).any():
             break
     return store.trajectory(identity, step + 1)
 
@@ -128,6 +122,7 @@ class _Store:
         valid = self.valid
         rows, count = valid.shape[1], valid.sum()
         doubt: Tensor = self.disagreement[valid]
+        doubt = torch.where(doubt.isfinite(), doubt, self._pessimism.clamp)
         early = self.truncated[: steps - 1].sum() if steps == len(valid) else self.truncated.sum()
         return {
             "rollout/length": float(count / rows),

@@ -30,6 +30,10 @@ _BACKOFF_S = (0.1, 2.0)
 _SAY_EVERY_S = 5.0
 
 
+class ExpiredError(DeadlineError):
+    """The caller's own deadline has passed; asking again is of no use."""
+
+
 class StoppedError(Exception):
     """The process was told to stop while it waited for a peer."""
 
@@ -107,6 +111,8 @@ class Patience:
                 raise StoppedError(f"stopped while waiting for {self._whom}")
             try:
                 answer = ask()
+            except ExpiredError:
+                raise
             except (UnavailableError, DeadlineError) as error:
                 now = time.monotonic()
                 if not failed or now - said >= _SAY_EVERY_S:

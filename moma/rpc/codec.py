@@ -95,8 +95,10 @@ def _unpack(message: tensor_pb2.Tensor, name: str) -> Tensor:
         raise InvalidFieldError(f"{name}: dtype {message.dtype!r}, need one of {sorted(_DTYPES)}")
     dtype, kind = _DTYPES[message.dtype]
     shape = tuple(message.shape)
-    if len(shape) > _MAX_AXES or any(size < 0 for size in shape):
-        raise InvalidFieldError(f"{name}: shape {list(shape)}, need at most {_MAX_AXES} axes >= 0")
+    if len(shape) > _MAX_AXES or any(not 0 <= size <= MAX_BYTES for size in shape):
+        raise InvalidFieldError(
+            f"{name}: shape {list(shape)}, need at most {_MAX_AXES} axes of 0 to {MAX_BYTES}"
+        )
     size = math.prod(shape) * dtype.itemsize
     if size > MAX_BYTES:
         raise InvalidFieldError(f"{name}: shape {list(shape)} is {size} bytes, at most {MAX_BYTES}")

@@ -14,7 +14,7 @@ from moma.checks import check_rows
 from moma.pb import dynamics_pb2, dynamics_pb2_grpc
 from moma.ports import Dynamics
 from moma.rpc import codec
-from moma.rpc.channel import Persistence, call, connect, once
+from moma.rpc.channel import ExpiredError, Persistence, call, connect, once
 from moma.rpc.server import Methods, RunningServer, serve
 from moma.types import Metrics, ModelCard, Prediction
 
@@ -55,7 +55,10 @@ class DynamicsClient:
             codec.pack(tensor, getattr(request, name))
 
         def ask() -> dynamics_pb2.Prediction:
-            return call(self._stub.Predict, request, min(_PREDICT_S, deadline - time.monotonic()))
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise ExpiredError("the deadline of this prediction has passed")
+            return call(self._stub.Predict, request, min(_PREDICT_S, left))
 
         return codec.decode(Prediction, self._patience(ask))
 

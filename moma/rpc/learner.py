@@ -5,6 +5,7 @@ from __future__ import annotations
 import grpc
 
 from moma import documents
+from moma.checks import check_worker
 from moma.pb import learner_pb2, learner_pb2_grpc
 from moma.ports import InvalidFieldError, Learner
 from moma.rpc import codec
@@ -15,7 +16,6 @@ from moma.types import Assignment, PolicySnapshot, Receipt, RunCard, Trajectory
 _CALL_S = 10.0
 _BULK_S = 60.0
 _MAX_WAIT_S = 30.0
-_MAX_NAME = 200
 
 
 class LearnerClient:
@@ -70,10 +70,7 @@ def serve_learner(learner: Learner, listen: str) -> RunningServer:
     def assign(
         request: learner_pb2.AssignRequest, _: grpc.ServicerContext
     ) -> learner_pb2.Assignment:
-        if not 0 < len(request.worker) <= _MAX_NAME:
-            raise InvalidFieldError(f"worker: a name of {len(request.worker)} characters")
-        if request.incarnation < 0:
-            raise InvalidFieldError(f"incarnation: {request.incarnation}, need 0 or more")
+        check_worker(request.worker, request.incarnation)
         if not 0 <= request.wait_s <= _MAX_WAIT_S:
             raise InvalidFieldError(f"wait_s: {request.wait_s}, need 0 to {_MAX_WAIT_S}")
         assignment = learner.assign(request.worker, request.incarnation, request.wait_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
@@ -34,6 +35,18 @@ class TaskSpec:
                 got = len(getattr(self, name))
                 raise ValueError(
                     f"task {self.name}: {name} needs one entry per agent: {count}, got {got}"
+                )
+        if count == 0 or len(set(self.agents)) != count:
+            raise ValueError(
+                f"task {self.name}: agents must be one or more, each once: {self.agents}"
+            )
+        for agent, low, high in zip(self.agents, self.action_low, self.action_high, strict=True):
+            pairs = list(zip(low, high, strict=False))
+            fits = len(low) == len(high) == len(pairs) > 0
+            if not fits or not all(-math.inf < a < b < math.inf for a, b in pairs):
+                raise ValueError(
+                    f"task {self.name}: action bounds of {agent} must be pairs of finite numbers, "
+                    f"low below high: {low}, {high}"
                 )
         for agent, index in zip(self.agents, self.observation_index, strict=True):
             bad = [i for i in index if not 0 <= i < self.state_width]

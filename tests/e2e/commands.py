@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -107,7 +106,7 @@ def pids_of(run):
 def tensors(run):
     """The last checkpoint's tensors, which must be those of the last round."""
     path = run / "checkpoints" / f"{ROUNDS:08d}" / "tensors.safetensors"
-    assert path.exists(), os.listdir(path.parents[1])
+    assert path.exists(), sorted(path.parents[1].iterdir())
     return load_file(path)
 
 

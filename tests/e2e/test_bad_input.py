@@ -41,8 +41,9 @@ def test_wrong_words_get_the_right_ones(moma):
         ("train",): ["which recipe?", "reacher-tiny"],
         ("train", "--resume", "nowhere"): ["nowhere holds no run"],
     }
+    commands = {words: moma(*words) for words in wrong}
     for words, said in wrong.items():
-        command = moma(*words)
+        command = commands[words]
         assert command.wait(30) == 2, words
         for part in said:
             assert part in plain(command.err + command.out), words

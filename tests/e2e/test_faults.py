@@ -27,6 +27,7 @@ def start(moma, run, *words):
     """Starts a distributed run and waits until it trains."""
     command = moma("train", "reacher-tiny", "--run-dir", run, *EXACT, *words)
     until(lambda: rounds(run) >= 2, 60, "second round", command)
+    until(lambda: len(processes(run)) == 4, 10, "table of four processes", command)
     return command
 
 

@@ -12,6 +12,7 @@ from tests.e2e.commands import (
     alive,
     differing,
     pids_of,
+    processes,
     read,
     rounds,
     tensors,
@@ -24,6 +25,7 @@ def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(moma, tmp_path, al
     words = ("--run-dir", run, "--workers", "1", *EXACT)
     first = moma("train", "reacher-tiny", *words, name="first")
     until(lambda: rounds(run) >= 5, 60, "fifth round", first)
+    until(lambda: len(processes(run)) == 3, 10, "table of three processes", first)
     pids = pids_of(run)
     assert len(alive(pids)) == 4
     os.kill(first.pid, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""What integration tests are put together from: a fitted tiny model, a learner's service, segments."""
+"""What integration tests are made from: a fitted tiny model, a learner's service, segments."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def until(true, within_s, what):
 
 
 def in_thread(work):
-    """Starts `work` in a daemon thread; `.result(timeout)` returns its value or raises its error."""
+    """Starts `work` in a thread; `.result(timeout_s)` returns its value or raises its error."""
     return _Result(work)
 
 

@@ -106,10 +106,11 @@ def short(_, tree):
 def no_execution(_, tree):
     """Text is data."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id in ("eval", "exec"):
-                yield f"line {node.lineno}: {node.func.id}"
-        if isinstance(node, ast.Call) and keyword(node, "shell") not in (None, False):
+        if not isinstance(node, ast.Call):
+            continue
+        if isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec"):
+            yield f"line {node.lineno}: {node.func.id}"
+        if keyword(node, "shell") not in (None, False):
             yield f"line {node.lineno}: shell=True"
 
 

@@ -1,4 +1,4 @@
-"""What strangers may send to both servers: each is refused by the field's name, and the server lives."""
+"""What strangers may send to both servers: refused by the field's name, and the server lives."""
 
 from __future__ import annotations
 

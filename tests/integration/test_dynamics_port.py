@@ -107,7 +107,7 @@ def test_what_is_no_number_is_refused_by_place(dynamics, name, bad):
 
 def test_no_rows_at_all_are_refused(dynamics):
     rows = make_rows(dynamics.describe(), rows=4)
-    with pytest.raises(InvalidFieldError, match="^state: .*one row"):
+    with pytest.raises(InvalidFieldError, match=r"^state: .*one row"):
         dynamics.predict(**{name: value[:0] for name, value in rows.items()})
 
 

@@ -92,7 +92,7 @@ def test_a_model_that_hangs_costs_no_more_than_the_deadline(stuck, model):
     begun = time.monotonic()
     with pytest.raises(DeadlineError):
         client.predict(**make_rows(model.describe()), deadline=begun + 0.5)
-    assert 0.4 < time.monotonic() - begun < 1.5
+    assert 0.4 < time.monotonic() - begun < 2.5
     assert dynamics.asked.is_set()
     assert client.describe() == model.describe()
     client.close()
