@@ -39,6 +39,7 @@ def train(
     finally:
         _show(supervisor, run, board)
         supervisor.stop(["learner"], _GRACE_S)
+        board.processes = supervisor.table()
 
 
 def _start(supervisor: Supervisor, run: RunDirectory, config: Config) -> None:

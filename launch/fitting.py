@@ -31,16 +31,18 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _fit(args: Fit) -> int:
-    stopping = process.begin()
     run = args.open()
-    board = Board(run, view.choose())
-    try:
-        model(run, args.config, board, stopping.is_set)
-    except StoppedError as stopped:
-        sys.stderr.write(f"{stopped}\n")
-        return process.STOPPED
-    finally:
-        board.close()
+    with run.hold("train"):
+        run.write_config(args.config)
+        stopping = process.begin()
+        board = Board(run, view.choose())
+        try:
+            model(run, args.config, board, stopping.is_set)
+        except StoppedError as stopped:
+            sys.stderr.write(f"{stopped}\n")
+            return process.STOPPED
+        finally:
+            board.close()
     held_out = files.report(run.model)["held_out"]
     sys.stdout.write(
         f"model {run.model}: hold-out rmse per feature {_short(held_out['rmse'])} of "

@@ -39,13 +39,15 @@ def train(
         stopping=stopping,
     )
     loop, service, writer = build.learner(run, config, dataset, where, peers)
-    worker = Worker(service, model, "local", wait_s=0.0)
     peak = 0
-    while not loop.done and not stopping():
-        worker.step()
-        if loop.round(wait_s=0.0):
-            peak = max(peak, psutil.Process().memory_info().rss)
-    service.finish()
-    loop.save()
-    writer.close()
+    try:
+        worker = Worker(service, model, "local", wait_s=0.0)
+        while not loop.done and not stopping():
+            worker.step()
+            if loop.round(wait_s=0.0):
+                peak = max(peak, psutil.Process().memory_info().rss)
+        service.finish()
+        loop.save()
+    finally:
+        writer.close()
     return loop.done, peak

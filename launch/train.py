@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from launch import cluster, evaluate, fitting, local, report, view
@@ -32,7 +30,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _train(args: Train) -> int:
     run = args.open()
-    with _alone(run):
+    with run.hold("train"):
+        run.write_config(args.config)
         stopping = process.begin()
         board = Board(run, view.choose())
         try:
@@ -71,20 +70,3 @@ def _phases(args: Train, run: RunDirectory, board: Board, stopping: Callable[[],
     board.close()
     sys.stdout.write(report.line(run) + "\n")
     return 0
-
-
-@contextmanager
-def _alone(run: RunDirectory) -> Iterator[None]:
-    """Holds the run directory, so that no second process trains in it.
-
-    Raises:
-        ValueError: somebody holds it already.
-    """
-    with (run.path / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(
-                f"another process is training in {run.path}; see: moma status {run.path}"
-            ) from error
-        yield

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import torch
 
@@ -17,6 +18,7 @@ from moma.ports import DeadlineError, UnavailableError
 from moma.rpc.channel import Patience, StoppedError
 from moma.rpc.dynamics import DynamicsClient
 from moma.rpc.learner import serve_learner
+from moma.run import RunDirectory
 from moma.storage import write_text
 from moma.types import Metrics, Progress
 
@@ -39,8 +41,15 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _learn(args: Learn) -> int:
-    stopping = process.begin()
-    config, run = args.config, args.open()
+    run = args.open()
+    with run.hold("learn"):
+        run.write_config(args.config)
+        return _train(args, run, process.begin())
+
+
+def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
+    """Waits for the model, then learns until the last round or a stop."""
+    config = args.config
     if config.threads:
         torch.set_num_threads(config.threads)
     dataset = tasks.dataset(config, run.data)

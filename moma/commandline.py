@@ -32,11 +32,9 @@ class RunCommand:
     """A run directory to go on with, by its own config and newest checkpoint."""
 
     def open(self) -> RunDirectory:
-        """Opens the run to resume, or makes a new one."""
+        """Opens the run to resume, or makes a new one; changes nothing that exists."""
         if self.resume is not None:
-            run = RunDirectory.open(self.resume)
-            run.write_config(self.config)
-            return run
+            return RunDirectory.open(self.resume)
         return RunDirectory.create(self.run_dir or _fresh(self.config), self.config)
 
 

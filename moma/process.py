@@ -74,6 +74,9 @@ def main(command: Callable[[], int | None]) -> int:
     """Runs a command; what the user can mend is one line on stderr and exit status 2."""
     try:
         return command() or 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
+        return 0
     except (ValueError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return BAD_INPUT

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +53,23 @@ class RunDirectory:
         if not run.config_path.is_file():
             raise ValueError(f"{path} holds no run: {run.config_path} is missing")
         return run
+
+    @contextmanager
+    def hold(self, role: str) -> Iterator[None]:
+        """Makes sure that one process at a time plays this role in the run.
+
+        Raises:
+            ValueError: somebody does already.
+        """
+        with (self.path / f".{role}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ValueError(
+                    f"another process is at work in {self.path} ({role}); "
+                    f"see: moma status {self.path}"
+                ) from error
+            yield
 
     def config(self) -> Config:
         """Reads the run's config, strictly."""

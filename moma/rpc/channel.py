@@ -70,7 +70,7 @@ def call(
         if code == grpc.StatusCode.INVALID_ARGUMENT:
             raise InvalidFieldError(words) from error
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
-            raise DeadlineError(f"no answer within {timeout_s:.0f} s") from error
+            raise DeadlineError(f"no answer within {timeout_s:.1f} s") from error
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
             raise UnavailableError(words) from error
         raise RuntimeError(f"{code.name}: {words}") from error

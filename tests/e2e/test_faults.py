@@ -66,7 +66,7 @@ def test_a_second_train_is_refused_and_a_killed_launcher_leaves_nobody(moma, tmp
     config = (run / "config.json").read_text()
     second = moma("train", "--resume", run, "--seed", "7")
     assert second.wait(30) == 2
-    assert f"error: another process is training in {run}" in second.err
+    assert f"error: another process is at work in {run}" in second.err
     config_after = (run / "config.json").read_text()
     pids = pids_of(run)
     children = [child.pid for child in psutil.Process(first.pid).children(recursive=True)]
