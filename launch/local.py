@@ -12,6 +12,7 @@ from learner import build
 from learner.loop import Peers
 from model_server import files
 from moma import tasks
+from moma.checks import check_model
 from moma.config import Config
 from moma.run import RunDirectory
 from rollout_workers.worker import Worker
@@ -30,7 +31,7 @@ def train(
     where = "this process"
     dataset = tasks.dataset(config, run.data)
     model = files.load(run.model, config.precision)
-    build.check_model(model.describe(), build.view(dataset, config), where)
+    check_model(model.describe(), build.view(dataset, config).spec, where)
     peers = Peers(
         look=None,
         model_measured=model.describe().measured,

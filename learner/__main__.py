@@ -13,6 +13,7 @@ import torch
 from learner import build
 from learner.loop import Peers
 from moma import documents, process, tasks
+from moma.checks import check_model
 from moma.commandline import RunCommand, parse_run
 from moma.ports import DeadlineError, UnavailableError
 from moma.rpc.channel import Patience, StoppedError
@@ -57,7 +58,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     patient = DynamicsClient(args.model_server, Patience(whom, stopping.is_set, process.say))
     try:
         card = patient.describe()
-        build.check_model(card, build.view(dataset, config), args.model_server)
+        check_model(card, build.view(dataset, config).spec, args.model_server)
     except StoppedError:
         return process.STOPPED
     impatient = DynamicsClient(args.model_server)

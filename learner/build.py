@@ -17,26 +17,12 @@ from moma.config import Config
 from moma.data import Dataset, StartSampler
 from moma.metrics import MetricsWriter
 from moma.run import RunDirectory
-from moma.types import Metrics, ModelCard, RunCard
+from moma.types import Metrics, RunCard
 
 
 def view(dataset: Dataset, config: Config) -> Dataset:
     """Returns the data with the state that the model works on."""
     return dataset.side_by_side() if config.model.works_on == "observations" else dataset
-
-
-def check_model(card: ModelCard, dataset: Dataset, address: str) -> None:
-    """Refuses a model that was fitted for another task, naming both.
-
-    Raises:
-        ValueError: the specs differ.
-    """
-    if card.task != dataset.spec:
-        raise ValueError(
-            f"the model at {address} is for task {card.task.name} "
-            f"({card.task.state_width} state features), the data at {dataset.path} is for task "
-            f"{dataset.spec.name} ({dataset.spec.state_width}): fit a model to this data first"
-        )
 
 
 def learner(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from moma.config import RolloutConfig
 from moma.ports import InvalidFieldError
-from moma.types import TaskSpec, Trajectory
+from moma.types import ModelCard, TaskSpec, Trajectory
 
 _MAX_NAME = 200
 _MAX_METRICS = 100
@@ -42,6 +42,20 @@ def check_rows(task: TaskSpec, state: Tensor, action: Tensor, seed: Tensor) -> N
     check_tensor("state", state, (rows, task.state_width), torch.float32)
     check_tensor("action", action, (rows, len(task.agents), task.action_width), torch.float32)
     check_tensor("seed", seed, (rows,), torch.int64)
+
+
+def check_model(model: ModelCard, task: TaskSpec, address: str) -> None:
+    """Refuses a model that was fitted for another task, naming both.
+
+    Raises:
+        ValueError: the specs differ.
+    """
+    if model.task != task:
+        raise ValueError(
+            f"the model at {address} is for task {model.task.name} "
+            f"({model.task.state_width} state features), this run is for task {task.name} "
+            f"({task.state_width} state features): fit a model to this run's data first"
+        )
 
 
 def check_worker(worker: str, incarnation: int) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from moma.checks import check_model
 from moma.policy import Actors
 from moma.ports import Dynamics, Learner
-from moma.types import Assignment, RunCard
+from moma.types import Assignment
 from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, rollout
 
@@ -39,7 +40,7 @@ class Worker:
         self._name, self._incarnation, self._wait_s = name, incarnation, wait_s
         self._card = learner.describe()
         model = dynamics.describe()
-        check_fit(self._card, model.task.name, model.task == self._card.task)
+        check_model(model, self._card.task, self._card.model_address)
         self._cut_above = pessimism.threshold(self._card.pessimism, model)
         self._actors = Actors(self._card.task, self._card.actor)
         self._held = (-1, -1)
@@ -79,13 +80,4 @@ class Worker:
             worker=self._name,
             incarnation=self._incarnation,
             sequence=assignment.sequence,
-        )
-
-
-def check_fit(card: RunCard, model_task: str, fits: bool) -> None:
-    """Refuses a model that was made for another task, naming both."""
-    if not fits:
-        raise ValueError(
-            f"the model at {card.model_address} is for task {model_task}, "
-            f"run {card.run} is for task {card.task.name}: their specs differ"
         )

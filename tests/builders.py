@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 from dataclasses import replace
 
 import numpy as np
@@ -198,3 +199,10 @@ def imagine(snapshot, config, dynamics=None, *, sequence=0, task=SPEC):
     )
     system = dynamics or FakeDynamics(task)
     return rollout(actors, system, starts, run_card(config, task), 0.8, seed, who)
+
+
+def free_port():
+    """A port of this machine that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -98,5 +98,3 @@ class Progress:
     """Whom the learner waits for and since when; "" while it works."""
     seconds: float
     """Of training so far, in this process."""
-    faults: tuple[str, ...] = ()
-    """One line each, the newest last."""

@@ -9,7 +9,7 @@ import signal
 import numpy as np
 import pytest
 
-from moma.rpc.server import free_port
+from tests.builders import free_port
 from tests.e2e.commands import until
 
 

@@ -11,7 +11,7 @@ import pytest
 from moma.ports import DeadlineError, UnavailableError
 from moma.rpc.channel import Patience, StoppedError, connect
 from moma.rpc.dynamics import DynamicsClient, serve_dynamics
-from moma.rpc.server import free_port
+from tests.builders import free_port
 from tests.integration.parts import in_thread, make_rows, until
 
 
