@@ -1,4 +1,4 @@
-"""What an agent makes of its last frames: three memories behind one signature, all agents stacked.
+"""What an agent makes of its last frames: memories behind one signature, all agents stacked.
 
 Each maps the frames `[A N H F]` to a summary `[A N M]`. A frame of zeros is one that does not
 exist (the episode had not begun); attention must not look at it.
@@ -18,12 +18,14 @@ from moma.stacked import StackedLinear, StackedNorm
 
 def build(
     config: ActorConfig, agents: int, frame: int, generator: torch.Generator
-) -> FramesMemory | AttentionMemory | NoMemory:
+) -> FramesMemory | AttentionMemory | GruMemory | NoMemory:
     """Returns the memory that `config.memory` names."""
     if config.history == 0:
         return NoMemory()
     if config.memory == "frames":
         return FramesMemory(config.history * frame)
+    if config.memory == "gru":
+        return GruMemory(agents, frame, config.memory_width, generator)
     return AttentionMemory(agents, config.history, frame, config.memory_width, generator)
 
 
@@ -47,6 +49,28 @@ class FramesMemory(nn.Module):
     def forward(self, frames: Float32[Tensor, "A N H F"]) -> Float32[Tensor, "A N M"]:
         """Joins the frames."""
         return frames.flatten(2)
+
+
+class GruMemory(nn.Module):
+    """A gated recurrent unit (Cho et al. 2014, as in `torch.nn.GRU`) over the frames that exist."""
+
+    def __init__(self, agents: int, frame: int, width: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.width = width
+        self.inputs = StackedLinear(agents, frame, 3 * width, generator)
+        self.hidden = StackedLinear(agents, width, 3 * width, generator)
+
+    def forward(self, frames: Float32[Tensor, "A N H F"]) -> Float32[Tensor, "A N M"]:
+        """Returns the state after the newest frame; zero where there is none."""
+        state = frames.new_zeros(*frames.shape[:2], self.width)
+        for frame in frames.unbind(2):
+            reset_x, update_x, new_x = self.inputs(frame).chunk(3, dim=-1)
+            reset_h, update_h, new_h = self.hidden(state).chunk(3, dim=-1)
+            update = torch.sigmoid(update_x + update_h)
+            new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
+            exists = (frame != 0).any(-1, keepdim=True)
+            state = torch.where(exists, (1 - update) * new + update * state, state)
+        return state
 
 
 class AttentionMemory(nn.Module):

@@ -18,12 +18,12 @@ class ActorConfig:
     """Hidden layers."""
     activation: Literal["tanh", "relu"] = "relu"
     """Of the hidden layers."""
-    memory: Literal["frames", "attention", "none"] = "frames"
-    """What becomes of the last frames: joined as they are, self-attention (reference), ignored."""
+    memory: Literal["frames", "attention", "gru", "none"] = "frames"
+    """What becomes of the last frames: joined, self-attention (reference), a GRU, ignored."""
     frames: int = 10
     """Own (observation, action) frames that an agent remembers."""
     memory_width: int = 128
-    """Width of the attention memory's summary."""
+    """Width of the attention memory's or GRU's summary."""
     state_dependent_std: bool = False
     """The network gives the standard deviation (reference), or one free parameter per dimension."""
     log_std: float = -0.5

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from moma.config import ActorConfig
-from moma.memory import AttentionMemory, FramesMemory, NoMemory, build, sinusoids
+from moma.memory import AttentionMemory, FramesMemory, GruMemory, NoMemory, build, sinusoids
 
 AGENTS, ROWS, HISTORY, FRAME, WIDTH = 2, 3, 4, 5, 6
 
@@ -90,6 +90,7 @@ def test_frames_are_joined_and_no_memory_is_empty():
         ("attention", 3, AttentionMemory, 7),
         ("none", 3, NoMemory, 0),
         ("attention", 0, NoMemory, 0),
+        ("gru", 3, GruMemory, 7),
     ],
 )
 def test_build_gives_what_the_config_names(memory, frames, kind, width):
@@ -97,3 +98,25 @@ def test_build_gives_what_the_config_names(memory, frames, kind, width):
     built = build(config, AGENTS, FRAME, torch.Generator())
     assert isinstance(built, kind)
     assert built.width == width
+
+
+@pytest.mark.parametrize("absent", [0, 1, HISTORY])
+def test_the_gru_equals_torchs_own_over_the_frames_that_exist(absent):
+    memory = GruMemory(AGENTS, FRAME, WIDTH, torch.Generator().manual_seed(0))
+    frames = noise()
+    frames[:, :, :absent] = 0
+    found = memory(frames)
+    for agent in range(AGENTS):
+        cell = torch.nn.GRUCell(FRAME, WIDTH)
+        own = {
+            "weight_ih": memory.inputs.weight[agent].T,
+            "weight_hh": memory.hidden.weight[agent].T,
+            "bias_ih": memory.inputs.bias[agent, 0],
+            "bias_hh": memory.hidden.bias[agent, 0],
+        }
+        cell.load_state_dict(own)
+        state = torch.zeros(ROWS, WIDTH)
+        for step in range(absent, HISTORY):
+            state = cell(frames[agent, :, step], state)
+        torch.testing.assert_close(found[agent], state)
+    assert found.any() == (absent < HISTORY)

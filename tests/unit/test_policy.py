@@ -13,6 +13,7 @@ MEMORIES = [
     ActorConfig(memory="none", width=8, depth=2),
     ActorConfig(memory="frames", frames=3, width=8, depth=1, activation="tanh"),
     ActorConfig(memory="attention", frames=3, width=8, memory_width=6, state_dependent_std=True),
+    ActorConfig(memory="gru", frames=3, width=8, memory_width=6),
 ]
 
 
