@@ -33,7 +33,6 @@ def train(
     model = files.load(run.model, config.precision)
     check_model(model.describe(), build.view(dataset, config).spec, where)
     peers = Peers(
-        look=None,
         model_measured=model.describe().measured,
         model_metrics=model.metrics,
         progress=board.update,

@@ -73,7 +73,6 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
         write_text(run.progress, documents.dump(progress))
 
     peers = Peers(
-        look=None,
         model_measured=card.measured,
         model_metrics=model_metrics,
         progress=tell,

@@ -25,8 +25,6 @@ _PATIENCE_S = 0.5
 class Peers:
     """What the loop asks of others."""
 
-    look: Callable[[], Metrics] | None
-    """Evaluates the actors in the true system; None when there is none."""
     model_measured: Metrics
     """What was measured of the model when it was fitted."""
     model_metrics: Callable[[], Metrics]
@@ -35,6 +33,8 @@ class Peers:
     """Told after every round, and while a round waits."""
     stopping: Callable[[], bool]
     """True once the run shall be stopped."""
+    look: Callable[[], Metrics] | None = None
+    """Evaluates the actors in the true system; None when there is none."""
 
 
 class Loop:
@@ -84,7 +84,8 @@ class Loop:
         gathered = time.perf_counter()
         metrics = self._ppo.update(trajectories)
         updated = time.perf_counter()
-        self._transitions += sum(int(t.valid.sum()) for t in trajectories)
+        count = sum(int(t.valid.sum()) for t in trajectories)
+        self._transitions += count
         if not self.done:
             self._service.publish(self._ppo.snapshot())
         metrics |= {
@@ -92,10 +93,10 @@ class Loop:
             "perf/update_s": updated - gathered,
             "perf/publish_s": time.perf_counter() - updated,
         }
-        self._after(trajectories, metrics)
+        self._after(trajectories, count, metrics)
         return True
 
-    def _after(self, trajectories: Sequence[Trajectory], metrics: Metrics) -> None:
+    def _after(self, trajectories: Sequence[Trajectory], count: int, metrics: Metrics) -> None:
         """Everything that the next round need not wait for."""
         version, config = self._ppo.version, self._config
         if version % config.checkpoint_every == 0:
@@ -105,7 +106,6 @@ class Loop:
             self._score = looked["eval/score"]
             metrics |= looked
         now = time.perf_counter()
-        count = sum(int(t.valid.sum()) for t in trajectories)
         self._sps, self._round_begun = count / (now - self._round_begun), now
         self._writer.write(self._transitions, metrics | self._charts(trajectories))
         self._tell()

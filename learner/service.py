@@ -24,7 +24,6 @@ class _Guest:
 
     incarnation: int
     seen: float
-    segments: int = 0
 
 
 @dataclass
@@ -90,7 +89,7 @@ class LearnerService:
                     break
                 self._changed.wait(min(until - now, 1.0))
             version = -1 if self._snapshot is None else self._snapshot.version
-        if sequence is None or version < 0:
+        if sequence is None:
             sequence, seed, starts = -1, 0, None
         else:
             seed = seeds.derive(self._seed, "segment", sequence)
@@ -118,8 +117,6 @@ class LearnerService:
         with self._changed:
             self._roster.greet(trajectory.worker, trajectory.incarnation, self._clock())
             reason = self._inbox.submit(trajectory)
-            if not reason:
-                self._roster.workers[trajectory.worker].segments += 1
             self._changed.notify_all()
             version = -1 if self._snapshot is None else self._snapshot.version
             return Receipt(version=version, accepted=not reason, reason=reason, stop=self._stop)

@@ -42,7 +42,7 @@ class TaskSpec:
             )
         for agent, low, high in zip(self.agents, self.action_low, self.action_high, strict=True):
             pairs = list(zip(low, high, strict=False))
-            fits = len(low) == len(high) == len(pairs) > 0
+            fits = len(low) == len(high) > 0
             if not fits or not all(-math.inf < a < b < math.inf for a, b in pairs):
                 raise ValueError(
                     f"task {self.name}: action bounds of {agent} must be pairs of finite numbers, "
