@@ -15,6 +15,7 @@ _COMMANDS = {
     "serve": ("model_server.__main__", "serve a fitted world model"),
     "learn": ("learner.__main__", "the learner alone; workers join it"),
     "work": ("rollout_workers.__main__", "one rollout worker; it needs only the learner's address"),
+    "data": ("launch.data", "make, import, check and describe logs"),
     "evaluate": ("launch.evaluate", "play a run's newest checkpoint in the true system"),
     "status": ("launch.status", "say what a run is doing"),
 }
@@ -31,11 +32,13 @@ moma COMMAND --help says more; for example: moma train reacher-leader --help
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command that the first argument names."""
-    commands = {name: _loader(module) for name, (module, _) in _COMMANDS.items()}
+    commands = {name: loader(module) for name, (module, _) in _COMMANDS.items()}
     return dispatch(commands, sys.argv[1:] if argv is None else argv, _USAGE)
 
 
-def _loader(module: str) -> Callable[[list[str]], int]:
+def loader(module: str) -> Callable[[list[str]], int]:
+    """Returns what imports a command's module when it is called, and runs its `main`."""
+
     def run(argv: list[str]) -> int:
         status: int = import_module(module).main(argv)
         return status

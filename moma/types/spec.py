@@ -27,6 +27,8 @@ class TaskSpec:
     action_high: tuple[tuple[float, ...], ...]
     episode_limit: int
     """Steps after which an episode of the true system is truncated."""
+    discrete: bool = False
+    """True: an agent chooses one of its action's dimensions, one-hot; all bounds are 0 and 1."""
 
     def __post_init__(self) -> None:
         count = len(self.agents)
@@ -40,6 +42,16 @@ class TaskSpec:
             raise ValueError(
                 f"task {self.name}: agents must be one or more, each once: {self.agents}"
             )
+        self._check_bounds()
+        for agent, index in zip(self.agents, self.observation_index, strict=True):
+            bad = [i for i in index if not 0 <= i < self.state_width]
+            if bad:
+                raise ValueError(
+                    f"task {self.name}: observation_index of {agent} names feature {bad[0]}, "
+                    f"the state has {self.state_width}"
+                )
+
+    def _check_bounds(self) -> None:
         for agent, low, high in zip(self.agents, self.action_low, self.action_high, strict=True):
             pairs = list(zip(low, high, strict=False))
             fits = len(low) == len(high) > 0
@@ -48,13 +60,12 @@ class TaskSpec:
                     f"task {self.name}: action bounds of {agent} must be pairs of finite numbers, "
                     f"low below high: {low}, {high}"
                 )
-        for agent, index in zip(self.agents, self.observation_index, strict=True):
-            bad = [i for i in index if not 0 <= i < self.state_width]
-            if bad:
-                raise ValueError(
-                    f"task {self.name}: observation_index of {agent} names feature {bad[0]}, "
-                    f"the state has {self.state_width}"
-                )
+        bounds = {bound for row in (*self.action_low, *self.action_high) for bound in row}
+        if self.discrete and bounds != {0.0, 1.0}:
+            raise ValueError(
+                f"task {self.name}: discrete actions are one-hot, with bounds 0 and 1, "
+                f"got {sorted(bounds)}"
+            )
 
     @property
     def state_width(self) -> int:

@@ -1,0 +1,23 @@
+"""Everything about logs: `moma data COMMAND`. Each command's module is loaded when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from launch import cli
+from moma.commandline import dispatch
+
+_COMMANDS: dict[str, tuple[str, str]] = {}
+_USAGE = f"""usage: moma data COMMAND ...
+
+Makes, reads and looks into logs of a team's behaviour.
+
+{chr(10).join(f"  {name:<10}{text}" for name, (_, text) in _COMMANDS.items())}
+
+moma data COMMAND --help says more.
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command that the first argument names."""
+    return dispatch({n: cli.loader(m) for n, (m, _) in _COMMANDS.items()}, argv, _USAGE)
