@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from launch import cli
 from moma.commandline import dispatch
 
-_COMMANDS: dict[str, tuple[str, str]] = {}
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "check": ("launch.data_check", "say everything that is wrong or odd in a log"),
+    "card": ("launch.data_card", "describe a log on one page of HTML"),
+}
 _USAGE = f"""usage: moma data COMMAND ...
 
 Makes, reads and looks into logs of a team's behaviour.

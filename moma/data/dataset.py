@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from moma import documents
-from moma.data.validate import DatasetError, check
+from moma.data.validate import DatasetError, check, check_shapes
 from moma.types import TaskSpec, Transitions
 
 SCHEMA = "moma-dataset-1"
@@ -42,8 +42,8 @@ class Dataset:
     episode_start: NDArray[np.int64]
 
     @classmethod
-    def load(cls, path: Path) -> Dataset:
-        """Opens and checks a dataset.
+    def load(cls, path: Path, *, checked: bool = True) -> Dataset:
+        """Opens a dataset; unless `checked`, its arrays fit together and may hold anything.
 
         Raises:
             DatasetError: naming file, field, row and value of the first fault.
@@ -53,8 +53,8 @@ class Dataset:
             spec = documents.build(TaskSpec, meta["task"])
         except (KeyError, ValueError) as error:
             raise DatasetError(f"{path / 'meta.json'}: task: {error}") from error
-        arrays = {name: _array(path / f"{name}.npy") for name in ARRAYS}
-        check(path, spec, arrays)
+        arrays = {name: open_array(path / f"{name}.npy") for name in ARRAYS}
+        (check if checked else check_shapes)(path, spec, arrays)
         return cls(path=path, spec=spec, origin=meta.get("origin", {}), **arrays)
 
     @property
@@ -112,7 +112,12 @@ def _meta(path: Path) -> dict[str, Any]:
     return meta
 
 
-def _array(path: Path) -> NDArray[Any]:
+def open_array(path: Path) -> NDArray[Any]:
+    """Maps a `.npy` file, read-only.
+
+    Raises:
+        DatasetError: it cannot be read, or holds anything but a plain array with rows.
+    """
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ _KINDS = {
 }
 _CHUNK = 1 << 18
 """Rows looked at at a time, so that a dataset larger than memory can be checked."""
-_SLACK = 1e-5
+SLACK = 1e-5
 """How far an action may pass its bound: float32 rounding, no more."""
 
 
@@ -35,6 +35,25 @@ def check(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> Non
     Raises:
         DatasetError: at the first fault.
     """
+    check_shapes(path, spec, arrays)
+    for fault in misplaced(path, arrays):
+        raise DatasetError(fault)
+    for name in ("state", "action", "reward"):
+        _check_finite(path, name, arrays[name])
+    _check_bounds(path, spec, arrays["action"])
+
+
+def check_shapes(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Checks that the arrays fit together, whatever they hold.
+
+    Raises:
+        DatasetError: naming every array of another dtype or shape than the task has.
+    """
+    if faults := list(_misshapen(path, spec, arrays)):
+        raise DatasetError("; ".join(faults))
+
+
+def _misshapen(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
     steps, episodes = len(arrays["reward"]), len(arrays["episode_start"])
     agents, width = len(spec.agents), spec.action_width
     shapes = {
@@ -48,47 +67,48 @@ def check(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> Non
     for name, array in arrays.items():
         if array.dtype != _KINDS[name]:
             need = np.dtype(_KINDS[name])
-            raise DatasetError(f"{path}/{name}.npy: {name} has dtype {array.dtype}, need {need}")
+            yield f"{path}/{name}.npy: {name} has dtype {array.dtype}, need {need}"
         if array.shape != shapes[name]:
-            raise DatasetError(
+            yield (
                 f"{path}/{name}.npy: {name} has shape {array.shape}, need {shapes[name]} "
                 f"({steps} steps, {episodes} episodes of task {spec.name})"
             )
     if steps == 0:
-        raise DatasetError(f"{path}/reward.npy: reward is empty; a dataset needs one step at least")
-    _check_episodes(path, arrays)
-    for name in ("state", "action", "reward"):
-        _check_finite(path, name, arrays[name])
-    _check_bounds(path, spec, arrays["action"])
+        yield f"{path}/reward.npy: reward is empty; a dataset needs one step at least"
 
 
-def _check_episodes(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def misplaced(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
+    """Yields where episodes do not begin and end as they must, the first row of each kind."""
     start, terminated, truncated = (
         np.asarray(arrays[name]) for name in ("episode_start", "terminated", "truncated")
     )
     file = f"{path}/episode_start.npy"
     if len(start) == 0 or start[0] != 0:
         first = start[0] if len(start) else "nothing"
-        raise DatasetError(f"{file}: episode_start[0] is {first}, need 0")
+        yield f"{file}: episode_start[0] is {first}, need 0"
+        return
     lengths = np.diff(start, append=len(terminated))
     if (lengths <= 0).any():
         row = int(np.argmax(lengths <= 0))
-        raise DatasetError(
+        yield (
             f"{file}: episode {row}, from row {start[row]}, has {lengths[row]} steps, "
             "need 1 or more"
         )
+        return
     if (both := terminated & truncated).any():
         row = int(np.argmax(both))
-        raise DatasetError(f"{path}/truncated.npy: row {row} is both terminated and truncated")
+        rows = f"row {row} is" if both.sum() == 1 else f"{both.sum()} rows, first {row}, are"
+        yield f"{path}/truncated.npy: {rows} both terminated and truncated"
     last = np.zeros(len(terminated), dtype=np.bool_)
     last[start + lengths - 1] = True
     ended = terminated | truncated
     if (wrong := ended != last).any():
         row = int(np.argmax(wrong))
         what = "goes on after it ended" if ended[row] else "is cut: its last row has no end"
-        raise DatasetError(
+        yield (
             f"{path}/terminated.npy: the episode at row {row} {what} "
-            f"(terminated {bool(terminated[row])}, truncated {bool(truncated[row])})"
+            f"(terminated {bool(terminated[row])}, truncated {bool(truncated[row])}); "
+            f"{wrong.sum()} such rows"
         )
 
 
@@ -106,7 +126,7 @@ def _check_bounds(path: Path, spec: TaskSpec, action: NDArray[Any]) -> None:
     low, high = (bound.numpy() for bound in spec.action_bounds)
     for begin in range(0, len(action), _CHUNK):
         part = action[begin : begin + _CHUNK]
-        bad = (part < low - _SLACK) | (part > high + _SLACK)
+        bad = (part < low - SLACK) | (part > high + SLACK)
         if bad.any():
             row, agent, dim = (int(i) for i in np.argwhere(bad)[0])
             raise DatasetError(
