@@ -15,6 +15,8 @@ from moma.data.dataset import Dataset
 _BYTES = 1 << 22
 """Of a piece of one array: it stays in the processor's cache while it is looked at."""
 
+_AT_ONCE = 64
+
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
@@ -31,11 +33,6 @@ class Block:
     episode: NDArray[np.int64]
     step: NDArray[np.int64]
     """Steps since the episode began."""
-
-    @property
-    def state(self) -> NDArray[np.float32]:
-        """The state at every step, `[n S]`."""
-        return self.states[self.at]
 
     @property
     def parts(self) -> NDArray[np.int64]:
@@ -58,6 +55,15 @@ def blocks(dataset: Dataset) -> Iterator[Block]:
         yield _block(dataset, begin, min(begin + rows, dataset.transitions))
         for array in (dataset.state, dataset.action, dataset.reward, dataset.terminated):
             release(array)
+
+
+def take(array: NDArray[Any], row: NDArray[np.int64]) -> NDArray[Any]:
+    """Returns copies of these rows; every mapped one could keep megabytes around it in memory."""
+    parts = []
+    for begin in range(0, len(row), _AT_ONCE):
+        parts.append(array[row[begin : begin + _AT_ONCE]])
+        release(array)
+    return np.concatenate(parts)
 
 
 def episode_of(dataset: Dataset, row: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from moma.data.blocks import blocks
+from moma.data.blocks import blocks, release
 from moma.data.dataset import ARRAYS, Dataset, open_array
 from moma.data.findings.actions import actions
 from moma.data.findings.clock import clock
@@ -37,6 +37,8 @@ def _findings(dataset: Dataset) -> Iterator[Finding]:
     yield from _values(dataset)
     yield from actions(dataset.spec, dataset.action)
     faults = list(misplaced(dataset.path, {name: getattr(dataset, name) for name in ARRAYS}))
+    release(dataset.terminated)
+    release(dataset.truncated)
     for fault in faults:
         yield Finding(
             severity="error",

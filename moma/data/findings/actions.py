@@ -42,9 +42,11 @@ def actions(spec: TaskSpec, action: NDArray[np.float32]) -> Iterator[Finding]:
     beyond, bound, choice = (_Tally(count=np.zeros(shape, np.int64)) for _ in range(3))
     for begin, part in pieces(action):
         beyond.add((part < low - SLACK) | (part > high + SLACK), begin)
-        bound.add(((part <= low + near) | (part >= high - near)) & mask, begin)
-        wrong = ((part != 0) & (part != 1)).any(axis=2) | ((part == 1).sum(axis=2) != 1)
-        choice.add(np.repeat(wrong[:, :, None], shape[1], axis=2), begin)
+        if spec.discrete:
+            wrong = ((part != 0) & (part != 1)).any(axis=2) | ((part == 1).sum(axis=2) != 1)
+            choice.add(np.repeat(wrong[:, :, None], shape[1], axis=2), begin)
+        else:
+            bound.add(((part <= low + near) | (part >= high - near)) & mask, begin)
     yield from _beyond(spec, beyond)
     if spec.discrete:
         yield from _choices(spec, choice)

@@ -21,18 +21,21 @@ _EXAMPLES = 1000
 """Repeated hashes that are looked for again, to name rows."""
 
 
-def hashes(*arrays: NDArray[np.float32]) -> NDArray[np.uint64]:
+def hashes(
+    *arrays: NDArray[np.float32], onto: NDArray[np.uint64] | None = None
+) -> NDArray[np.uint64]:
     """Hashes rows: equal values, 0 and -0 included, give equal hashes.
 
     Among n different rows about n^2 / 2^65 pairs collide: 0.0003 among 100 million.
 
     Args:
         arrays: `[n ...]` each; a row is what they hold at one index.
+        onto: hashes of what comes before in these rows, `[n]`; they are changed.
 
     Returns:
         `[n]`.
     """
-    result = np.zeros(len(arrays[0]), np.uint64)
+    result = np.zeros(len(arrays[0]), np.uint64) if onto is None else onto
     for array in arrays:
         words = (array.reshape(len(array), -1) + np.float32(0)).view(np.uint32)
         for column in range(words.shape[1]):
@@ -123,8 +126,8 @@ def _later_rows(dataset: Dataset, values: NDArray[np.uint64]) -> tuple[int, ...]
 
 def _hash(block: Block) -> NDArray[np.uint64]:
     state = hashes(block.states)
-    result = hashes(block.action, block.reward, block.terminated.astype(np.float32))
-    _mix(result, state[block.at])
+    ended = block.terminated.astype(np.float32)
+    result = hashes(block.action, block.reward, ended, onto=state[block.at])
     _mix(result, state[block.at + 1])
     return result
 

@@ -1,0 +1,82 @@
+"""The picture of two agents' choices: joint, apart, and compared between like situations."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from launch.card.pictures import BINS, GREY, ORANGE, drawn, short
+from moma.data.conventions import Look
+from moma.data.conventions.dependence import aligned
+from moma.types import TaskSpec
+
+_CELLS = 10
+_JITTER = 0.02
+"""Of dots that would lie on each other, in widths of the bounds."""
+
+
+def conventions(look: Look, spec: TaskSpec) -> bytes:
+    """Draws two agents' joint actions, the product of their own, and the test."""
+    names = [short(spec.agents[agent]) for agent in look.pair]
+    kind = "choice" if spec.discrete else "dim"
+    dims = [f"{name}, {kind} {dim}" for name, dim in zip(names, look.dims, strict=True)]
+
+    def draw(figure: Figure) -> None:
+        (joint, product), (pairs, null) = figure.subplots(2, 2)
+        _joint(figure, (joint, product), look, spec)
+        for axes in (joint, product):
+            x, y = [f"{name}, choice" for name in names] if spec.discrete else dims
+            axes.set(xlabel=x, ylabel=y)
+            axes.locator_params(nbins=10, integer=spec.discrete)
+        _pairs(pairs, look)
+        pairs.set(xlabel=f"{dims[0]}: difference", ylabel=f"{dims[1]}: difference")
+        null.hist(look.dependence.null, bins=BINS, color=GREY, label="after random swaps")
+        strength = float(look.dependence.strength[look.pair])
+        null.axvline(strength, color=ORANGE, linewidth=2, label="in the log")
+        null.set(title="Strength of dependence", xlabel="strength", ylabel="swaps")
+        null.legend(frameon=False)
+
+    return drawn((10, 7.4), draw)
+
+
+def _joint(figure: Figure, both: tuple[Axes, Axes], look: Look, spec: TaskSpec) -> None:
+    x, y = (_cells(look, spec, which) for which in (0, 1))
+    share = np.einsum("nx,ny->xy", x[1], y[1]) / len(look.rows.action)
+    product = np.outer(share.sum(axis=1), share.sum(axis=0))
+    top = max(share.max(), product.max())
+    titles = ("Joint actions in the log", "Product of their marginals")
+    for axes, value, title in zip(both, (share, product), titles, strict=True):
+        mesh = axes.pcolormesh(x[0], y[0], value.T, cmap="Blues", vmin=0, vmax=top)
+        axes.set(title=title)
+    figure.colorbar(mesh, ax=both[1], label="share of rows")
+
+
+def _cells(
+    look: Look, spec: TaskSpec, which: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns one agent's cells: their edges, `[c + 1]`, and 1 where a row is in one, `[n c]`."""
+    agent, dim = look.pair[which], look.dims[which]
+    if spec.discrete:
+        width = len(spec.action_low[agent])
+        chosen = look.rows.action[:, agent, :width].astype(np.float64)
+        return np.linspace(-0.5, width - 0.5, width + 1), chosen
+    value = look.rows.action[:, agent, dim].astype(np.float64)
+    edges = np.linspace(spec.action_low[agent][dim], spec.action_high[agent][dim], _CELLS + 1)
+    cell = np.clip(np.searchsorted(edges, value, side="right") - 1, 0, _CELLS - 1)
+    return edges, np.eye(_CELLS)[cell]
+
+
+def _pairs(axes: Axes, look: Look) -> None:
+    random = np.random.default_rng(0)
+    signs = random.choice((-1.0, 1.0), look.difference.shape[1])
+    swapped = look.difference * np.stack([signs, np.ones_like(signs)])
+    for difference, mark, colour, label in (
+        (look.difference, "o", ORANGE, "in the log"),
+        (swapped, "x", GREY, "one agent's swapped"),
+    ):
+        x, y = aligned(difference, look.near) + random.normal(0, _JITTER, difference.shape)
+        axes.plot(x, y, mark, color=colour, markersize=4, alpha=0.7, label=label)
+    axes.set(title="Matched episodes")
+    axes.legend(loc="upper left", edgecolor="none", framealpha=0.8, handletextpad=0)

@@ -1,0 +1,134 @@
+"""One look: rows of different episodes, tested for choices that agents make together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moma.data.conventions.dependence import Dependence, dependence, match, neighbours
+from moma.data.conventions.smoother import leave_one_out, squared_distances
+from moma.types import TaskSpec
+
+Where = Literal["first step", "later step"]
+SWAPS = 999
+LEVEL = 0.005
+"""A p-value at or below it is significant: 0.01, halved for two looks."""
+STRONG = 0.1
+"""From this strength on, a correlation of about 0.3, agents choose together."""
+OPEN = 0.25
+"""The situation must leave this share of an agent's variance open."""
+ALIKE = 0.3
+"""Matched situations must be this near, in distances of two rows drawn from the log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situations:
+    """Rows of different episodes."""
+
+    where: Where
+    state: NDArray[np.float32]
+    """`[n S]`"""
+    action: NDArray[np.float32]
+    """`[n A U]`"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """Whether the agents chose together in some situations."""
+
+    rows: Situations
+    verdict: Literal["several", "none", "unclear"]
+    reason: str
+    alike: float
+    """Median distance within a match, in distances of two rows drawn from the log."""
+    left_open: NDArray[np.float64]
+    """Share of each agent's variance of action that the situation does not explain, `[A]`."""
+    dependence: Dependence
+    pair: tuple[int, int]
+    """The agents of the largest strength."""
+    dims: tuple[int, int]
+    """The dimension of each one's action in which it is largest."""
+    difference: NDArray[np.float64]
+    """Of these two actions within every match, `[2 P]`."""
+    near: NDArray[np.float64]
+    """Which matches are neighbours, `[P P]`."""
+
+
+def look(spec: TaskSpec, rows: Situations, scale: NDArray[np.float64], seed: int) -> Look:
+    """Tests whether agents choose together in these situations.
+
+    Args:
+        spec: who acts within which bounds.
+        rows: four or more, in random order: ties between matches fall to the first.
+        scale: standard deviation of every feature of the state over the whole log, `[S]`.
+        seed: of the swaps.
+    """
+    varies = scale > 0
+    situation = (rows.state - rows.state.mean(axis=0))[:, varies] / scale[varies]
+    low, high = (bound.numpy() for bound in spec.action_bounds)
+    action = rows.action.astype(np.float64) / np.where(high > low, high - low, 1)
+    left = leave_one_out(situation, action.reshape(len(action), -1)).reshape(action.shape)
+    distance = np.sqrt(squared_distances(situation))
+    pairs = match(distance)
+    near = neighbours(squared_distances(situation[pairs].mean(axis=1)))
+    difference = (left[pairs[:, 0]] - left[pairs[:, 1]]).transpose(1, 0, 2)
+    found = dependence(difference, near, SWAPS, seed)
+    first, second = pair = _strongest(found.strength)
+    dims = _dims(difference[first], difference[second], near)
+    left_open = left.var(axis=0).sum(axis=1) / np.maximum(action.var(axis=0).sum(axis=1), 1e-12)
+    typical = np.sqrt(2 * max(int(varies.sum()), 1))
+    alike = float(np.median(distance[pairs[:, 0], pairs[:, 1]])) / float(typical)
+    verdict, reason = _verdict(spec.agents, found, alike, left_open)
+    return Look(
+        rows=rows,
+        verdict=verdict,
+        reason=reason,
+        alike=alike,
+        left_open=left_open,
+        dependence=found,
+        pair=pair,
+        dims=dims,
+        difference=np.stack([difference[first, :, dims[0]], difference[second, :, dims[1]]]),
+        near=near,
+    )
+
+
+def _strongest(strength: NDArray[np.float64]) -> tuple[int, int]:
+    above = np.where(np.triu(np.ones_like(strength), 1) > 0, strength, -np.inf)
+    first, second = np.unravel_index(int(above.argmax()), above.shape)
+    return int(first), int(second)
+
+
+def _dims(
+    first: NDArray[np.float64], second: NDArray[np.float64], near: NDArray[np.float64]
+) -> tuple[int, int]:
+    """Returns the dimensions of two agents' differences, `[P U]` each, that go together most."""
+    products = np.einsum("pu,pv->uvp", first, second)
+    together = np.einsum("uvp,pq,uvq->uv", products, near, products, optimize=True)
+    one, other = np.unravel_index(int(together.argmax()), together.shape)
+    return int(one), int(other)
+
+
+def _verdict(
+    agents: tuple[str, ...], found: Dependence, alike: float, left_open: NDArray[np.float64]
+) -> tuple[Literal["several", "none", "unclear"], str]:
+    if alike > ALIKE:
+        return "unclear", (
+            f"no two episodes are in situations alike enough to compare: matches are {alike:.2f} "
+            f"of the distance of two random rows apart, {ALIKE} at most is near"
+        )
+    undecided = np.minimum(left_open[:, None], left_open[None]) >= OPEN
+    together = (found.p_value <= LEVEL) & (found.strength >= STRONG) & undecided
+    pairs = np.argwhere(np.triu(together, 1)).tolist()
+    if pairs:
+        named = ", ".join(f"{agents[i]} and {agents[j]}" for i, j in pairs[:3])
+        return "several", (
+            f"in like situations {named} settle on one of several joint choices; "
+            "each agent's own share of them fits the data, their product does not"
+        )
+    if (left_open < OPEN).all():
+        return "none", "the situation leaves little open: it explains what every agent does"
+    return "none", "given the situation, the product of the agents' marginals fits the data"
