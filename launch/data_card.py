@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import tyro
 
 from moma import process
@@ -50,6 +51,7 @@ def _card(args: DataCard) -> int:
             f"{args.path} holds {len(errors)} errors, the first: {errors[0].what}; "
             f"see them all with: moma data check {args.path}"
         )
+    torch.set_num_threads(1)  # its matrices are small, threads would only wait for each other
     summary = summarise(dataset)
     card = Card(
         dataset=dataset,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import socket
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from moma.config import (
     RolloutConfig,
 )
 from moma.data import EpisodeWriter
+from moma.data.dataset import SCHEMA
 from moma.policy import Actors
 from moma.types import ModelCard, Prediction, RunCard, StartStates, TaskSpec, Trajectory
 from rollout_workers.rollout import Identity, rollout
@@ -81,6 +83,38 @@ def write_dataset(path, episodes=16, *, terminals=False, seed=0):
             terminated = terminals and bool(after[0] > 0.2)
         writer.add(np.stack(states), np.stack(actions), np.array(rewards), terminated=terminated)
     return writer.write(path, {"maker": "tests"})
+
+
+def write_sparse(path, size, *, width=100, agents=4, length=1000):
+    """Writes a log of `size` bytes that takes up a few: all its values are holes, read as zeros."""
+    spec = TaskSpec(
+        name="sparse",
+        agents=tuple(f"agent_{agent}" for agent in range(agents)),
+        state_names=tuple(f"s{feature}" for feature in range(width)),
+        observation_index=(tuple(range(width)),) * agents,
+        action_low=((-1.0, -1.0),) * agents,
+        action_high=((1.0, 1.0),) * agents,
+        episode_limit=length,
+    )
+    episodes = size // ((4 * (width + 2 * agents + 1) + 2) * length)
+    steps = episodes * length
+    holes = {
+        "state": (np.dtype("<f4"), (steps + episodes, width)),
+        "action": (np.dtype("<f4"), (steps, agents, 2)),
+        "reward": (np.dtype("<f4"), (steps,)),
+        "terminated": (np.dtype("?"), (steps,)),
+    }
+    path.mkdir(parents=True)
+    for name, (dtype, shape) in holes.items():
+        header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+        with (path / f"{name}.npy").open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            file.truncate(file.tell() + math.prod(shape) * dtype.itemsize)
+    np.save(path / "truncated.npy", np.arange(1, steps + 1) % length == 0)
+    np.save(path / "episode_start.npy", np.arange(episodes) * length)
+    meta = {"schema": SCHEMA, "task": asdict(spec), "origin": {"maker": "tests"}}
+    (path / "meta.json").write_text(json.dumps(meta))
+    return path
 
 
 def model_card(task=SPEC, members=3, elites=(0, 1, 2), *, terminates=False):

@@ -15,10 +15,10 @@ from moma.data import Dataset
 from moma.data.conventions import Look
 from moma.data.coverage import CELLS, Coverage
 from moma.data.findings import Finding
+from moma.data.findings.finding import listed
 from moma.data.summary import Summary
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_NAMES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,7 @@ def _agents(card: Card) -> Markup:
         (
             name,
             len(index),
-            _listed([spec.state_names[i] for i in index]),
+            listed([spec.state_names[i] for i in index]),
             len(low),
             "one-hot" if spec.discrete else _bounds(low, high),
         )
@@ -194,9 +194,4 @@ def _drawn(card: Card) -> str:
 
 def _bounds(low: Sequence[float], high: Sequence[float]) -> str:
     pairs = [f"[{a:g}, {b:g}]" for a, b in zip(low, high, strict=True)]
-    return pairs[0] if len(set(pairs)) == 1 else _listed(pairs)
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMES])
-    return shown if len(names) <= _NAMES else f"{shown} and {len(names) - _NAMES} more"
+    return pairs[0] if len(set(pairs)) == 1 else listed(pairs)

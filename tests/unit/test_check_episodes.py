@@ -71,14 +71,18 @@ def test_hashes_tell_rows_apart_by_value_and_place():
     value = hashes(rows)
     assert value[0] == value[2] == value[3]
     assert len(np.unique(value)) == 4
-    assert np.array_equal(hashes(rows[:, :1], rows[:, 1:]), value)
+    split = hashes(rows[:, :1], rows[:, 1:])
+    assert split[0] == split[2] == split[3]
+    assert len(np.unique(split)) == 4
+    assert np.array_equal(hashes(rows[:, 1:], onto=hashes(rows[:, :1])), split)
     count, examples = repeated(np.sort(value))
     assert (count, examples.tolist()) == (2, [value[0]])
 
 
-def test_small_integers_do_not_collide():
-    grid = np.stack(np.meshgrid(*[np.arange(-10, 10.0)] * 4), -1).reshape(-1, 4)
-    assert len(np.unique(hashes(grid.astype(np.float32)))) == 20**4
+@pytest.mark.parametrize(("values", "width"), [(20, 4), (50, 3), (2, 16)])
+def test_small_integers_do_not_collide(values, width):
+    grid = np.stack(np.meshgrid(*[np.arange(values)] * width), -1).reshape(-1, width)
+    assert len(np.unique(hashes(grid.astype(np.float32)))) == values**width
 
 
 def test_time_limits_that_are_marked_as_terminals_are_suspected(tmp_path, played):

@@ -27,7 +27,7 @@ def leave_one_out(
     """Predicts every row's action from the other rows and returns what is left over.
 
     Kernel ridge regression; for each column the kernel's width and the ridge with the smallest
-    leave-one-out error are taken, or no regression at all where none does better than the mean.
+    leave-one-out error are taken, or the mean where none does better.
 
     Args:
         situation: `[n S]`.

@@ -1,0 +1,48 @@
+"""The scripted Reacher log mixes two conventions; one half of it does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from moma import tasks
+from moma.config import DataConfig
+from moma.data import EpisodeWriter
+from moma.data.conventions import looks
+from moma.data.summary import summarise
+
+EPISODES = 200
+
+
+def part(data, path, chosen):
+    """Writes some of a log's episodes as a log of its own."""
+    writer = EpisodeWriter(data.spec)
+    ends = np.append(data.episode_start[1:], data.transitions)
+    for k in chosen:
+        rows = slice(data.episode_start[k], ends[k])
+        state = data.state[rows.start + k : rows.stop + k + 1]
+        writer.add(state, data.action[rows], data.reward[rows], terminated=False)
+    return writer.write(path, {})
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def both(request, tmp_path_factory):
+    """Twice as many episodes as are looked at: half of each convention."""
+    path = tmp_path_factory.mktemp("reacher") / "data"
+    config = DataConfig(episodes=2 * EPISODES)
+    return tasks.get("reacher-leader").make_data(path, config, request.param)
+
+
+def verdicts(data):
+    return {look.rows.where: look.verdict for look in looks(data, summarise(data).scale)}
+
+
+def test_the_mix_holds_several_conventions_at_the_first_step(both, tmp_path):
+    mix = part(both, tmp_path / "mix", range(EPISODES // 2, 3 * EPISODES // 2))
+    assert verdicts(mix) == {"first step": "several", "later step": "none"}
+
+
+@pytest.mark.parametrize("begin", [0, EPISODES])
+def test_one_elbow_is_one_convention(both, tmp_path, begin):
+    one = part(both, tmp_path / "one", range(begin, begin + EPISODES))
+    assert verdicts(one) == {"first step": "none", "later step": "none"}
