@@ -66,7 +66,7 @@ def expert(name: str) -> Config:
         pessimism=PessimismConfig(disagreement=0.0),
         actor=ActorConfig(memory="none", width=128),
         ppo=PPOConfig(
-            rounds=300 if name.startswith("reacher") else 1500,
+            rounds=300 if name.startswith("reacher") else 400,
             discount=0.99,
             minibatch=3200,
             kl_stop=0.03,
@@ -74,6 +74,7 @@ def expert(name: str) -> Config:
             schedule="linear",
             standardise="running",
             value_width=256,
+            value_activation="relu",
             entropy=0.0,
         ),
         eval=EvalConfig(every=50, episodes=10),
