@@ -17,6 +17,9 @@ _FACTORIES = {
     "reacher-full": ("moma.tasks.reacher", "full"),
     "reacher-independent": ("moma.tasks.reacher", "independent"),
     "reacher-leader": ("moma.tasks.reacher", "leader"),
+    "icg": ("moma.tasks.icg", "icg"),
+    "polygame-plus": ("moma.tasks.polygame", "plus"),
+    "polygame-minus": ("moma.tasks.polygame", "minus"),
 }
 NAMES = tuple(_FACTORIES)
 
@@ -30,7 +33,7 @@ def dataset(config: Config, made: Path) -> Dataset:
 
     Raises:
         DatasetError: it cannot be trusted.
-        ValueError: it is for another task.
+        ValueError: it is for another task, or the config names a variant that the task lacks.
     """
     task = get(config.task)
     if config.data.path:

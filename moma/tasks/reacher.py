@@ -7,6 +7,7 @@ elbow left or elbow right: two conventions that do not mix. Observation splits f
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import gymnasium
@@ -91,7 +92,7 @@ def expert_torque(state: NDArray[np.float32], elbow: int) -> NDArray[np.float64]
     return 0.5 * error - 0.1 * state[:, 6:8]
 
 
-def make_data(spec: TaskSpec, path: Path, config: DataConfig, seed: int) -> Dataset:
+def scripted(spec: TaskSpec, path: Path, config: DataConfig, seed: int) -> Dataset:
     """Makes `config.episodes` episodes, the first half elbow +1, the second half elbow -1."""
     writer = EpisodeWriter(spec)
     copies = config.episodes // 2
@@ -113,6 +114,7 @@ def make_data(spec: TaskSpec, path: Path, config: DataConfig, seed: int) -> Data
         for copy in range(copies):
             writer.add(path_state[copy], path_action[copy], path_reward[copy], terminated=False)
     origin = {
+        "variant": "scripted",
         "maker": "scripted experts, elbow +1 then elbow -1",
         "noise": config.noise,
         "seed": seed,
@@ -151,7 +153,7 @@ def _task(name: str, observation_index: tuple[tuple[int, ...], ...]) -> Task:
     return Task(
         spec=spec,
         environment=Reacher,
-        make_data=lambda path, config, seed: make_data(spec, path, config, seed),
+        variants={"scripted": partial(scripted, spec)},
         return_at_zero=-11.144625,
         return_at_one=-4.2370844,
         note=_NOTE,
