@@ -44,9 +44,7 @@ class Actors(nn.Module):
         outputs = 2 * acted if spread else acted
         self.head = StackedLinear(agents, config.width, outputs, generator, scale=_HEAD_SCALE)
         self.log_std = (
-            None
-            if spec.discrete
-            else nn.Parameter(torch.full((agents, 1, acted), config.log_std))
+            None if spec.discrete else nn.Parameter(torch.full((agents, 1, acted), config.log_std))
         )
         self.register_buffer("observation_mean", torch.zeros(agents, observed))
         self.register_buffer("observation_std", torch.ones(agents, observed))

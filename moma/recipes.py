@@ -52,7 +52,12 @@ def icg(name: str) -> Config:
 
 def polygame(name: str) -> Config:
     """The polynomial game of one step: seconds on one core."""
-    return replace(_game(name), rollout=RolloutConfig(rows=640, horizon=1))
+    game = _game(name)
+    return replace(
+        game,
+        rollout=RolloutConfig(rows=640, horizon=1),
+        ppo=replace(game.ppo, mean_bound=1.0),
+    )
 
 
 def _game(name: str) -> Config:

@@ -1,5 +1,4 @@
-"""Polynomial game: two agents, one number each, one step; `plus` pays their product, `minus` its
-negation.
+"""Polynomial game: two agents choose a number each, once, and are paid the product or its negation.
 
 The smallest test of agreement on a strategy with continuous actions: the logs mix the two good
 modes (signs equal, or opposite), and averaging or recombining them is the worst one can do.
@@ -23,7 +22,9 @@ from moma.types import TaskSpec
 
 MODE = 0.8
 """Size of the actions around which the log's episodes lie."""
-_NOTE = "independent uniformly random actions score 0 (return 0), the best joint action 1 (return 1)"
+_NOTE = (
+    "independent uniformly random actions score 0 (return 0), the best joint action 1 (return 1)"
+)
 
 
 class Polygame:
@@ -44,9 +45,7 @@ class Polygame:
         return torch.ones(self._count, 1), paid, torch.ones(self._count, dtype=torch.bool)
 
 
-def modes(
-    sign: int, spec: TaskSpec, path: Path, config: DataConfig, seed: int
-) -> Dataset:
+def modes(sign: int, spec: TaskSpec, path: Path, config: DataConfig, seed: int) -> Dataset:
     """Makes `config.episodes` episodes, each near one of the two good modes, drawn evenly.
 
     Actions are +-0.8 with normal noise of `config.noise`, cut to [-1, 1].
