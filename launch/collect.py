@@ -151,9 +151,7 @@ def _write(writer: EpisodeWriter, cast: Cast, segment: Trajectory, left: int) ->
     return left
 
 
-def regroup(
-    action: Float32[Tensor, "N A U"], split: Split, task: Task
-) -> Float32[Tensor, "N B V"]:
+def regroup(action: Float32[Tensor, "N A U"], split: Split, task: Task) -> Float32[Tensor, "N B V"]:
     """Returns joint actions of one split of the actuators as another task's agents would act."""
     flat = torch.from_numpy(control(action, split).astype(np.float32))
     regrouped = torch.zeros(len(flat), len(task.split), task.spec.action_width)

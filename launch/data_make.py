@@ -6,7 +6,7 @@ import difflib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -100,7 +100,9 @@ def _trained(task: Task, variant: str, args: Make) -> Dataset | None:
         kind = variant if variant in REPLAYS else "expert"
         sources += expert.sources(kind, args.transitions // len(experts))
     cast = Cast(expert=experts[0].task, actor=experts[0].config.actor, task=task)
-    return collect(cast, sources, args.out, args.seed, {"variant": variant, "seed": args.seed}, _show)
+    return collect(
+        cast, sources, args.out, args.seed, {"variant": variant, "seed": args.seed}, _show
+    )
 
 
 def variants(task: Task) -> dict[str, tuple[str, ...]]:

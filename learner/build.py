@@ -63,9 +63,10 @@ def learner(
     service = LearnerService(card, draw, config.seed, counters.resumes)
     purge = None if found is None else counters.transitions + 1
     writer = MetricsWriter(run.events, purge_step=purge)
+    peers = replace(peers, carried=carried)
     if config.eval.every:
         peers = replace(peers, look=_look(ppo, config))
-    loop = Loop(ppo, service, config, run.checkpoints, writer, counters, peers, carried)
+    loop = Loop(ppo, service, config, run.checkpoints, writer, counters, peers)
     return loop, service, writer
 
 

@@ -57,7 +57,7 @@ class Config:
     mode: Literal["default", "reference"] = "default"
     """Our choices, or the published ones."""
     dynamics: Literal["learned", "simulator"] = "learned"
-    """What the team is imagined in: a model of the log, or the task's true simulator (`--model`)."""
+    """What the team is imagined in: a model of the log, or the true simulator (`--model`)."""
     seed: int = 0
     """Of every draw in the run."""
     workers: int = 2

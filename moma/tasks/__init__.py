@@ -20,6 +20,9 @@ _FACTORIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "reacher-leader": ("moma.tasks.reacher", "leader", ()),
     "reacher-c": ("moma.tasks.reacher", "expert", ("c",)),
     "reacher-d": ("moma.tasks.reacher", "expert", ("d",)),
+    "icg": ("moma.tasks.icg", "icg", ()),
+    "polygame-plus": ("moma.tasks.polygame", "plus", ()),
+    "polygame-minus": ("moma.tasks.polygame", "minus", ()),
     "ant-full": (_LOCOMOTION, "ant", ("full",)),
     "ant-partial": (_LOCOMOTION, "ant", ("partial",)),
     "ant-corrected": (_LOCOMOTION, "ant", ("corrected",)),
@@ -47,7 +50,7 @@ def dataset(config: Config, made: Path) -> Dataset | None:
 
     Raises:
         DatasetError: it cannot be trusted.
-        ValueError: it is for another task.
+        ValueError: it is for another task, or the config names a variant that the task lacks.
     """
     task = get(config.task)
     if config.rollout.starts == "task":

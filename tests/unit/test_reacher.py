@@ -6,7 +6,7 @@ import torch
 
 from moma import tasks
 from moma.config import DataConfig
-from moma.tasks import reacher, reacher_script
+from moma.tasks import reacher
 from moma.tasks.reacher_script import LINKS, elbow_angles
 
 
