@@ -39,13 +39,13 @@ class Gaussian:
         """Returns the most likely action: the mean."""
         return self.mean
 
-    def log_prob(self, action: Float32[Tensor, "N A U"]) -> Float32[Tensor, "*N A U"]:
+    def log_prob(self, action: Float32[Tensor, "N A U"]) -> Float32[Tensor, "N A"]:
         """Returns the log-density of each agent's action."""
         scaled = (action - self.mean) * torch.exp(-self.log_std)
         density = -0.5 * scaled.square() - self.log_std - 0.5 * math.log(2 * math.pi)
         return (density * self.mask).sum(-1)
 
-    def entropy(self) -> Float32[Tensor, "*N A U"]:
+    def entropy(self) -> Float32[Tensor, "N A"]:
         """Returns each agent's differential entropy."""
         return ((self.log_std + 0.5 * math.log(2 * math.pi * math.e)) * self.mask).sum(-1)
 
@@ -76,11 +76,11 @@ class Categorical:
         """Returns the most likely action, one-hot; of equals the first."""
         return self._one_hot(self._log_probs.argmax(-1))
 
-    def log_prob(self, action: Float32[Tensor, "N A U"]) -> Float32[Tensor, "*N A U"]:
+    def log_prob(self, action: Float32[Tensor, "N A U"]) -> Float32[Tensor, "N A"]:
         """Returns the log-probability of each agent's one-hot action."""
         return (self._log_probs * action).sum(-1)
 
-    def entropy(self) -> Float32[Tensor, "*N A U"]:
+    def entropy(self) -> Float32[Tensor, "N A"]:
         """Returns each agent's entropy in nats."""
         return -(self._log_probs * self.mean).sum(-1)
 
