@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,8 +27,6 @@ from rollout_workers.rollout import Identity, rollout
 
 PIECE = 50_000
 """Transitions of a piece: what an interruption can lose."""
-_STEPS = 100_000
-"""Steps of one call to `rollout` at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +72,7 @@ def collect(
     seed: int,
     origin: Mapping[str, object],
     progress: Callable[[int, int], None],
+    threads: int,
 ) -> Dataset:
     """Makes a dataset of the sources' episodes; what was made before an interruption is kept.
 
@@ -82,26 +82,31 @@ def collect(
         path: of the dataset; pieces lie beside it until it is whole.
         seed: of every draw.
         origin: what else to note of where the data comes from.
-        progress: told the transitions made and asked for.
+        progress: told the transitions made and asked for; what it raises interrupts.
+        threads: of the simulator.
     """
     aside = path.with_name(f"{path.name}.pieces")
     # The dataset's own system: what the training's reward asked for besides is not the true one.
     parts, total, done = pieces(sources), sum(s.transitions for s in sources), 0
-    simulator = Simulator(replace(cast.expert, system=cast.task.system), torch.get_num_threads())
+    simulator = Simulator(replace(cast.expert, system=cast.task.system), threads)
+    logs = []
     for number, part in enumerate(parts):
-        where = aside / f"{number:05d}"
+        what = (cast.task.spec.name, part.run, part.version, part.transitions)
+        drawn = seeds.derive(seed, "piece", number, *what)
+        where = aside / f"{number:05d}-{drawn:016x}"  # one of another command stays aside
         if not where.is_dir():
-            _make(cast, simulator, part, seeds.derive(seed, "piece", number), where)
+            _make(cast, simulator, part, drawn, where)
+        logs.append(Dataset.load(where))
         done += part.transitions
         progress(done, total)
-    made = _joined(cast.task, parts, aside, path, dict(origin) | {"mujoco": mujoco.__version__})
+    made = _joined(cast.task, parts, logs, path, dict(origin) | {"mujoco": mujoco.__version__})
     shutil.rmtree(aside)
     return made
 
 
 def _make(cast: Cast, simulator: Simulator, part: Source, seed: int, where: Path) -> None:
     """Plays whole episodes until there are enough transitions; the last one is cut there."""
-    rows = max(1, min(_STEPS // cast.expert.spec.episode_limit, part.transitions))
+    rows = math.ceil(part.transitions / cast.expert.spec.episode_limit)
     left, turn = part.transitions, 0
     with EpisodeWriter(cast.task.spec, where, {}) as writer:
         while left > 0:
@@ -161,10 +166,13 @@ def regroup(action: Float32[Tensor, "N A U"], split: Split, task: Task) -> Float
 
 
 def _joined(
-    task: Task, parts: Sequence[Source], aside: Path, path: Path, origin: Mapping[str, object]
+    task: Task,
+    parts: Sequence[Source],
+    logs: Sequence[Dataset],
+    path: Path,
+    origin: Mapping[str, object],
 ) -> Dataset:
     """Writes the pieces end to end and notes which policy made which episodes."""
-    logs = [Dataset.load(aside / f"{number:05d}") for number in range(len(parts))]
     policies, first = [], 0
     for part, log in zip(parts, logs, strict=True):
         made = {"run": part.run, "version": part.version, "first_episode": first}

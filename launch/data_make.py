@@ -18,6 +18,7 @@ from moma import process, tasks
 from moma.commandline import parse
 from moma.config import DataConfig
 from moma.data import Dataset
+from moma.rpc.channel import StoppedError
 from moma.tasks import Task
 
 REPLAYS = ("random", "medium", "expert", "medium-replay", "full-replay")
@@ -42,7 +43,7 @@ class Make:
     rounds: int = 0
     """Rounds of an expert's training; 0: as its recipe says."""
     threads: int = 0
-    """Torch threads; 0: one per core."""
+    """Threads; 0: one per core."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -60,14 +61,14 @@ def _make(argv: Sequence[str]) -> int:
     task = tasks.get(task_name)
     if args.out.exists():
         raise ValueError(f"{args.out} exists already; give another --out, or remove it")
-    torch.set_num_threads(args.threads or os.cpu_count() or 1)
     if variant in task.variants or (not variant and task.variants):
         made = _scripted(task, variant, args)
     else:
-        trained = _trained(task, variant or "mix", args)
-        if trained is None:
+        try:
+            made = _trained(task, variant, args)
+        except StoppedError as stopped:
+            sys.stderr.write(f"{stopped}; the same command goes on\n")
             return process.STOPPED
-        made = trained
     sys.stdout.write(
         f"{made.path}: {made.transitions:,} transitions in {made.episodes:,} episodes of "
         f"{made.spec.name}, mean return {made.returns().mean():.2f}"
@@ -82,8 +83,12 @@ def _scripted(task: Task, variant: str, args: Make) -> Dataset:
     return task.make_data(args.out, DataConfig(episodes=episodes, variant=variant), args.seed)
 
 
-def _trained(task: Task, variant: str, args: Make) -> Dataset | None:
-    """Trains what experts are missing, then plays them; None when it was told to stop."""
+def _trained(task: Task, variant: str, args: Make) -> Dataset:
+    """Trains what experts are missing, then plays them.
+
+    Raises:
+        StoppedError: the process was told to stop meanwhile.
+    """
     plays = variants(task)
     if variant not in plays:
         known = [*task.variants, *plays]
@@ -91,18 +96,29 @@ def _trained(task: Task, variant: str, args: Make) -> Dataset | None:
         raise ValueError(
             f"task {task.spec.name} has no data {variant!r}; perhaps you meant: {', '.join(near)}"
         )
-    experts = [Expert(task.experts[name], args.experts, args.seed) for name in plays[variant]]
+    experts = [
+        Expert(task.experts[name], args.experts, args.seed, args.rounds) for name in plays[variant]
+    ]
+    threads = args.threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
     for expert in experts:
-        if train.main(expert.command(args.rounds)) != 0:
-            return None
+        if not expert.trained and train.main(expert.command) != 0:
+            raise StoppedError(f"the training of {expert.run.path} did not come to its end")
+    torch.set_num_threads(1)  # a second team would spin on the cores that MuJoCo's needs
+    stopping = process.begin()
     sources: list[Source] = []
     for expert in experts:
         kind = variant if variant in REPLAYS else "expert"
         sources += expert.sources(kind, args.transitions // len(experts))
     cast = Cast(expert=experts[0].task, actor=experts[0].config.actor, task=task)
-    return collect(
-        cast, sources, args.out, args.seed, {"variant": variant, "seed": args.seed}, _show
-    )
+
+    def progress(done: int, total: int) -> None:
+        _show(done, total)
+        if stopping.is_set() and done < total:
+            raise StoppedError(f"stopped at {done:,} of {total:,} transitions")
+
+    origin = {"variant": variant, "seed": args.seed}
+    return collect(cast, sources, args.out, args.seed, origin, progress, threads)
 
 
 def variants(task: Task) -> dict[str, tuple[str, ...]]:
@@ -114,6 +130,7 @@ def variants(task: Task) -> dict[str, tuple[str, ...]]:
 
 
 def _show(done: int, total: int) -> None:
-    end = "\n" if done == total or not sys.stdout.isatty() else ""
-    sys.stdout.write(f"\r{done:,} of {total:,} transitions ({done / total:.0%}){end}")
+    line = f"{done:,} of {total:,} transitions ({done / total:.0%})"
+    last = "\n" if done == total else ""
+    sys.stdout.write(f"\r{line}{last}" if sys.stdout.isatty() else f"{line}\n")
     sys.stdout.flush()

@@ -28,16 +28,19 @@ _EPISODES = 16
 
 @dataclass(frozen=True)
 class Expert:
-    """One expert: a recipe, the directory of all experts' runs, a seed."""
+    """One expert: a recipe, the directory of all experts' runs, a seed, a length."""
 
     recipe: str
     runs: Path
     seed: int
+    rounds: int = 0
+    """Of training; 0: as the recipe says."""
 
     @property
     def run(self) -> RunDirectory:
-        """The expert's run."""
-        return RunDirectory(self.runs / f"{self.recipe}-{self.seed}")
+        """The expert's run; another length is another run, as its learning rates differ."""
+        length = f"-{self.rounds}" if self.rounds else ""
+        return RunDirectory(self.runs / f"{self.recipe}-{self.seed}{length}")
 
     @property
     def task(self) -> Task:
@@ -49,11 +52,12 @@ class Expert:
         """The run's config."""
         return self.run.config()
 
-    def command(self, rounds: int) -> list[str]:
-        """Returns the arguments of `moma train` that train it, or go on with it."""
-        length = ["--ppo.rounds", str(rounds)] if rounds else []
+    @property
+    def command(self) -> list[str]:
+        """The arguments of `moma train` that train it, or go on with it."""
         if self.run.config_path.exists():
-            return ["--in-process", "--resume", str(self.run.path), *length]
+            return ["--in-process", "--resume", str(self.run.path)]
+        length = ["--ppo.rounds", str(self.rounds)] if self.rounds else []
         where = ["--in-process", "--run-dir", str(self.run.path), "--seed", str(self.seed)]
         return [self.recipe, *where, *length]
 

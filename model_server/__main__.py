@@ -63,6 +63,7 @@ def _dynamics(args: Serve) -> Dynamics:
         raise ValueError("serve what? one of --model RUN/model and --simulator TASK")
     if args.model is not None:
         return files.load(args.model, args.precision)
+    torch.set_num_threads(1)  # a second team would spin on the cores that MuJoCo's needs
     return Simulator(tasks.get(args.simulator), args.threads or os.cpu_count() or 1)
 
 

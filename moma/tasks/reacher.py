@@ -47,8 +47,8 @@ def positions(state: Array) -> tuple[Array, Array]:
 def joint_state(qpos: Array, qvel: Array) -> Array:
     """The joint state, the fingertip by plane geometry.
 
-    Gymnasium's is one integrator stage old: 1e-6 m off, and up to 5 mm where the second joint
-    hits its stop.
+    Gymnasium's is one integrator stage old: 1e-6 m off, and up to a centimetre where the second
+    joint hits its stop.
     """
     angle, target = qpos[:, :2], qpos[:, 2:]
     first, second = LINKS

@@ -36,7 +36,7 @@ class Runner:
     healthy_reward: float = 0.0
     """Per step after which the body has not fallen."""
     height: tuple[float, float] | None = None
-    """Closed interval outside of which the body has fallen; None: it never does."""
+    """Open interval outside of which the body has fallen; None: it never does."""
     angle: tuple[float, float] = (-math.inf, math.inf)
     """Open interval of the third position (Hopper and Walker2d: the torso's angle)."""
     largest: float = math.inf
@@ -70,7 +70,7 @@ class Runner:
         inside = np.abs(np.concatenate([qpos[:, 2:], qvel], axis=1)).max(1) < self.largest
         upright = (self.angle[0] < angle) & (angle < self.angle[1]) & inside
         healthy: NDArray[np.bool_] = (
-            finite & upright & (self.height[0] <= height) & (height <= self.height[1])
+            finite & upright & (self.height[0] < height) & (height < self.height[1])
         )
         return ~healthy
 
@@ -92,7 +92,7 @@ _ANT = Runner(
     step_s=0.05,
     control_cost=0.5,
     healthy_reward=1.0,
-    height=(0.2, 1.0),
+    height=(math.nextafter(0.2, 0.0), math.nextafter(1.0, 2.0)),  # Ant's interval is closed
 )
 _HALFCHEETAH = Runner(positions_width=9, hidden=1, step_s=0.05, control_cost=0.1)
 _HOPPER = Runner(
