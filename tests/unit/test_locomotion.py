@@ -36,7 +36,7 @@ PUBLISHED = {
 # Ours: what the published code could not run, and Ant's legs put right.
 OURS = {
     "ant-corrected": (
-        (TORSO + (11, 25, 12, 26), (5, 19, 6, 20), (7, 21, 8, 22), (9, 23, 10, 24)),
+        ((*TORSO, 11, 25, 12, 26), (5, 19, 6, 20), (7, 21, 8, 22), (9, 23, 10, 24)),
         PAIRS,
     ),
     "halfcheetah-6x1-full": (
