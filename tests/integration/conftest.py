@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import select
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -78,3 +80,16 @@ def peer(run, tmp_path_factory):
         process.wait()
         process.stdout.close()
         process.stdin.close()
+
+
+@pytest.fixture
+def own_signals():
+    """Takes back what a command did to this process: signal handlers, logging, threads."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers, log = [signal.getsignal(n) for n in numbers], list(logging.getLogger().handlers)
+    threads = torch.get_num_threads()
+    yield
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)
+    logging.getLogger().handlers = log
+    torch.set_num_threads(threads)
