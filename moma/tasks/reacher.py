@@ -93,25 +93,6 @@ def expert_torque(state: NDArray[np.float32], elbow: int) -> NDArray[np.float64]
 
 def make_data(spec: TaskSpec, path: Path, config: DataConfig, seed: int) -> Dataset:
     """Makes `config.episodes` episodes, the first half elbow +1, the second half elbow -1."""
-    writer = EpisodeWriter(spec)
-    copies = config.episodes // 2
-    environment = Reacher(copies)
-    for elbow in (1, -1):
-        random = np.random.default_rng(seeds.derive(seed, "expert", elbow))
-        state = environment.reset(seeds.derive(seed, "expert", elbow))
-        states, actions, rewards = [state], [], []
-        for _ in range(STEPS):
-            torque = expert_torque(state.numpy(), elbow)
-            torque += config.noise * random.standard_normal(torque.shape)
-            action = torch.from_numpy(torque.clip(-1, 1).astype(np.float32)).unsqueeze(-1)
-            state, reward, _ = environment.step(action)
-            states.append(state)
-            actions.append(action)
-            rewards.append(reward)
-        path_state, path_action = torch.stack(states, 1).numpy(), torch.stack(actions, 1).numpy()
-        path_reward = torch.stack(rewards, 1).numpy()
-        for copy in range(copies):
-            writer.add(path_state[copy], path_action[copy], path_reward[copy], terminated=False)
     origin = {
         "maker": "scripted experts, elbow +1 then elbow -1",
         "noise": config.noise,
@@ -119,7 +100,31 @@ def make_data(spec: TaskSpec, path: Path, config: DataConfig, seed: int) -> Data
         "gymnasium": gymnasium.__version__,
         "mujoco": mujoco.__version__,
     }
-    return writer.write(path, origin)
+    environment = Reacher(config.episodes // 2)
+    with EpisodeWriter(spec, path, origin) as writer:
+        for elbow in (1, -1):
+            for episode in zip(*_play(environment, elbow, config.noise, seed), strict=True):
+                writer.add(*episode, terminated=False)
+    return Dataset.load(path)
+
+
+def _play(
+    environment: Reacher, elbow: int, noise: float, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """States `[B T+1 S]`, actions `[B T A U]` and rewards `[B T]` of one convention."""
+    start = seeds.derive(seed, "expert", elbow)
+    random, state = np.random.default_rng(start), environment.reset(start)
+    states, actions, rewards = [state], [], []
+    for _ in range(STEPS):
+        torque = expert_torque(state.numpy(), elbow)
+        torque += noise * random.standard_normal(torque.shape)
+        action = torch.from_numpy(torque.clip(-1, 1).astype(np.float32)).unsqueeze(-1)
+        state, reward, _ = environment.step(action)
+        states.append(state)
+        actions.append(action)
+        rewards.append(reward)
+    state, action, reward = (torch.stack(part, 1) for part in (states, actions, rewards))
+    return state.numpy(), action.numpy(), reward.numpy()
 
 
 def full() -> Task:
