@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from launch import cli
 from moma.commandline import dispatch
 
-_COMMANDS: dict[str, tuple[str, str]] = {}
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "import": ("launch.data_import", "read a log in somebody else's format"),
+    "export": ("launch.data_export", "write a dataset in a format that others can read"),
+}
 _USAGE = f"""usage: moma data COMMAND ...
 
 Makes, reads and looks into logs of a team's behaviour.
