@@ -16,7 +16,8 @@ MAX_BLOCK = 1 << 28
 Where = str | Callable[[], str]
 """File and field for a message; a function where putting the text together takes time."""
 _READ_ROWS, _READ_BYTES = 1 << 15, 1 << 25
-_EPISODE_BYTES = 1 << 28
+EPISODE_BYTES = 1 << 28
+"""Of the rows that are held at once, as float32."""
 _HARMLESS, _RATIO = 1 << 28, 200
 
 
@@ -88,7 +89,7 @@ def fits_memory(where: Where, begin: int, end: int, width: int) -> None:
     Raises:
         ImportDataError: too many to be held.
     """
-    if (end - begin) * width * 4 > _EPISODE_BYTES:
+    if (end - begin) * width * 4 > EPISODE_BYTES:
         raise ImportDataError(
             f"{_said(where)}: no episode ends in rows {begin} to {end}, too much to hold in "
             "memory; mark where episodes end"

@@ -2,16 +2,17 @@
 
 A file holds the arrays of `canonical`, with the rows of its episodes end to end, and
 `episode_length`, the number of steps T of each; without it, the file is one episode. `meta` is an
-array of one string. Arrays are read as streams, row by row in C order.
+array of one string. Arrays are read as streams, row by row; large ones must be in C order.
 """
 
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ _MAX_META = 1 << 24
 class _Member:
     """An array inside an archive, read from its first row to its last."""
 
-    def __init__(self, where: str, file: IO[bytes]) -> None:
+    def __init__(self, where: str, file: zipfile.ZipExtFile) -> None:
         self._where, self._file = where, file
         try:
             version = np.lib.format.read_magic(file)
@@ -39,9 +40,21 @@ class _Member:
             raise ImportDataError(f"{where} is no plain .npy array: {error}") from error
         if self.dtype.kind != "U":
             limits.numeric(where, self.dtype.kind, self.shape)
-        if fortran and len(self.shape) > 1:
-            raise ImportDataError(f"{where} is in Fortran order; save np.ascontiguousarray of it")
         self.width = int(np.prod(self.shape[1:]))
+        self._held: NDArray[Any] | None = None
+        if fortran and len(self.shape) > 1:
+            self._held = self._all_columns()
+
+    def _all_columns(self) -> NDArray[Any]:
+        """The whole array in C order: one that is stored by columns cannot be read by rows."""
+        count = int(np.prod(self.shape))
+        if count * 4 > limits.EPISODE_BYTES:
+            raise ImportDataError(
+                f"{self._where}, shape {self.shape}, is in Fortran order and too large to be "
+                "turned in memory; save np.ascontiguousarray of it"
+            )
+        content = np.frombuffer(self._bytes(count), self.dtype)
+        return np.ascontiguousarray(content.reshape(self.shape, order="F"))
 
     def read(self, rows: int) -> NDArray[Any]:
         """Reads the next rows.
@@ -49,15 +62,22 @@ class _Member:
         Raises:
             ImportDataError: there are not so many, or they are too many for memory.
         """
+        if self._held is not None:
+            part, self._held = self._held[:rows], self._held[rows:]
+            return part
         limits.fits_memory(self._where, 0, rows, self.width)
-        size = rows * self.width * self.dtype.itemsize
+        content = np.frombuffer(self._bytes(rows * self.width), self.dtype)
+        return content.reshape(rows, *self.shape[1:])
+
+    def _bytes(self, numbers: int) -> bytes:
+        size = numbers * self.dtype.itemsize
         try:
             content = self._file.read(size)
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
             raise ImportDataError(f"{self._where} cannot be read: {error}") from error
         if len(content) != size:
             raise ImportDataError(f"{self._where} ends before its {self.shape[0]} rows do")
-        return np.frombuffer(content, self.dtype).reshape(rows, *self.shape[1:])
+        return content
 
 
 def read(path: Path) -> Log:

@@ -75,7 +75,7 @@ def read(path: Path) -> Log:
 def _leaves(path: Path) -> Leaves:
     try:
         said = json.loads((path / "metadata.json").read_text(encoding="utf-8"))["structure_shape"]
-        infos = said.get("infos", {})
+        infos = dict(said.get("infos", {}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ImportDataError(f"{path / 'metadata.json'} describes no vault: {error!r}") from error
     index = _open(path, "vault_index")

@@ -64,7 +64,7 @@ def episodes(parts: Iterable[Rows], source: str) -> Iterator[Episode]:
     """
     held: list[Rows] = []
     before, first, at = None, 0, 0
-    for part in parts:
+    for part in filter(len, parts):
         inner = np.flatnonzero(_begins(before, part)).tolist()
         for begin, end in pairwise(sorted({0, *inner, len(part)})):
             if held and begin in inner:
@@ -79,17 +79,16 @@ def episodes(parts: Iterable[Rows], source: str) -> Iterator[Episode]:
 
 
 def _begins(before: Rows | None, part: Rows) -> NDArray[np.bool_]:
-    if before is None:
-        first, rest = part.cut(0, 1), part.cut(1, len(part))
-        return np.concatenate([[True], _begins(first, rest)])
-    begins = np.concatenate([before.ends, part.ends[:-1]])
-    if part.number is not None and before.number is not None:
-        begins |= np.concatenate([before.number, part.number[:-1]]) != part.number
-    if part.following is not None and before.following is not None:
-        follows = np.concatenate([before.following, part.following[:-1]])
+    last = part.cut(0, 1) if before is None else before
+    begins = np.concatenate([last.ends, part.ends[:-1]])
+    if part.number is not None and last.number is not None:
+        begins |= np.concatenate([last.number, part.number[:-1]]) != part.number
+    if part.following is not None and last.following is not None:
+        follows = np.concatenate([last.following, part.following[:-1]])
         differ = np.flatnonzero((follows != part.features).any(axis=1))
         near = np.isclose(follows[differ], part.features[differ], rtol=1e-6, atol=1e-6)
         begins[differ] |= ~near.all(axis=1)
+    begins[0] |= before is None
     return begins
 
 

@@ -17,9 +17,9 @@ TOLERANCE = 1e-4
 def found(rows: Shaped[np.ndarray, "N A D"]) -> bool:
     """Says whether every agent's rows have mean 0, deviation 1 and its id in their last columns."""
     agents, width = rows.shape[1:]
-    if agents < 2 or width <= agents or not len(rows):
-        return False
     wide = rows.astype(np.float64)
+    if agents < 2 or width <= agents or not len(rows) or not np.isfinite(wide).all():
+        return False
     ids = wide[:, :, -agents:]
     own = np.einsum("naa->na", ids)
     others = ids[:, ~np.eye(agents, dtype=np.bool_)].reshape(len(rows), agents, agents - 1)
