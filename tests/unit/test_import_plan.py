@@ -188,7 +188,7 @@ def test_one_file_per_episode_is_read_in_the_order_of_names(tmp_path):
         run(tmp_path / "log", tmp_path / "out")
 
 
-def test_a_choice_that_an_agent_does_not_have_is_refused(tmp_path):
+def test_a_choice_that_an_agent_does_not_have_is_refused():
     spec = task_of(
         action_low=((0.0,) * 2, (0.0,) * 3), action_high=((1.0,) * 2, (1.0,) * 3), discrete=True
     )
@@ -214,7 +214,7 @@ def test_a_flat_log_that_makes_no_sense_is_refused_by_name(tmp_path, change, wor
         run(path, tmp_path / "out")
 
 
-def test_formats_are_told_by_what_lies_there(tmp_path, monkeypatch):
+def test_formats_are_told_by_what_lies_there(tmp_path):
     assert detect(logs.write_d4rl(tmp_path / "a", play())) == "d4rl"
     assert detect(logs.write_omiga(tmp_path / "b", play())) == "omiga"
     assert detect(npz(tmp_path / "c.npz")) == "npz"

@@ -1,8 +1,10 @@
 """Flat logs are cut into episodes the same way, however they come in pieces."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moma.data.importing import limits
@@ -70,6 +72,7 @@ def test_an_episode_begins_with_a_new_number():
     assert cut(make([0] * 5, number=[7, 7, 8, 8, 8])) == [([0, 1], False), ([2, 3, 4], False)]
 
 
+@settings(max_examples=50)
 @given(
     ends=st.lists(st.booleans(), min_size=2, max_size=30),
     at=st.lists(st.integers(1, 29), max_size=6),
@@ -81,7 +84,7 @@ def test_pieces_do_not_matter(ends, at, jumps, follows):
     numbers = np.cumsum([i in jumps for i in range(len(ends))])
     whole = make(ends, following=after) if follows else make(ends, number=numbers)
     edges = sorted({0, len(ends), *(i for i in at if i < len(ends))})
-    pieces = [whole.cut(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [whole.cut(a, b) for a, b in pairwise(edges)]
     assert cut(*pieces) == cut(whole)
     starts = [features[0] for features, _ in cut(whole)]
     broken = [i + 1 for i in range(len(ends) - 1) if ends[i] or (follows and i in jumps)]
@@ -97,6 +100,7 @@ def test_an_episode_that_never_ends_is_refused(monkeypatch):
     assert len(cut(make([0] * 9 + [1]), make([0] * 9 + [1]))) == 2
 
 
+@settings(max_examples=50)
 @given(
     groups=st.lists(st.integers(0, 3), min_size=1, max_size=8),
     chunks=st.integers(1, 4),
