@@ -31,17 +31,7 @@ def read(path: Path) -> Log:
     if not files:
         raise ImportDataError(f"{path} holds no data/*/*.parquet file")
     found = info["features"]
-    seen = tuple(name for name in _SEEN if name in found)
-    reward = next((name for name in ("next.reward", "reward") if name in found), None)
-    if reward is None:
-        raise ImportDataError(
-            f"{path}: a policy is learned from rewards, and neither next.reward nor reward is "
-            f"among its features: {', '.join(found)}; add a reward to every step"
-        )
-    if not seen or "action" not in found:
-        raise ImportDataError(
-            f"{path}: observation.state and action are needed, its features are: {', '.join(found)}"
-        )
+    seen, reward = _needed(path, tuple(found))
     widths, kinds = table.widths(files[0], (*seen, "action"))
     features = tuple(n for name in seen for n in _names(found[name], name, widths[name]))
     done = "next.done" if "next.done" in found else None
@@ -64,6 +54,22 @@ def read(path: Path) -> Log:
             table.rows(files, seen, ("action",), (reward,), (done, "episode_index")), str(path)
         ),
     )
+
+
+def _needed(path: Path, found: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
+    """The columns of observations and the one of rewards."""
+    seen = tuple(name for name in _SEEN if name in found)
+    reward = next((name for name in ("next.reward", "reward") if name in found), None)
+    if reward is None:
+        raise ImportDataError(
+            f"{path}: a policy is learned from rewards, and neither next.reward nor reward is "
+            f"among its features: {', '.join(found)}; add a reward to every step"
+        )
+    if not seen or "action" not in found:
+        raise ImportDataError(
+            f"{path}: observation.state and action are needed, its features are: {', '.join(found)}"
+        )
+    return seen, reward
 
 
 def _info(path: Path) -> dict[str, Any]:

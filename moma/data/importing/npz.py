@@ -8,76 +8,19 @@ array of one string. Arrays are read as streams, row by row; large ones must be 
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moma.data.importing import canonical, limits
 from moma.data.importing.log import Episode, ImportDataError, Layout, Log, float_rows
+from moma.data.importing.npy import Stream
 
 _LENGTH, _META = "episode_length", "meta"
 _MAX_META = 1 << 24
-
-
-class _Member:
-    """An array inside an archive, read from its first row to its last."""
-
-    def __init__(self, where: str, file: zipfile.ZipExtFile) -> None:
-        self._where, self._file = where, file
-        try:
-            version = np.lib.format.read_magic(file)
-            header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            self.shape, fortran, self.dtype = header(file)
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise ImportDataError(f"{where} is no plain .npy array: {error}") from error
-        if self.dtype.kind != "U":
-            limits.numeric(where, self.dtype.kind, self.shape)
-        self.width = int(np.prod(self.shape[1:]))
-        self._held: NDArray[Any] | None = None
-        if fortran and len(self.shape) > 1:
-            self._held = self._all_columns()
-
-    def _all_columns(self) -> NDArray[Any]:
-        """The whole array in C order: one that is stored by columns cannot be read by rows."""
-        count = int(np.prod(self.shape))
-        if count * 4 > limits.EPISODE_BYTES:
-            raise ImportDataError(
-                f"{self._where}, shape {self.shape}, is in Fortran order and too large to be "
-                "turned in memory; save np.ascontiguousarray of it"
-            )
-        content = np.frombuffer(self._bytes(count), self.dtype)
-        return np.ascontiguousarray(content.reshape(self.shape, order="F"))
-
-    def read(self, rows: int) -> NDArray[Any]:
-        """Reads the next rows.
-
-        Raises:
-            ImportDataError: there are not so many, or they are too many for memory.
-        """
-        if self._held is not None:
-            part, self._held = self._held[:rows], self._held[rows:]
-            return part
-        limits.fits_memory(self._where, 0, rows, self.width)
-        content = np.frombuffer(self._bytes(rows * self.width), self.dtype)
-        return content.reshape(rows, *self.shape[1:])
-
-    def _bytes(self, numbers: int) -> bytes:
-        size = numbers * self.dtype.itemsize
-        try:
-            content = self._file.read(size)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
-            raise ImportDataError(f"{self._where} cannot be read: {error}") from error
-        if len(content) != size:
-            raise ImportDataError(f"{self._where} ends before its {self.shape[0]} rows do")
-        return content
 
 
 def read(path: Path) -> Log:
@@ -110,7 +53,7 @@ def _describe(path: Path) -> tuple[canonical.Names, Layout, int]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[dict[str, _Member]]:
+def _opened(path: Path) -> Iterator[dict[str, Stream]]:
     with ExitStack() as stack:
         try:
             archive = stack.enter_context(zipfile.ZipFile(path))
@@ -125,11 +68,11 @@ def _opened(path: Path) -> Iterator[dict[str, _Member]]:
                 file = stack.enter_context(archive.open(entry))
             except (RuntimeError, NotImplementedError, zipfile.BadZipFile, OSError) as error:
                 raise ImportDataError(f"{where} cannot be read: {error}") from error
-            members[entry.filename.removesuffix(".npy")] = _Member(where, file)
+            members[entry.filename.removesuffix(".npy")] = Stream(where, file)
         yield members
 
 
-def _text(source: str, members: dict[str, _Member]) -> str:
+def _text(source: str, members: dict[str, Stream]) -> str:
     meta = members.get(_META)
     if meta is None:
         return ""
@@ -138,7 +81,7 @@ def _text(source: str, members: dict[str, _Member]) -> str:
     return str(meta.read(1).reshape(-1)[0])
 
 
-def _check(source: str, names: canonical.Names, members: dict[str, _Member]) -> int:
+def _check(source: str, names: canonical.Names, members: dict[str, Stream]) -> int:
     """Compares the numbers of rows; returns the steps of the file."""
     steps = members["terminated"].shape[0]
     lengths = members.get(_LENGTH)
@@ -172,7 +115,7 @@ def _episodes(path: Path, names: canonical.Names) -> Iterator[Episode]:
 
 
 def _episode(
-    path: Path, names: canonical.Names, members: dict[str, _Member], length: int, row: int
+    path: Path, names: canonical.Names, members: dict[str, Stream], length: int, row: int
 ) -> Episode:
     def beside(which: tuple[str, ...], rows: int) -> NDArray[np.float32]:
         return np.concatenate([float_rows(members[n].read(rows)) for n in which], axis=1)

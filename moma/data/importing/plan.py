@@ -106,27 +106,32 @@ def split(log: Log, spec: TaskSpec, index: ActionIndex | None, time_limit: int |
             f"{log.source}: task {spec.name} needs a state of {spec.state_width} columns, the log "
             f"has {len(state)}, {len(layout.agents)} agents"
         )
-    widths = tuple(len(low) for low in spec.action_low)
-    discrete = layout.choices is not None
-    if discrete and layout.action_widths == (1,) * len(widths):
-        index = columns([1] * len(widths))
-    elif layout.action_widths in (widths, (sum(widths),)) and not discrete:
-        flat = len(layout.agents) == 1
-        index = (index if flat else None) or columns(list(widths))
-    if index is None or discrete != spec.discrete:
-        raise ImportDataError(
-            f"{log.source}: task {spec.name} needs {'discrete' if spec.discrete else 'continuous'} "
-            f"actions of widths {widths}, the log has {'discrete' if discrete else 'continuous'} "
-            f"ones of widths {layout.action_widths}"
-        )
     cut = f"; the first {spec.state_width} of {len(state)} columns are its state"
     note = f"split by task {spec.name}{cut if len(state) > spec.state_width else ''}"
     return Plan(
         spec=spec,
         state=state[: spec.state_width],
-        action=index,
+        action=_fit(log, spec, index),
         time_limit=time_limit,
         notes=(note, "action bounds: the task's"),
+    )
+
+
+def _fit(log: Log, spec: TaskSpec, index: ActionIndex | None) -> ActionIndex:
+    """Which column of the log's actions is which dimension of which of the task's agents."""
+    layout, widths = log.layout, tuple(len(low) for low in spec.action_low)
+    discrete = layout.choices is not None
+    if discrete == spec.discrete:
+        if discrete and layout.action_widths == (1,) * len(widths):
+            return columns([1] * len(widths))
+        if not discrete and layout.action_widths == (sum(widths),):
+            return index or columns(list(widths))
+        if not discrete and layout.action_widths == widths:
+            return columns(list(widths))
+    kinds = ("discrete" if kind else "continuous" for kind in (spec.discrete, discrete))
+    raise ImportDataError(
+        f"{log.source}: task {spec.name} needs {next(kinds)} actions of widths {widths}, the log "
+        f"has {next(kinds)} ones of widths {layout.action_widths}"
     )
 
 
