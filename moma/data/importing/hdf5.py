@@ -26,7 +26,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r", rdcc_nbytes=1 << 24) as file:
             yield file
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # what h5py makes of a damaged file
         raise ImportDataError(f"{path} cannot be read as HDF5: {error}") from error
 
 
@@ -107,7 +107,7 @@ def is_group(group: h5py.Group, name: str) -> bool:
 
 def _hard(group: h5py.Group, name: str) -> None:
     if not has(group, name):
-        there = ", ".join(list(group)[:12])
+        there = ", ".join(map(str, list(group)[:12]))
         raise ImportDataError(f"{_where(group, name)} is missing; there are: {there}")
     kind = group.id.links.get_info(name.encode()).type
     if kind != h5py.h5l.TYPE_HARD:

@@ -57,7 +57,7 @@ def _opened(path: Path) -> Iterator[dict[str, Stream]]:
     with ExitStack() as stack:
         try:
             archive = stack.enter_context(zipfile.ZipFile(path))
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, NotImplementedError, zipfile.BadZipFile) as error:
             raise ImportDataError(f"{path} is no npz archive: {error}") from error
         declared = sum(entry.file_size for entry in archive.infolist())
         limits.expansion(str(path), declared, path.stat().st_size)

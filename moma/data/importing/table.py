@@ -25,7 +25,7 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
     """
     try:
         file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20)
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise ImportDataError(f"{path} is no Parquet file: {error}") from error
     meta, declared = file.metadata, 0
     for group in (meta.row_group(i) for i in range(meta.num_row_groups)):
@@ -99,7 +99,7 @@ def _batches(path: Path, names: Sequence[str], size: int) -> Iterator[dict[str, 
             raise ImportDataError(f"{path} has no column {', '.join(missing)}")
         for batch in file.iter_batches(batch_size=size, columns=list(names)):
             yield {name: _matrix(f"{path}: {name}", batch.column(name)) for name in names}
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise ImportDataError(f"{path} cannot be read: {error}") from error
     finally:
         file.close()
