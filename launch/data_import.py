@@ -49,9 +49,10 @@ def _import(args: Import) -> None:
             "reading a pickle, restricted: arrays of numbers are built, anything else is refused\n"
         )
     log = open_log(args.path, kind)
-    spec = None if args.task is None else (tasks.get(args.task).spec, None)
+    task = None if args.task is None else tasks.get(args.task)
+    split = task and (task.spec, task.split or None)
     with progress(log.rows) as tell:
-        made = convert(log, args.out, task=spec, time_limit=args.time_limit, tell=tell)
+        made = convert(log, args.out, task=split, time_limit=args.time_limit, tell=tell)
     sys.stdout.write(f"{kind} {args.path} is now the dataset {args.out}\n{describe(made)}")
 
 

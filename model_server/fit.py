@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model_server.ensemble import Ensemble
-from model_server.likelihood import clip, nll, termination_loss
+from model_server.likelihood import clip, nll, terminal_weight, termination_loss
 from moma import seeds
 from moma.config import ModelConfig
 from moma.data import Dataset
@@ -21,8 +21,6 @@ from moma.types import Transitions
 
 _HOLDOUT_ROWS = 8192
 """Held-out rows looked at: the same ones at every look, for every member."""
-_TERMINATION_WEIGHT = 100.0
-"""Upper limit of the weight that makes rare terminals count as much as the other rows."""
 _BOUND_WEIGHT = 0.01
 """Pull on the learned variance bounds (Chua et al. 2018, appendix A.1)."""
 
@@ -147,9 +145,7 @@ def _train(ensemble: Ensemble, rows: _Rows, config: ModelConfig, seed: int) -> I
         fused=True,
     )
     random = seeds.generator(seed, "batches")
-    count = len(rows.inputs)
-    terminals = int(rows.terminated.sum())
-    weight = min(_TERMINATION_WEIGHT, (count - terminals) / terminals) if terminals else 0.0
+    count, weight = len(rows.inputs), terminal_weight(rows.terminated)
     for update in range(1, config.updates + 1):
         if config.schedule == "cosine":
             decay = 0.5 * (1 + math.cos(math.pi * (update - 1) / config.updates))

@@ -15,7 +15,7 @@ from moma.types import TaskSpec
 def evaluate(
     actors: Actors, spec: TaskSpec, environment: Environment, seed: int
 ) -> Float32[Tensor, " B"]:
-    """Plays one episode in every copy of the environment with the mean actions.
+    """Plays one episode in every copy of the environment with the most likely actions.
 
     Args:
         actors: the policies.
@@ -34,7 +34,7 @@ def evaluate(
     with torch.no_grad():
         for _ in range(spec.episode_limit):
             observed = actors.observed(spec.observe(state))
-            action = spec.clamp(actors(observed, remembered)[0])
+            action = spec.clamp(actors(observed, remembered).mode())
             remembered = history.shift(remembered, observed, action)
             state, reward, terminated = environment.step(action)
             returns += reward * alive

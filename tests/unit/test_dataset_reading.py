@@ -85,17 +85,17 @@ def test_a_log_with_a_fault_is_not_left_half_written_over_a_good_one(tmp_path):
     good = write_dataset(tmp_path / "log", episodes=2)
     before = np.array(good.reward)
     state, action, reward, _ = next(episodes(1))
+    with EpisodeWriter(SPEC, tmp_path / "new", {}) as writer:
+        writer.add(state, action, reward, terminated=False)
 
-    def write(name, *logs):
-        with EpisodeWriter(SPEC, tmp_path / name, {}) as writer:
-            for log in logs:
-                writer.add(*log, terminated=False)
+    def write(*fault):
+        with EpisodeWriter(SPEC, tmp_path / "log", {}) as writer:
+            writer.add(state, action, reward, terminated=False)
+            writer.add(*fault, terminated=False)
 
-    whole = (state, action, reward)
-    write("new", whole, whole)
     for fault in ((state[:, :4], action, reward), (state[1:], action, reward)):
         with pytest.raises(ValueError, match=r"rows of shape \(5,\)|needs 2 states"):
-            write("log", whole, fault)
+            write(*fault)
     np.testing.assert_array_equal(Dataset.load(tmp_path / "log").reward, before)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "new"]
 
