@@ -50,7 +50,7 @@ def _import(args: Import) -> None:
         )
     log = open_log(args.path, kind)
     task = None if args.task is None else tasks.get(args.task)
-    split = task and (task.spec, task.split or None)
+    split = None if task is None else (task.spec, task.split or None)
     with progress(log.rows) as tell:
         made = convert(log, args.out, task=split, time_limit=args.time_limit, tell=tell)
     sys.stdout.write(f"{kind} {args.path} is now the dataset {args.out}\n{describe(made)}")

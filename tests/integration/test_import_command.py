@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from launch import cli
+from moma import tasks
 from moma.data import Dataset
 from tests import logs
 from tests.logs import play
@@ -55,17 +56,18 @@ def test_a_log_is_imported_and_described(tmp_path, capsys):
     assert [line[15:] for line in said if "note" in line] == data.origin["notes"]
 
 
-def test_a_task_splits_a_log_and_the_columns_after_its_state_are_cut(tmp_path, capsys):
+def test_a_task_splits_d4rl_ant_and_cuts_its_contact_forces(tmp_path, capsys):
     random = np.random.default_rng(0)
-    seen, action = random.normal(size=(13, 11)), random.uniform(-1, 1, (13, 2))
+    seen, action = random.normal(size=(13, 111)), random.uniform(-1, 1, (13, 8))
     change = {"observations": seen, "next_observations": None, "actions": action}
-    path = logs.write_d4rl(tmp_path / "reacher.hdf5", play(), **change)
-    assert moma("import", path, "--task", "reacher-leader", "--out", tmp_path / "out") == 0
-    assert "the first 10 of 11 columns are its state" in capsys.readouterr().out
-    data = Dataset.load(tmp_path / "out")
-    assert data.spec.name == "reacher-leader"
-    np.testing.assert_array_equal(data.state[:3], seen[:3, :10].astype(np.float32))
-    np.testing.assert_array_equal(data.action[:2, :, 0], action[:2].astype(np.float32))
+    path = logs.write_d4rl(tmp_path / "ant.hdf5", play(), **change)
+    assert moma("import", path, "--task", "ant-partial", "--out", tmp_path / "out") == 0
+    assert "the first 27 of 111 columns are its state" in capsys.readouterr().out
+    data, task = Dataset.load(tmp_path / "out"), tasks.get("ant-partial")
+    assert data.spec == task.spec
+    np.testing.assert_array_equal(data.state[:3], seen[:3, :27].astype(np.float32))
+    for agent, own in enumerate(task.split):
+        np.testing.assert_array_equal(data.action[:2, agent], action[:2, own].astype(np.float32))
 
 
 def test_what_was_exported_is_imported(tmp_path, capsys):
