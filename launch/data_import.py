@@ -58,14 +58,14 @@ def _import(args: Import) -> None:
 
 def describe(made: Imported) -> str:
     """Returns what was made, a line for each thing."""
-    spec, kind = made.spec, "choices" if made.spec.discrete else "action dimensions"
+    spec, one_of = made.spec, "one of " * made.spec.discrete
     lines = [
         f"episodes     {made.episodes}: {made.terminated} terminated, "
         f"{made.episodes - made.terminated} truncated, at most {spec.episode_limit} steps",
         f"transitions  {made.transitions}",
         f"joint state  {spec.state_width} features",
         *(
-            f"agent        {name}: {len(seen)} observations, {len(low)} {kind}"
+            f"agent        {name}: observation {len(seen)}, action {one_of}{len(low)}"
             for name, seen, low in zip(
                 spec.agents, spec.observation_index, spec.action_low, strict=True
             )

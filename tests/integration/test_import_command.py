@@ -48,7 +48,7 @@ def test_a_log_is_imported_and_described(tmp_path, capsys):
     assert "  episodes     4: 2 terminated, 2 truncated, at most 5 steps" in said
     assert "  transitions  13" in said
     assert "  joint state  5 features" in said
-    assert "  agent        agent_1: 2 observations, 1 action dimensions" in said
+    assert "  agent        agent_1: observation 2, action 1" in said
     assert "  note         1 action columns of padding (always 0) dropped" in said
     data = Dataset.load(tmp_path / "out")
     assert data.spec.name == "out"

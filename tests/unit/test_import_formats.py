@@ -256,8 +256,15 @@ def test_lerobot_is_one_agent_with_named_features(tmp_path):
     assert data.spec.state_names == ("a", "b", "c", "d", "goal")
     assert np.diff(np.append(data.episode_start, data.transitions)).tolist() == [2, 4, 3]
     np.testing.assert_array_equal(data.state[:3], plays[0].state[:3])
-    assert int(data.terminated.sum()) == 2  # the longest is taken to have run out of time
-    assert "1 episodes of 4 steps that ended as terminated are truncated" in notes
+    assert int(data.terminated.sum()) == 3
+    ends = np.append(data.episode_start[1:], data.transitions) - 1
+    last = [p.reward[-2:] for p in plays if len(p.reward) > 1]
+    np.testing.assert_allclose(data.reward[ends], np.sum(last, axis=1), atol=1e-6)
+    assert "that of the 3 that terminated is added to the step before" in notes
+    data, notes = run(tmp_path / "l", tmp_path / "out", time_limit=4)
+    assert data.terminated[ends].tolist() == [True, False, True]
+    assert data.reward[ends[1]] == plays[1].reward[-2]  # cut off, so nothing was added
+    assert "that of the 2 that terminated" in notes
 
 
 def test_lerobot_without_rewards_is_refused_and_without_done_never_terminates(tmp_path):

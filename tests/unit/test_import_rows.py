@@ -37,17 +37,7 @@ def test_the_last_row_of_an_episode_gives_a_state_and_no_step():
     assert first.action[:, 0].tolist() == [0.5, 1.5]
     assert second.features[:, 0].tolist() == [3, 4]
     assert (first.row, second.row) == (0, 3)
-    assert first.dropped == second.dropped == 1
-
-
-def test_the_reward_of_a_dropped_step_is_kept_only_where_the_episode_terminated():
-    rewards = [1, 2, 10, 1, 2, 20]
-    ended, cut_off = episodes(
-        [make([0, 0, 1] * 2, terminated=[0, 0, 1, 0, 0, 0], reward=rewards)], "log"
-    )
-    assert ended.reward[:, 0].tolist() == [1, 12]
-    assert cut_off.reward[:, 0].tolist() == [1, 2]
-    assert (ended.dropped, cut_off.dropped) == (10, 20)
+    assert first.dropped.tolist() == second.dropped.tolist() == [[1]]
 
 
 def test_a_last_row_without_reward_was_no_step():

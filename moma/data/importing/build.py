@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float32
 
 from moma.data.importing import limits
-from moma.data.importing.log import Episode, Log
+from moma.data.importing.log import Log
 from moma.data.importing.plan import ActionIndex, Plan, derive, split, split_actions
 from moma.data.importing.survey import Survey
 from moma.data.write import EpisodeWriter
@@ -70,7 +70,7 @@ def _write(
 ) -> Imported:
     low, high = (bound.numpy() for bound in plan.spec.action_bounds)
     origin: dict[str, object] = {"imported_from": Path(log.source).name}
-    clipped = steps = terminated = 0
+    clipped = steps = terminated = moved = 0
     with EpisodeWriter(plan.spec, path, origin) as writer:
         for episode in log.episodes():
             if not len(episode.reward):
@@ -80,10 +80,15 @@ def _write(
             clipped += int((action != given).any(axis=(1, 2)).sum())
             ended = episode.terminated and len(episode.reward) != plan.time_limit
             state = episode.features[:, plan.state]
-            writer.add(state, action, team_reward(episode), terminated=ended)
+            reward = team_reward(episode.reward)
+            if ended and episode.dropped is not None:
+                # What ends an episode is often the only reward there is.
+                reward[-1:] += team_reward(episode.dropped)
+                moved += 1
+            writer.add(state, action, reward, terminated=ended)
             steps, terminated = steps + len(episode.reward), terminated + ended
             tell(steps)
-        notes = (*log.notes, *plan.notes, *_counts(survey, plan, clipped))
+        notes = (*log.notes, *plan.notes, *_counts(survey, plan, clipped, moved))
         writer.origin["notes"] = list(notes)
     return Imported(
         spec=plan.spec,
@@ -94,12 +99,12 @@ def _write(
     )
 
 
-def team_reward(episode: Episode) -> NDArray[np.float32]:
-    """Returns the mean over agents, `[T]`."""
-    return np.asarray(episode.reward.mean(axis=1, dtype=np.float64), np.float32)
+def team_reward(reward: Float32[np.ndarray, "T R"]) -> Float32[np.ndarray, " T"]:
+    """Returns the mean over agents."""
+    return np.asarray(reward.mean(axis=1, dtype=np.float64), np.float32)
 
 
-def _counts(survey: Survey, plan: Plan, clipped: int) -> list[str]:
+def _counts(survey: Survey, plan: Plan, clipped: int, moved: int) -> list[str]:
     """What happened to how many, where it happened at all."""
     counts = []
     if survey.rewards_differ:
@@ -112,8 +117,8 @@ def _counts(survey: Survey, plan: Plan, clipped: int) -> list[str]:
         lost, kept = np.mean(survey.dropped), survey.reward_sum / survey.steps
         counts.append(
             f"{len(survey.dropped)} last steps without a state after them dropped, with a mean "
-            f"reward of {lost:.4g} against {kept:.4g} in the others; it was added to the step "
-            "before where the episode terminated there"
+            f"reward of {lost:.4g} against {kept:.4g} in the others; that of the {moved} that "
+            "terminated is added to the step before"
         )
     if plan.time_limit:
         number = survey.terminated[plan.time_limit]

@@ -3,8 +3,7 @@
 Columns: `observation.state` and, if there, `observation.environment_state`; `action`;
 `episode_index`; `next.reward`, or `reward`; optionally `next.done`, without which no episode
 terminates. The format knows one agent; a task splits it. It has no state after an episode's last
-step (see `rows`), and marks the end of time by `next.done` too: episodes as long as the longest are
-taken to have run out of time. Images and videos are left alone.
+step (see `rows`), and may set `next.done` where time ran out too. Images and videos are left alone.
 """
 
 from __future__ import annotations
@@ -47,7 +46,6 @@ def read(path: Path) -> Log:
             observations=(tuple(range(len(features))),),
             action_widths=(widths["action"],),
             choices=(0,) if kinds["action"] in "iu" and widths["action"] == 1 else None,
-            limits_are_terminals=True,
         ),
         rows=rows,
         episodes=lambda: episodes(

@@ -60,8 +60,8 @@ class Episode:
     terminated: bool
     row: int
     """Where its first row lies in the log, for messages."""
-    dropped: float | None = None
-    """The mean reward of a last step that was dropped because the log has no state after it."""
+    dropped: Float32[np.ndarray, "1 R"] | None = None
+    """The reward of a last step that was dropped because the log has no state after it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,8 @@
 
 An episode of R rows has R steps where the log holds `following`, the features after each step.
 Elsewhere the state after a step is the next row's, so the last row of an episode gives the final
-state and no step: its action is dropped. Its reward is dropped with it, except where the episode
-terminated there: then it is added to the step before, for a reward that ends an episode is often
-the only one there is. A last row whose reward is NaN never was a step.
+state and no step: its action is dropped, and its reward set aside. A last row whose reward is NaN
+never was a step.
 """
 
 from __future__ import annotations
@@ -103,11 +102,8 @@ def _close(held: list[Rows], first: int) -> Episode:
     if following is not None:
         features = np.concatenate([features, following[-1:]])
     else:
-        action, reward, last = action[:-1], reward[:-1], reward[-1]
-        if np.isfinite(last).all():
-            dropped = float(last.mean())
-            if terminated and len(reward):
-                reward[-1] += last
+        action, reward, last = action[:-1], reward[:-1], reward[-1:]
+        dropped = None if np.isnan(last).any() else last
     return Episode(
         action=action,
         features=features,

@@ -34,7 +34,7 @@ class Survey:
         """Of the episodes that terminated, how many have which length."""
         self.rewards_differ = False
         self.dropped: list[float] = []
-        """The reward of every last step without a state after it."""
+        """The team's reward of every last step without a state after it."""
         self.reward_sum = 0.0
         for episode in log.episodes():
             self._look(episode)
@@ -48,7 +48,7 @@ class Survey:
 
     def _look(self, episode: Episode) -> None:
         if episode.dropped is not None:
-            self.dropped.append(episode.dropped)
+            self.dropped.append(float(episode.dropped.mean()))
         steps = len(episode.reward)
         if not steps:
             self.single_rows += 1
