@@ -148,7 +148,7 @@ def test_an_action_that_never_changes_gets_bounds_around_it(tmp_path):
     still = {"act/narrow": np.full((13, 1), 0.25, np.float32)}
     data, notes = run(npz(tmp_path / "a.npz", still), tmp_path / "out")
     assert (data.spec.action_low[1], data.spec.action_high[1]) == ((-0.75,), (1.25,))
-    assert "1 that never changes widened by 1" in notes
+    assert "1 that never change are widened by 1" in notes
 
 
 @pytest.mark.parametrize(

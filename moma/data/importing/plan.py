@@ -77,7 +77,7 @@ def _actions(layout: Layout, survey: Survey) -> tuple[ActionIndex, Bounds, list[
         return own, layout.bounds, ["action bounds: the log's own"]
     low[idle], high[idle] = low[idle] - 1, high[idle] + 1
     widened = int(sum(idle[list(index)].sum() for index in own))
-    also = f", {widened} that never changes widened by 1" if widened else ""
+    also = f"; {widened} that never change are widened by 1" if widened else ""
     notes.append(f"action bounds: the data's extremes{also}")
     lowest, highest = (
         tuple(tuple(float(side[c]) for c in index) for index in own) for side in (low, high)
