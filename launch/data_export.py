@@ -23,7 +23,7 @@ class Export:
     path: tyro.conf.Positional[Path]
     """The dataset's directory."""
     out: Path
-    """The file; one that lies there is replaced."""
+    """The file."""
     format: Literal["npz", "parquet"]
     """Of the file."""
 
@@ -34,6 +34,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _export(args: Export) -> None:
+    if args.out.exists():
+        raise ValueError(f"{args.out} exists already; give another --out, or remove it")
     data = Dataset.load(args.path)
     try:
         export = import_module("moma.data.export")

@@ -28,7 +28,7 @@ class Import:
     path: tyro.conf.Positional[Path]
     """The file or directory."""
     out: Path
-    """Where the dataset goes; one that lies there is replaced."""
+    """The dataset's directory."""
     format: Format | None = None
     """Default: told by what lies there. A pickle is read only when it is named here."""
     task: str | None = None
@@ -43,6 +43,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _import(args: Import) -> None:
+    if args.out.exists():
+        raise ValueError(f"{args.out} exists already; give another --out, or remove it")
     kind = args.format or detect(args.path)
     if kind == "moma-ppo-pickle":
         sys.stderr.write(

@@ -113,13 +113,22 @@ def test_a_missing_library_is_one_line(tmp_path):
         assert line.endswith(f'needs {library}: pip install "moma-ppo[data]"')
 
 
-def test_a_refused_log_leaves_an_older_dataset_alone(tmp_path, capsys):
-    moma("import", logs.write_d4rl(tmp_path / "d.hdf5", play()), "--out", tmp_path / "out")
+def test_a_refused_log_leaves_nothing(tmp_path, capsys):
     bad = logs.write_d4rl(tmp_path / "bad.hdf5", play(), rewards=np.full(13, np.nan))
     assert moma("import", bad, "--out", tmp_path / "out") == 2
     assert "bad.hdf5: reward, column 0, is nan at row 0" in capsys.readouterr().err
-    assert Dataset.load(tmp_path / "out").transitions == 13
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["bad.hdf5", "d.hdf5", "out"]
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.hdf5"]
+
+
+def test_what_lies_there_is_not_replaced(tmp_path, capsys):
+    (tmp_path / "home").mkdir()
+    path = logs.write_d4rl(tmp_path / "home" / "d.hdf5", play())
+    assert moma("import", path, "--out", tmp_path / "home") == 2
+    assert "home exists already; give another --out" in capsys.readouterr().err
+    assert moma("import", path, "--out", tmp_path / "data") == 0
+    assert moma("export", tmp_path / "data", "--format", "npz", "--out", path) == 2
+    assert "d.hdf5 exists already; give another --out" in capsys.readouterr().err
+    assert h5py.is_hdf5(path)
 
 
 def test_a_log_larger_than_the_memory_it_may_take_is_imported(tmp_path):

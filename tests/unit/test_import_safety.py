@@ -344,11 +344,11 @@ def test_a_pickle_can_do_nothing_but_build_arrays_of_numbers(tmp_path, value, wo
         (b"c_codecs\nencode\n}X\x01\x00\x00\x00aK\x01sb.", "change something that is no array"),
         (b"cnumpy\ndtype\n}X\x01\x00\x00\x00aK\x01sb.", "change something that is no array"),
         (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", "set.pkl"),
-        (b"\x80\x02]r\xff\xff\xff\xff.", "need a dictionary"),
+        (b"\x80\x02]r\xff\xff\xff\xff.", "must hold a dictionary"),
         (b"(lp0\n", "set.pkl"),
         (b"", "set.pkl"),
-        (b"].", "need a dictionary"),
-        (b"}.", "has no observations"),
+        (b"].", "must hold a dictionary"),
+        (b"}X\x01\x00\x00\x00aK\x01s.", "rewards, terminals; it holds 'a'"),
     ],
 )
 def test_a_pickle_made_by_hand_gets_no_further(tmp_path, content, words):

@@ -118,7 +118,8 @@ def _counts(survey: Survey, plan: Plan, clipped: int, moved: int) -> list[str]:
         counts.append(
             f"{len(survey.dropped)} last steps without a state after them dropped, with a mean "
             f"reward of {lost:.4g} against {kept:.4g} in the others"
-            + f"; that of the {moved} that terminated is added to the step before" * bool(moved)
+            + f"; that of the {moved} that terminated is added to the step before"
+            * bool(moved)
         )
     if plan.time_limit:
         number = survey.terminated[plan.time_limit]

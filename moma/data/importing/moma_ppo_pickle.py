@@ -134,8 +134,12 @@ def read(path: Path) -> Log:
             content = _Reader(file, encoding="latin1").load()
     except Exception as error:  # a hostile pickle can make its reader fail in any way
         raise ImportDataError(f"{path}: {error or type(error).__name__}") from error
-    if not isinstance(content, dict):
-        raise ImportDataError(f"{path} holds a {type(content).__name__}, need a dictionary")
+    if not isinstance(content, dict) or not set(transitions.REQUIRED) <= set(content):
+        found = ", ".join(map(repr, content)) if isinstance(content, dict) else type(content)
+        raise ImportDataError(
+            f"{path} must hold a dictionary with {', '.join(transitions.REQUIRED)}; it holds "
+            f"{found}"
+        )
     fields = {
         name: _arrays(f"{path}: {name}", content[name])
         for name in (*transitions.REQUIRED, *transitions.OPTIONAL)
