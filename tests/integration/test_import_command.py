@@ -15,9 +15,9 @@ from moma.data import Dataset
 from tests import logs
 from tests.logs import play
 
-ROWS, WIDTH = 4_000_000, 64
-"""One gigabyte of observations that take no room on the disk: their chunks were never written."""
-MEMORY = 700 << 20
+ROWS, WIDTH = 2_500_000, 64
+"""640 MB of observations that take no room on the disk: their chunks were never written."""
+MEMORY = 500 << 20
 _MEASURED = """
 import resource, sys
 from launch import cli
@@ -145,5 +145,5 @@ def test_a_log_larger_than_the_memory_it_may_take_is_imported(tmp_path):
     command = [sys.executable, "-c", _MEASURED, *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=280)
     lines = done.stdout.splitlines()
-    assert "  transitions  3996000" in lines
+    assert "  transitions  2497500" in lines
     assert int(lines[-1]) < MEMORY

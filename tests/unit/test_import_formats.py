@@ -275,3 +275,19 @@ def test_lerobot_without_rewards_is_refused_and_without_done_never_terminates(tm
         open_log(path, "lerobot")
     path = logs.write_lerobot(tmp_path / "l", play(), **{"next.done": None})
     assert not run(path, tmp_path / "out")[0].terminated.any()
+
+
+@pytest.mark.parametrize(
+    ("write", "change"),
+    [
+        (logs.write_vault, {"actions.": np.zeros((17, 3, 2), np.float32)}),
+        (logs.write_vault, {"observations.": np.zeros((17, 2), np.float32)}),
+        (logs.write_omiga, {"a": np.zeros((17, 3, 2))}),
+        (logs.write_omiga, {"d": np.zeros((16, 2))}),
+        (logs.write_omiga, {"s": np.zeros((17, 2))}),
+    ],
+)
+def test_shapes_that_do_not_belong_together_are_refused(tmp_path, write, change):
+    path = write(tmp_path / "log", play(), **change)
+    with pytest.raises(ImportDataError, match=r"must be \(.*agents, width\).*; got"):
+        open_log(path, detect(path))

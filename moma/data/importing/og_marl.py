@@ -83,11 +83,13 @@ def _leaves(path: Path) -> Leaves:
     extra = [name for name in (_STATE, _LEGALS) if name.split(".")[1] in infos]
     leaves = {name: _open(path, name)[:, :rows] for name in (*_NEEDED, *extra)}
     shape = leaves["observations."].shape
-    if len(shape) != 4 or any(leaf.shape[:2] != shape[:2] for leaf in leaves.values()):
+    acted = leaves["actions."].shape
+    streams = {leaf.shape[:2] for leaf in leaves.values()}
+    if len(shape) != 4 or acted[2:3] != shape[2:3] or len(streams) > 1:
         shapes = {name: leaf.shape for name, leaf in leaves.items()}
         raise ImportDataError(
-            f"{path}: observations must be (streams, rows, agents, width), the others with as many "
-            f"streams and rows; got {shapes}"
+            f"{path}: observations must be (streams, rows, agents, width), actions with as many "
+            f"agents, all with as many streams and rows; got {shapes}"
         )
     return leaves
 
@@ -134,7 +136,7 @@ def _layout(leaves: Leaves, agents: int, width: int, *, physical: bool) -> Layou
     state = math.prod(leaves[_STATE].shape[2:]) if _STATE in leaves else 0
     actions = leaves["actions."]
     discrete = actions.dtype.numpy_dtype.kind in "iu" and len(actions.shape) == 3
-    legal = int(leaves[_LEGALS].shape[3]) if _LEGALS in leaves else 0
+    legal = int(leaves[_LEGALS].shape[-1]) if _LEGALS in leaves else 0
     names = tuple(f"agent_{i}" for i in range(agents))
     return Layout(
         agents=names,

@@ -69,10 +69,12 @@ def read(path: Path) -> Log:
 def _fields(file: h5py.File) -> dict[str, h5py.Dataset]:
     fields = {key: hdf5.array(file, key) for key in _KEYS}
     shapes = {key: data.shape for key, data in fields.items()}
-    if any(len(shapes[key]) != 3 for key in "soa") or len({len(d) for d in fields.values()}) > 1:
+    teams = {shapes[key][1:2] for key in "soa"}
+    rows = {shape[0] for shape in shapes.values()}
+    if any(len(shapes[key]) != 3 for key in "soa") or len(teams) > 1 or len(rows) > 1:
         raise ImportDataError(
-            f"{file.filename}: s, o and a must be (rows, agents, width), all with as many rows; "
-            f"got {shapes}"
+            f"{file.filename}: s, o and a must be (rows, agents, width) with as many agents, all "
+            f"with as many rows; got {shapes}"
         )
     return fields
 
