@@ -30,7 +30,7 @@ def learner(
 ) -> tuple[Loop, LearnerService, MetricsWriter]:
     """Builds the learner, from the run's newest checkpoint where there is one."""
     data = view(dataset, config)
-    mean, std = torch.from_numpy(data.state.mean(0)), torch.from_numpy(data.state.std(0))
+    mean, std = map(torch.from_numpy, data.state_moments())
     ppo = PPO(data.spec, config, mean, torch.where(std > 1e-6, std, torch.ones_like(std)))
     found = checkpoint.load(run.checkpoints, ppo)
     counters = (

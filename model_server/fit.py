@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
 from model_server.ensemble import Ensemble
+from model_server.holdout import Parts, Runs, row_bytes, split
 from model_server.likelihood import clip, nll, termination_loss
 from moma import seeds
 from moma.config import ModelConfig
@@ -21,6 +22,8 @@ from moma.types import Transitions
 
 _HOLDOUT_ROWS = 8192
 """Held-out rows looked at: the same ones at every look, for every member."""
+_BLOCK = 1 << 26
+"""Bytes of minibatches that are gathered from the data at a time."""
 _TERMINATION_WEIGHT = 100.0
 """Upper limit of the weight that makes rare terminals count as much as the other rows."""
 _BOUND_WEIGHT = 0.01
@@ -45,30 +48,25 @@ class Fitted:
     elites: tuple[int, ...]
     scores: Float32[Tensor, " E"]
     holdout: Transitions
-    holdout_row: NDArray[np.int64]
+    """Of the rows held out, those that were looked at."""
+    held: Runs
+    """All rows held out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Rows:
     """Rows in the networks' units."""
 
-    inputs: Float32[Tensor, "N I"]
-    targets: Float32[Tensor, "N D"]
-    terminated: Bool[Tensor, " N"]
+    inputs: Float32[Tensor, "*N I"]
+    targets: Float32[Tensor, "*N D"]
+    terminated: Bool[Tensor, "*N"]
 
-
-def split(
-    dataset: Dataset, config: ModelConfig, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Returns the rows to train on and the rows held out, by whole episodes by default."""
-    random = np.random.default_rng(seeds.derive(seed, "holdout"))
-    whole = config.holdout_by == "episode" and dataset.episodes > 1
-    units = dataset.episodes if whole else dataset.transitions
-    held = np.zeros(units, dtype=np.bool_)
-    count = min(max(1, round(config.holdout * units)), units - 1)
-    held[random.permutation(units)[:count]] = True
-    row_held = held[dataset.episode_of_row] if whole else held
-    return np.flatnonzero(~row_held), np.flatnonzero(row_held)
+    def __getitem__(self, index: Int64[Tensor, "*M"]) -> _Rows:
+        return _Rows(
+            inputs=self.inputs[index],
+            targets=self.targets[index],
+            terminated=self.terminated[index],
+        )
 
 
 def fit(
@@ -82,22 +80,22 @@ def fit(
         seed: of every draw.
         progress: called at every look at the held-out data.
     """
-    train_row, holdout_row = split(dataset, config, seed)
-    train, holdout = dataset.rows(train_row), dataset.rows(holdout_row)
+    train, held = split(dataset, config, seed)
+    terminates = len(dataset.terminals) > 0
     ensemble = Ensemble(
-        dataset.spec,
-        config,
-        members=config.members,
-        terminates=bool(dataset.terminated.any()),
-        seed=seed,
+        dataset.spec, config, members=config.members, terminates=terminates, seed=seed
     )
-    ensemble.units.fit(train)
-    held = _some(_rows(ensemble, holdout), seeds.generator(seed, "look"))
+    ensemble.units.fit(Parts(dataset=dataset, rows=train))
+    order = torch.randperm(len(held), generator=seeds.generator(seed, "look"))[:_HOLDOUT_ROWS]
+    look = held.at(order.numpy())
+    looked = _rows(ensemble, dataset.rows(look))
+    weight = _termination_weight(dataset.terminals, train)
     best = _Best(ensemble, config)
-    for update in _train(ensemble, _rows(ensemble, train), config, seed):
+    batches = _batches(ensemble, dataset, train, config, seed)
+    for update in _train(ensemble, batches, config, weight):
         if update % config.evaluate_every and update != config.updates:
             continue
-        best.look(_score(ensemble, held, config, seed))
+        best.look(_score(ensemble, looked, config, seed))
         progress(FitProgress(update=update, updates=config.updates, best=best.score))
         if best.waited >= config.patience:
             break
@@ -106,8 +104,8 @@ def fit(
         ensemble=ensemble.eval().requires_grad_(False),
         elites=tuple(elites),
         scores=best.score,
-        holdout=holdout,
-        holdout_row=holdout_row,
+        holdout=dataset.rows(np.sort(look)),
+        held=held,
     )
 
 
@@ -138,7 +136,35 @@ class _Best:
         return members
 
 
-def _train(ensemble: Ensemble, rows: _Rows, config: ModelConfig, seed: int) -> Iterator[int]:
+def _batches(
+    ensemble: Ensemble, dataset: Dataset, train: Runs, config: ModelConfig, seed: int
+) -> Iterator[_Rows]:
+    """Yields every update's rows `[E N ...]`, drawn uniformly by each member for itself.
+
+    The rows of many updates are read together, in the order in which they lie in the file.
+    """
+    random = seeds.generator(seed, "batches")
+    shape = (config.members, config.batch)
+    size = max(1, _BLOCK // (config.members * config.batch * row_bytes(dataset.spec)))
+    for begin in range(0, config.updates, size):
+        count = min(size, config.updates - begin)
+        drawn = [torch.randint(len(train), shape, generator=random) for _ in range(count)]
+        places = torch.stack(drawn)
+        row, pick = np.unique(train.at(places.numpy()), return_inverse=True)
+        rows = _rows(ensemble, dataset.rows(row))
+        for index in torch.from_numpy(pick).reshape(places.shape):
+            yield rows[index]
+
+
+def _termination_weight(terminals: NDArray[np.int64], train: Runs) -> float:
+    """Returns what a terminal counts: as much together as the other rows, up to a limit."""
+    count = int((train.below(terminals + 1) - train.below(terminals)).sum())
+    return min(_TERMINATION_WEIGHT, (len(train) - count) / count) if count else 0.0
+
+
+def _train(
+    ensemble: Ensemble, batches: Iterator[_Rows], config: ModelConfig, weight: float
+) -> Iterator[int]:
     """Takes one optimiser step after the other and yields how many there were."""
     optimiser = torch.optim.AdamW(
         ensemble.parameters(),
@@ -146,19 +172,14 @@ def _train(ensemble: Ensemble, rows: _Rows, config: ModelConfig, seed: int) -> I
         weight_decay=config.weight_decay,
         fused=True,
     )
-    random = seeds.generator(seed, "batches")
-    count = len(rows.inputs)
-    terminals = int(rows.terminated.sum())
-    weight = min(_TERMINATION_WEIGHT, (count - terminals) / terminals) if terminals else 0.0
-    for update in range(1, config.updates + 1):
+    for update, rows in enumerate(batches, start=1):
         if config.schedule == "cosine":
             decay = 0.5 * (1 + math.cos(math.pi * (update - 1) / config.updates))
             optimiser.param_groups[0]["lr"] = config.learning_rate * decay
-        pick = torch.randint(count, (config.members, config.batch), generator=random)
-        outputs = ensemble(rows.inputs[pick])
-        loss = nll(ensemble, outputs, rows.targets[pick], config.nll_beta).sum()
+        outputs = ensemble(rows.inputs)
+        loss = nll(ensemble, outputs, rows.targets, config.nll_beta).sum()
         if outputs.termination_logit is not None:
-            loss = loss + termination_loss(outputs.termination_logit, rows.terminated[pick], weight)
+            loss = loss + termination_loss(outputs.termination_logit, rows.terminated, weight)
         if config.bounds == "soft":
             spread = ensemble.max_log_variance - ensemble.min_log_variance
             loss = loss + _BOUND_WEIGHT * spread.mean(-1).sum()
@@ -188,12 +209,4 @@ def _rows(ensemble: Ensemble, data: Transitions) -> _Rows:
         inputs=ensemble.units.inputs(data.state, data.action),
         targets=ensemble.units.targets(data),
         terminated=data.terminated,
-    )
-
-
-def _some(rows: _Rows, random: torch.Generator) -> _Rows:
-    """Returns at most `_HOLDOUT_ROWS` of the rows."""
-    index = torch.randperm(len(rows.inputs), generator=random)[:_HOLDOUT_ROWS]
-    return _Rows(
-        inputs=rows.inputs[index], targets=rows.targets[index], terminated=rows.terminated[index]
     )

@@ -100,7 +100,7 @@ def world_model(dataset, config=None, *, elites=3, box=None, terminates=False, s
     """An unfitted ensemble with the units of a dataset, as a `Dynamics`."""
     config = config or make_config().model
     ensemble = Ensemble(dataset.spec, config, members=elites, terminates=terminates, seed=seed)
-    ensemble.units.fit(dataset.rows(np.arange(dataset.transitions)))
+    ensemble.units.fit([dataset.rows(np.arange(dataset.transitions))])
     if box is None:
         edge = torch.full((dataset.spec.state_width + 1,), math.inf)
         box = torch.stack([-edge, edge])
