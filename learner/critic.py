@@ -46,6 +46,36 @@ class Critic(nn.Module):
         return value.reshape(state.shape[:-1])
 
 
+class RunningMoments(nn.Module):
+    """Mean and standard deviation of all joint states so far (Chan, Golub, LeVeque 1983)."""
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
+        self.register_buffer("squares", torch.zeros(width, dtype=torch.float64))
+
+    def update(self, state: Float32[Tensor, "N S"]) -> None:
+        """Takes in one round's states."""
+        exact = state.double()
+        total = self.count + len(exact)
+        mean = exact.mean(0)
+        offset = mean - self.mean
+        self.squares += (exact - mean).square().sum(0)
+        self.squares += offset.square() * self.count * len(exact) / total
+        self.mean += offset * len(exact) / total
+        self.count.copy_(total)
+
+    def std(self) -> Float32[Tensor, " S"]:
+        """Standard deviation per feature; 1 where a feature does not vary."""
+        std = (self.squares / self.count.clamp_min(1)).sqrt().float()
+        return torch.where(std > 1e-6, std, torch.ones_like(std))
+
+
 class ValueScale(nn.Module):
     """Running mean and standard deviation of returns, debiased as in Adam (Kingma, Ba 2015)."""
 

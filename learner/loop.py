@@ -13,6 +13,7 @@ from learner import checkpoint
 from learner.checkpoint import Counters
 from learner.ppo import PPO
 from learner.service import LearnerService
+from learner.starts import CarriedStarts
 from moma.config import Config
 from moma.metrics import MetricsWriter
 from moma.types import Metrics, Progress, Trajectory
@@ -49,8 +50,10 @@ class Loop:
         writer: MetricsWriter,
         counters: Counters,
         peers: Peers,
+        carried: CarriedStarts | None = None,
     ) -> None:
         """Publishes the policy as it is."""
+        self._carried = carried
         self._ppo, self._service, self._config = ppo, service, config
         self._checkpoints, self._writer, self._peers = checkpoints, writer, peers
         self._counters = counters
@@ -82,6 +85,8 @@ class Loop:
         if trajectories is None:
             return False
         gathered = time.perf_counter()
+        if self._carried is not None:
+            self._carried.take(trajectories)
         metrics = self._ppo.update(trajectories)
         updated = time.perf_counter()
         count = sum(int(t.valid.sum()) for t in trajectories)
@@ -105,6 +110,9 @@ class Loop:
             looked = self._peers.look()
             self._score = looked["eval/score"]
             metrics |= looked
+        if config.keep_every and version % config.keep_every == 0:
+            policies = self._checkpoints.parent / "policies"
+            checkpoint.keep_policy(policies, self._ppo, self._transitions, self._score)
         now = time.perf_counter()
         self._sps, self._round_begun = count / (now - self._round_begun), now
         self._writer.write(self._transitions, metrics | self._charts(trajectories))
@@ -137,7 +145,7 @@ class Loop:
             seconds=self._counters.seconds + time.monotonic() - self._begun,
         )
         if self._ppo.version != self._saved or self._ppo.version == 0:
-            checkpoint.save(self._checkpoints, self._ppo, counters)
+            checkpoint.save(self._checkpoints, self._ppo, counters, self._carried)
             self._saved = self._ppo.version
         return counters
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from learner import losses
 from learner.batch import Batch, prepare
-from learner.critic import Critic, ValueScale
+from learner.critic import Critic, RunningMoments, ValueScale
 from moma import policy, seeds
 from moma.config import Config
 from moma.policy import Actors
@@ -31,14 +31,21 @@ class PPO:
         self.version = 0
         self._spec, self._config, self._seed = spec, config.ppo, config.seed
         self.actors = Actors(spec, config.actor, config.seed)
-        padding = (~spec.observation_mask).float()
-        self.actors.standardise(spec.observe(state_mean), spec.observe(state_std) + padding)
         self.critic = Critic(state_mean, state_std, config.ppo, config.seed)
         self.scale = ValueScale()
+        self.moments = RunningMoments(spec.state_width)
+        self._standardise(state_mean, state_std)
         self._parameters = [*self.actors.parameters(), *self.critic.parameters()]
         self.optimiser = torch.optim.Adam(
             self._parameters, lr=config.ppo.learning_rate, eps=1e-5, fused=True
         )
+
+    def _standardise(self, mean: Float32[Tensor, " S"], std: Float32[Tensor, " S"]) -> None:
+        """Sets the units in which the networks see states."""
+        padding = (~self._spec.observation_mask).float()
+        self.actors.standardise(self._spec.observe(mean), self._spec.observe(std) + padding)
+        self.critic.state_mean.copy_(mean)
+        self.critic.state_std.copy_(std)
 
     def snapshot(self) -> PolicySnapshot:
         """Returns a copy of the actors at this version."""
@@ -50,6 +57,8 @@ class PPO:
         config = self._config
         batch = prepare(trajectories, self._spec, self.actors, self.critic, self.scale, config)
         self.scale.update(batch.returns)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._learning_rate()
         random = seeds.generator(self._seed, "minibatches", self.version)
         tally = Tally()
         epochs = 0
@@ -64,8 +73,18 @@ class PPO:
             epochs = epoch + 1
             if not kl / len(parts) <= config.kl_stop:
                 break
+        metrics = self._metrics(batch, tally, epochs)
         self.version += 1
-        return self._metrics(batch, tally, epochs)
+        if config.standardise == "running":
+            self.moments.update(batch.state)
+            self._standardise(self.moments.mean.float(), self.moments.std())
+        return metrics
+
+    def _learning_rate(self) -> float:
+        """Returns this version's learning rate."""
+        config = self._config
+        done = self.version / config.rounds if config.schedule == "linear" else 0.0
+        return config.learning_rate * (1 - 0.9 * min(1.0, done))
 
     def _step(self, rows: Batch) -> dict[str, Tensor]:
         """Takes one optimiser step; returns what was measured, per agent where it differs."""
@@ -112,7 +131,7 @@ class PPO:
         explained = losses.explained_variance(batch.value, batch.returns)
         metrics["losses/explained_variance"] = float(explained)
         metrics["losses/return_mean"] = float(batch.returns.mean())
-        metrics["charts/learning_rate"] = self._config.learning_rate
+        metrics["charts/learning_rate"] = self._learning_rate()
         return metrics
 
 

@@ -49,7 +49,7 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
     Raises:
         ValueError: no such recipe, no recipe at all, or no such run.
     """
-    rest = list(argv)
+    rest = _plain(argv)
     name = rest.pop(0) if rest and not rest[0].startswith("-") else None
     resumed = _value(rest, "--resume")
     if resumed is not None:
@@ -83,6 +83,16 @@ def dispatch(commands: dict[str, Any], argv: Sequence[str], usage: str) -> int:
         return BAD_INPUT
     status: int = commands[name](list(argv[1:]))
     return status
+
+
+ALIASES = {"--model": "--dynamics", "--data": "--data.path"}
+"""Short words for settings of the config."""
+
+
+def _plain(argv: Sequence[str]) -> list[str]:
+    """Returns the words with aliases replaced."""
+    words = (word.partition("=") for word in argv)
+    return [ALIASES.get(name, name) + equals + value for name, equals, value in words]
 
 
 def _value(argv: Sequence[str], flag: str) -> str | None:

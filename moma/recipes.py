@@ -53,6 +53,45 @@ def tiny(name: str) -> Config:
     )
 
 
+def expert(name: str) -> Config:
+    """Trains a team online in the task's simulator: no log, no penalty, no cut, whole episodes."""
+    return Config(
+        recipe=name,
+        task=_EXPERTS[name],
+        dynamics="simulator",
+        keep_every=30,
+        rollout=RolloutConfig(
+            starts="task", carry=True, segments=1, rows=256, horizon=50, round_s=600.0
+        ),
+        pessimism=PessimismConfig(disagreement=0.0),
+        actor=ActorConfig(memory="none", width=128),
+        ppo=PPOConfig(
+            rounds=300 if name.startswith("reacher") else 1500,
+            discount=0.99,
+            minibatch=3200,
+            kl_stop=0.03,
+            learning_rate=5e-4,
+            schedule="linear",
+            standardise="running",
+            value_width=256,
+            entropy=0.0,
+        ),
+        eval=EvalConfig(every=50, episodes=10),
+    )
+
+
+_EXPERTS = {
+    "reacher-expert": "reacher-full",
+    "reacher-expert-c": "reacher-c",
+    "reacher-expert-d": "reacher-d",
+    "ant-expert": "ant-full",
+    "halfcheetah-expert": "halfcheetah-2x3-full",
+    "hopper-expert": "hopper-3x1-full",
+    "walker2d-expert": "walker2d-2x3-full",
+}
+"""Recipe to the task that the experts see in full."""
+
+
 def reference(config: Config) -> Config:
     """Returns the recipe with the published choices (arXiv 2305.17198 and its code's facts)."""
     model = replace(
@@ -106,5 +145,6 @@ _RECIPES: dict[str, Callable[[str], Config]] = {
     "reacher-independent": reacher,
     "reacher-full": reacher,
     "reacher-tiny": tiny,
+    **dict.fromkeys(_EXPERTS, expert),
 }
 NAMES = tuple(_RECIPES)

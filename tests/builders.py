@@ -20,7 +20,7 @@ from moma.config import (
     PPOConfig,
     RolloutConfig,
 )
-from moma.data import EpisodeWriter
+from moma.data import Dataset, EpisodeWriter
 from moma.policy import Actors
 from moma.types import ModelCard, Prediction, RunCard, StartStates, TaskSpec, Trajectory
 from rollout_workers.rollout import Identity, rollout
@@ -69,18 +69,20 @@ def random_action(random, spec=SPEC):
 
 def write_dataset(path, episodes=16, *, terminals=False, seed=0):
     """Writes a log of random play, episodes of 1 to 8 steps; terminal where feature a > 0.2."""
-    random, writer = np.random.default_rng(seed), EpisodeWriter(SPEC)
-    for _ in range(episodes):
-        states, actions, rewards = [random.normal(0, 0.5, 5).astype(np.float32)], [], []
-        length, terminated = int(random.integers(1, SPEC.episode_limit + 1)), False
-        while len(rewards) < length and not terminated:
-            actions.append(random_action(random))
-            after, reward = step_system(states[-1], actions[-1])
-            states.append(after)
-            rewards.append(reward)
-            terminated = terminals and bool(after[0] > 0.2)
-        writer.add(np.stack(states), np.stack(actions), np.array(rewards), terminated=terminated)
-    return writer.write(path, {"maker": "tests"})
+    random = np.random.default_rng(seed)
+    with EpisodeWriter(SPEC, path, {"maker": "tests"}) as writer:
+        for _ in range(episodes):
+            states, actions, rewards = [random.normal(0, 0.5, 5).astype(np.float32)], [], []
+            length, terminated = int(random.integers(1, SPEC.episode_limit + 1)), False
+            while len(rewards) < length and not terminated:
+                actions.append(random_action(random))
+                after, reward = step_system(states[-1], actions[-1])
+                states.append(after)
+                rewards.append(reward)
+                terminated = terminals and bool(after[0] > 0.2)
+            parts = np.stack(states), np.stack(actions), np.array(rewards)
+            writer.add(*parts, terminated=terminated)
+    return Dataset.load(path)
 
 
 def model_card(task=SPEC, members=3, elites=(0, 1, 2), *, terminates=False):

@@ -70,6 +70,10 @@ class PPOConfig:
     """Transitions per optimiser step."""
     learning_rate: float = 1e-3
     """Of Adam, for actors and critic."""
+    schedule: Literal["constant", "linear"] = "constant"
+    """How the learning rate goes over `rounds`: as it is, or down to a tenth."""
+    standardise: Literal["data", "running"] = "data"
+    """Observations by the data's mean and deviation, or by those of all rounds so far."""
     entropy: float = 1e-3
     """Weight of the entropy bonus."""
     mean_bound: float = 0.01

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from moma.config import DataConfig
 from moma.data import Dataset
+from moma.tasks.system import Split, System
 from moma.types import TaskSpec
 
 
@@ -41,6 +42,10 @@ class Task:
     """The return that scores 0."""
     return_at_one: float
     """The return that scores 1."""
+    system: System | None = None
+    """The MuJoCo system, which the simulator steps from any state; None: there is none."""
+    split: Split = ()
+    """With a system: the actuators that each agent's action drives."""
     note: str
     """Where the task and its scores come from; printed beside every score."""
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from learner.ppo import PPO
+from learner.starts import drawing
 from learner.service import LearnerService
 from moma.data import StartSampler
 from moma.ports import InvalidFieldError, Learner
@@ -46,7 +47,7 @@ def service(dataset, clock, snapshot):
 
 def make_service(dataset, clock, seed=9):
     starts = StartSampler(dataset, CONFIG.actor.history, 0.5)
-    return LearnerService(run_card(CONFIG), starts, seed, clock=clock)
+    return LearnerService(run_card(CONFIG), drawing(starts, CONFIG.rollout.rows), seed, clock=clock)
 
 
 def segment(**fields):
