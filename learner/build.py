@@ -19,6 +19,7 @@ from moma.config import Config
 from moma.data import Dataset, StartSampler
 from moma.metrics import MetricsWriter
 from moma.run import RunDirectory
+from moma.tasks import Task
 from moma.types import Metrics, RunCard, TaskSpec
 
 
@@ -63,8 +64,9 @@ def learner(
     service = LearnerService(card, draw, config.seed, counters.resumes)
     purge = None if found is None else counters.transitions + 1
     writer = MetricsWriter(run.events, purge_step=purge)
-    if config.eval.every:
-        peers = replace(peers, look=_look(ppo, config))
+    task = tasks.of(config, run.data)
+    if config.eval.every and task.environment is not None:
+        peers = replace(peers, look=_look(ppo, config, task))
     loop = Loop(ppo, service, config, run.checkpoints, writer, counters, peers, carried)
     return loop, service, writer
 
@@ -81,18 +83,18 @@ def _fresh_starts(dataset: Dataset | None, config: Config, team: TaskSpec) -> St
     """Returns what draws beginnings of rollouts, from the data or from the true system."""
     frames = config.actor.history
     if dataset is None:
-        return TrueStarts(tasks.get(config.task).environment(1), team, frames)
+        return TrueStarts(tasks.get(config.task).copies(1), team, frames)
     return StartSampler(view(dataset, config), frames, config.rollout.episode_starts)
 
 
-def _look(ppo: PPO, config: Config) -> Callable[[], Metrics]:
+def _look(ppo: PPO, config: Config, task: Task) -> Callable[[], Metrics]:
     """Returns what plays the actors in the true system; always the same start states."""
-    task = tasks.get(config.task)
-    environment = task.environment(config.eval.episodes)
+    environment = task.copies(config.eval.episodes)
     seed = seeds.derive(config.seed, "look")
 
     def look() -> Metrics:
         mean = float(evaluation.evaluate(ppo.actors, task.spec, environment, seed).mean())
-        return {"eval/return": mean, "eval/score": task.score(mean)}
+        score = task.score(mean)
+        return {"eval/return": mean} | ({} if score is None else {"eval/score": score})
 
     return look

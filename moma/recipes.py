@@ -38,6 +38,11 @@ def reacher(name: str) -> Config:
     return Config(recipe=name, task=name)
 
 
+def own(name: str) -> Config:
+    """Any log (`--data`): like Reacher's recipe, with half of the rollouts from any row."""
+    return Config(recipe=name, task="", rollout=RolloutConfig(episode_starts=0.5))
+
+
 def tiny(name: str) -> Config:
     """Seconds instead of minutes, for tests: it goes through everything and learns nothing."""
     return Config(
@@ -145,6 +150,7 @@ _RECIPES: dict[str, Callable[[str], Config]] = {
     "reacher-independent": reacher,
     "reacher-full": reacher,
     "reacher-tiny": tiny,
+    "data": own,
     **dict.fromkeys(_EXPERTS, expert),
 }
 NAMES = tuple(_RECIPES)

@@ -13,7 +13,7 @@ class DataConfig:
     """Which log to learn from."""
 
     path: str = ""
-    """A dataset directory; empty: make the task's own data in the run directory."""
+    """A dataset directory (also --data); empty: make the task's own data in the run directory."""
     episodes: int = 1000
     """Episodes to make, half of each convention."""
     noise: float = 0.2

@@ -49,11 +49,7 @@ class Dataset:
         Raises:
             DatasetError: naming file, field, row and value of the first fault.
         """
-        meta = _meta(path / "meta.json")
-        try:
-            spec = documents.build(TaskSpec, meta["task"])
-        except (KeyError, ValueError) as error:
-            raise DatasetError(f"{path / 'meta.json'}: task: {error}") from error
+        meta, spec = _meta(path / "meta.json"), spec_of(path)
         arrays = {name: _array(path / f"{name}.npy") for name in ARRAYS}
         check(path, spec, arrays)
         return cls(path=path, spec=spec, origin=meta.get("origin", {}), **arrays)
@@ -108,6 +104,19 @@ class Dataset:
     def returns(self) -> NDArray[np.float64]:
         """Returns the undiscounted return of every episode, shape `[K]`."""
         return np.add.reduceat(self.reward.astype(np.float64), self.episode_start)
+
+
+def spec_of(path: Path) -> TaskSpec:
+    """Returns whose log lies at `path`; the log itself is not read.
+
+    Raises:
+        DatasetError: `meta.json` is missing or does not say it.
+    """
+    meta = _meta(path / "meta.json")
+    try:
+        return documents.build(TaskSpec, meta["task"])
+    except (KeyError, ValueError) as error:
+        raise DatasetError(f"{path / 'meta.json'}: task: {error}") from error
 
 
 def _meta(path: Path) -> dict[str, Any]:

@@ -34,13 +34,13 @@ class Task:
     """One task."""
 
     spec: TaskSpec
-    environment: Callable[[int], Environment]
-    """Makes that many copies of the true system."""
+    environment: Callable[[int], Environment] | None
+    """Makes that many copies of the true system; None: there is only a log of it."""
     make_data: Callable[[Path, DataConfig, int], Dataset]
     """Makes the task's data in a directory from a seed."""
-    return_at_zero: float
-    """The return that scores 0."""
-    return_at_one: float
+    return_at_zero: float | None
+    """The return that scores 0; None: returns have no scale."""
+    return_at_one: float | None
     """The return that scores 1."""
     system: System | None = None
     """The MuJoCo system, which the simulator steps from any state; None: there is none."""
@@ -49,6 +49,19 @@ class Task:
     note: str
     """Where the task and its scores come from; printed beside every score."""
 
-    def score(self, episode_return: float) -> float:
-        """Returns the normalised score of a return."""
-        return (episode_return - self.return_at_zero) / (self.return_at_one - self.return_at_zero)
+    def score(self, episode_return: float) -> float | None:
+        """Returns the normalised score of a return; None where returns have no scale."""
+        zero, one = self.return_at_zero, self.return_at_one
+        if zero is None or one is None:
+            return None
+        return (episode_return - zero) / (one - zero)
+
+    def copies(self, count: int) -> Environment:
+        """Makes copies of the true system.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.environment is None:
+            raise ValueError(f"task {self.spec.name} has no environment to play in: --env")
+        return self.environment(count)
