@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from launch import cli
 from moma.commandline import dispatch
 
-_COMMANDS: dict[str, tuple[str, str]] = {}
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "make": ("launch.data_make", "a task's data from nothing"),
+}
 _USAGE = f"""usage: moma data COMMAND ...
 
 Makes, reads and looks into logs of a team's behaviour.

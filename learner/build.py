@@ -64,10 +64,11 @@ def learner(
     service = LearnerService(card, draw, config.seed, counters.resumes)
     purge = None if found is None else counters.transitions + 1
     writer = MetricsWriter(run.events, purge_step=purge)
+    peers = replace(peers, carried=carried)
     task = tasks.of(config, run.data)
     if config.eval.every and task.environment is not None:
         peers = replace(peers, look=_look(ppo, config, task))
-    loop = Loop(ppo, service, config, run.checkpoints, writer, counters, peers, carried)
+    loop = Loop(ppo, service, config, run.checkpoints, writer, counters, peers)
     return loop, service, writer
 
 

@@ -34,6 +34,7 @@ class Critic(nn.Module):
         widths = [len(mean), *[config.value_width] * config.value_depth]
         self.layers = nn.ModuleList(StackedLinear(1, i, o, generator) for i, o in pairwise(widths))
         self.head = StackedLinear(1, widths[-1], 1, generator)
+        self._activate = torch.tanh if config.value_activation == "tanh" else torch.relu
         self.register_buffer("state_mean", mean.clone())
         self.register_buffer("state_std", std.clone())
 
@@ -41,7 +42,7 @@ class Critic(nn.Module):
         """Returns normalised values."""
         hidden = ((state - self.state_mean) / self.state_std).flatten(0, -2)[None]
         for layer in self.layers:
-            hidden = torch.tanh(layer(hidden))
+            hidden = self._activate(layer(hidden))
         value: Tensor = self.head(hidden)
         return value.reshape(state.shape[:-1])
 

@@ -36,6 +36,8 @@ class Peers:
     """True once the run shall be stopped."""
     look: Callable[[], Metrics] | None = None
     """Evaluates the actors in the true system; None when there is none."""
+    carried: CarriedStarts | None = None
+    """Takes the rollouts that go on in the next round; None when none do."""
 
 
 class Loop:
@@ -50,10 +52,8 @@ class Loop:
         writer: MetricsWriter,
         counters: Counters,
         peers: Peers,
-        carried: CarriedStarts | None = None,
     ) -> None:
         """Publishes the policy as it is."""
-        self._carried = carried
         self._ppo, self._service, self._config = ppo, service, config
         self._checkpoints, self._writer, self._peers = checkpoints, writer, peers
         self._counters = counters
@@ -85,8 +85,8 @@ class Loop:
         if trajectories is None:
             return False
         gathered = time.perf_counter()
-        if self._carried is not None:
-            self._carried.take(trajectories)
+        if self._peers.carried is not None:
+            self._peers.carried.take(trajectories)
         metrics = self._ppo.update(trajectories)
         updated = time.perf_counter()
         count = sum(int(t.valid.sum()) for t in trajectories)
@@ -145,7 +145,7 @@ class Loop:
             seconds=self._counters.seconds + time.monotonic() - self._begun,
         )
         if self._ppo.version != self._saved or self._ppo.version == 0:
-            checkpoint.save(self._checkpoints, self._ppo, counters, self._carried)
+            checkpoint.save(self._checkpoints, self._ppo, counters, self._peers.carried)
             self._saved = self._ppo.version
         return counters
 

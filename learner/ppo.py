@@ -11,7 +11,7 @@ from torch import Tensor
 from learner import losses
 from learner.batch import Batch, prepare
 from learner.critic import Critic, RunningMoments, ValueScale
-from moma import policy, seeds
+from moma import seeds
 from moma.config import Config
 from moma.policy import Actors
 from moma.types import Metrics, PolicySnapshot, TaskSpec, Trajectory
@@ -89,12 +89,12 @@ class PPO:
     def _step(self, rows: Batch) -> dict[str, Tensor]:
         """Takes one optimiser step; returns what was measured, per agent where it differs."""
         config, mask = self._config, self.actors.action_mask
-        mean, log_std = self.actors(rows.observed, rows.remembered)
-        log_prob = policy.log_prob(rows.action, mean, log_std, mask)
+        distribution = self.actors(rows.observed, rows.remembered)
+        log_prob = distribution.log_prob(rows.action)
         ratios = losses.ratio(log_prob, rows.log_prob, config.ratio)
         policy_loss = losses.policy_loss(ratios, rows.advantage, config.clip)
-        entropy = policy.entropy(log_std, mask).mean(0)
-        bound = losses.mean_bound_loss(mean, self._spec.action_bounds, mask)
+        entropy = distribution.entropy().mean(0)
+        bound = losses.mean_bound_loss(distribution.mean, self._spec.action_bounds, mask)
         value = losses.value_loss(self.critic(rows.state), self.scale.normalise(rows.returns))
         loss = (
             policy_loss.sum()

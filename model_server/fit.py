@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int64
-from numpy.typing import NDArray
+from jaxtyping import Float32
 from torch import Tensor
 
+from model_server import batches
+from model_server.batches import Rows
 from model_server.ensemble import Ensemble
-from model_server.holdout import Parts, Runs, row_bytes, split
-from model_server.likelihood import clip, nll, termination_loss
+from model_server.holdout import Parts, Runs, split
+from model_server.likelihood import clip, nll, terminal_weight, termination_loss
 from moma import seeds
 from moma.config import ModelConfig
 from moma.data import Dataset
@@ -22,10 +23,6 @@ from moma.types import Transitions
 
 _HOLDOUT_ROWS = 8192
 """Held-out rows looked at: the same ones at every look, for every member."""
-_BLOCK = 1 << 26
-"""Bytes of minibatches that are gathered from the data at a time."""
-_TERMINATION_WEIGHT = 100.0
-"""Upper limit of the weight that makes rare terminals count as much as the other rows."""
 _BOUND_WEIGHT = 0.01
 """Pull on the learned variance bounds (Chua et al. 2018, appendix A.1)."""
 
@@ -53,22 +50,6 @@ class Fitted:
     """All rows held out."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Rows:
-    """Rows in the networks' units."""
-
-    inputs: Float32[Tensor, "*N I"]
-    targets: Float32[Tensor, "*N D"]
-    terminated: Bool[Tensor, "*N"]
-
-    def __getitem__(self, index: Int64[Tensor, "*M"]) -> _Rows:
-        return _Rows(
-            inputs=self.inputs[index],
-            targets=self.targets[index],
-            terminated=self.terminated[index],
-        )
-
-
 def fit(
     dataset: Dataset, config: ModelConfig, seed: int, progress: Callable[[FitProgress], None]
 ) -> Fitted:
@@ -88,11 +69,11 @@ def fit(
     ensemble.units.fit(Parts(dataset=dataset, rows=train))
     order = torch.randperm(len(held), generator=seeds.generator(seed, "look"))[:_HOLDOUT_ROWS]
     look = held.at(order.numpy())
-    looked = _rows(ensemble, dataset.rows(look))
-    weight = _termination_weight(dataset.terminals, train)
+    looked = batches.rows(ensemble, dataset, look)
+    weight = terminal_weight(len(train), int(train.contains(dataset.terminals).sum()))
     best = _Best(ensemble, config)
-    batches = _batches(ensemble, dataset, train, config, seed)
-    for update in _train(ensemble, batches, config, weight):
+    drawn = batches.draw(ensemble, dataset, train, config, seed)
+    for update in _train(ensemble, drawn, config, weight):
         if update % config.evaluate_every and update != config.updates:
             continue
         best.look(_score(ensemble, looked, config, seed))
@@ -136,34 +117,8 @@ class _Best:
         return members
 
 
-def _batches(
-    ensemble: Ensemble, dataset: Dataset, train: Runs, config: ModelConfig, seed: int
-) -> Iterator[_Rows]:
-    """Yields every update's rows `[E N ...]`, drawn uniformly by each member for itself.
-
-    The rows of many updates are read together, in the order in which they lie in the file.
-    """
-    random = seeds.generator(seed, "batches")
-    shape = (config.members, config.batch)
-    size = max(1, _BLOCK // (config.members * config.batch * row_bytes(dataset.spec)))
-    for begin in range(0, config.updates, size):
-        count = min(size, config.updates - begin)
-        drawn = [torch.randint(len(train), shape, generator=random) for _ in range(count)]
-        places = torch.stack(drawn)
-        row, pick = np.unique(train.at(places.numpy()), return_inverse=True)
-        rows = _rows(ensemble, dataset.rows(row))
-        for index in torch.from_numpy(pick).reshape(places.shape):
-            yield rows[index]
-
-
-def _termination_weight(terminals: NDArray[np.int64], train: Runs) -> float:
-    """Returns what a terminal counts: as much together as the other rows, up to a limit."""
-    count = int((train.below(terminals + 1) - train.below(terminals)).sum())
-    return min(_TERMINATION_WEIGHT, (len(train) - count) / count) if count else 0.0
-
-
 def _train(
-    ensemble: Ensemble, batches: Iterator[_Rows], config: ModelConfig, weight: float
+    ensemble: Ensemble, drawn: Iterator[Rows], config: ModelConfig, weight: float
 ) -> Iterator[int]:
     """Takes one optimiser step after the other and yields how many there were."""
     optimiser = torch.optim.AdamW(
@@ -172,7 +127,7 @@ def _train(
         weight_decay=config.weight_decay,
         fused=True,
     )
-    for update, rows in enumerate(batches, start=1):
+    for update, rows in enumerate(drawn, start=1):
         if config.schedule == "cosine":
             decay = 0.5 * (1 + math.cos(math.pi * (update - 1) / config.updates))
             optimiser.param_groups[0]["lr"] = config.learning_rate * decay
@@ -190,7 +145,7 @@ def _train(
         yield update
 
 
-def _score(ensemble: Ensemble, held: _Rows, config: ModelConfig, seed: int) -> Tensor:
+def _score(ensemble: Ensemble, held: Rows, config: ModelConfig, seed: int) -> Tensor:
     """Held-out score of every member, lower is better, on the same rows for all."""
     with torch.inference_mode():
         outputs = ensemble(held.inputs.expand(config.members, *held.inputs.shape))
@@ -202,11 +157,3 @@ def _score(ensemble: Ensemble, held: _Rows, config: ModelConfig, seed: int) -> T
             error = sampled - held.targets
             score = 0.5 * (error[..., :-1].norm(dim=-1) + error[..., -1].abs()).mean(1)
         return torch.nan_to_num(score, nan=math.inf)
-
-
-def _rows(ensemble: Ensemble, data: Transitions) -> _Rows:
-    return _Rows(
-        inputs=ensemble.units.inputs(data.state, data.action),
-        targets=ensemble.units.targets(data),
-        terminated=data.terminated,
-    )

@@ -45,6 +45,10 @@ class Runs:
         inside = self.before[run - 1] + row - self.first[run - 1]
         return np.where(run > 0, np.minimum(inside, self.before[run]), 0)
 
+    def contains(self, row: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Returns which of these rows of the dataset are among them."""
+        return self.below(row + 1) > self.below(row)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:

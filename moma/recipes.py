@@ -17,6 +17,9 @@ from moma.config import (
     RolloutConfig,
 )
 
+_REFERENCE_HORIZON = {"icg": 1, "polygame-plus": 1, "polygame-minus": 1}
+"""Steps of a rollout with the published choices where they are not 10."""
+
 
 def get(name: str, mode: str = "default") -> Config:
     """Returns the recipe called `name`.
@@ -41,6 +44,36 @@ def reacher(name: str) -> Config:
 def own(name: str) -> Config:
     """Any log (`--data`): like Reacher's recipe, with half of the rollouts from any row."""
     return Config(recipe=name, task="", rollout=RolloutConfig(episode_starts=0.5))
+
+
+def icg(name: str) -> Config:
+    """The iterated coordination game: seconds on one core."""
+    return replace(
+        _game(name),
+        data=DataConfig(noise=0.1),
+        rollout=RolloutConfig(rows=128, horizon=10, episode_starts=0.5),
+    )
+
+
+def polygame(name: str) -> Config:
+    """The polynomial game of one step: seconds on one core."""
+    game = _game(name)
+    return replace(
+        game,
+        rollout=RolloutConfig(rows=640, horizon=1),
+        ppo=replace(game.ppo, mean_bound=1.0),
+    )
+
+
+def _game(name: str) -> Config:
+    """What the small games share."""
+    return Config(
+        recipe=name,
+        task=name,
+        model=ModelConfig(width=64, depth=2, updates=1000, evaluate_every=100),
+        actor=ActorConfig(width=32, memory="none"),
+        ppo=PPOConfig(rounds=40, minibatch=640, value_width=32),
+    )
 
 
 def tiny(name: str) -> Config:
@@ -71,7 +104,7 @@ def expert(name: str) -> Config:
         pessimism=PessimismConfig(disagreement=0.0),
         actor=ActorConfig(memory="none", width=128),
         ppo=PPOConfig(
-            rounds=300 if name.startswith("reacher") else 1500,
+            rounds=300 if name.startswith("reacher") else 400,
             discount=0.99,
             minibatch=3200,
             kl_stop=0.03,
@@ -79,6 +112,7 @@ def expert(name: str) -> Config:
             schedule="linear",
             standardise="running",
             value_width=256,
+            value_activation="relu",
             entropy=0.0,
         ),
         eval=EvalConfig(every=50, episodes=10),
@@ -124,7 +158,12 @@ def reference(config: Config) -> Config:
         config,
         mode="reference",
         model=model,
-        rollout=RolloutConfig(segments=1, rows=202, horizon=10, episode_starts=0.0),
+        rollout=RolloutConfig(
+            segments=1,
+            rows=202,
+            horizon=_REFERENCE_HORIZON.get(config.task, 10),
+            episode_starts=0.0,
+        ),
         pessimism=PessimismConfig(disagreement=0.1, reward_disagreement=0.05, clamp=2.0, cut=2.0),
         actor=actor,
         ppo=_reference_ppo(config.ppo),
@@ -152,5 +191,8 @@ _RECIPES: dict[str, Callable[[str], Config]] = {
     "reacher-tiny": tiny,
     "data": own,
     **dict.fromkeys(_EXPERTS, expert),
+    "icg": icg,
+    "polygame-plus": polygame,
+    "polygame-minus": polygame,
 }
 NAMES = tuple(_RECIPES)

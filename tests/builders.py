@@ -35,6 +35,14 @@ SPEC = TaskSpec(
     action_high=((1.0, 1.0), (2.0,)),
     episode_limit=8,
 )
+# The same agents with choices in place of numbers: one of three against one of two.
+CHOICES = replace(
+    SPEC,
+    name="choosing",
+    action_low=((0.0,) * 3, (0.0,) * 2),
+    action_high=((1.0,) * 3, (1.0,) * 2),
+    discrete=True,
+)
 QUANTILES = {"0.50": 0.1, "0.90": 0.2, "0.95": 0.3, "0.99": 0.4, "0.999": 0.5, "1.00": 0.6}
 FRAME = SPEC.observation_width + SPEC.action_width
 

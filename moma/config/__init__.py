@@ -37,7 +37,7 @@ class EvalConfig:
     final_episodes: int = 100
     """Episodes of the evaluation at the end."""
     env: str = ""
-    """A PettingZoo ParallelEnv to play in, package.module:factory (also --env); empty: the task's."""
+    """Instead of the task's system: a PettingZoo ParallelEnv, package.module:factory (--env)."""
 
     def __post_init__(self) -> None:
         require(
@@ -59,7 +59,7 @@ class Config:
     mode: Literal["default", "reference"] = "default"
     """Our choices, or the published ones."""
     dynamics: Literal["learned", "simulator"] = "learned"
-    """What the team is imagined in: a model of the log, or the task's true simulator (`--model`)."""
+    """What the team is imagined in: a model of the log, or the true simulator (`--model`)."""
     seed: int = 0
     """Of every draw in the run."""
     workers: int = 2

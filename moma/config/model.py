@@ -14,10 +14,12 @@ class DataConfig:
 
     path: str = ""
     """A dataset directory (also --data); empty: make the task's own data in the run directory."""
+    variant: str = ""
+    """Which of the task's data to make; empty: its first (`moma tasks` lists them)."""
     episodes: int = 1000
-    """Episodes to make, half of each convention."""
+    """Episodes to make."""
     noise: float = 0.2
-    """Standard deviation of the scripted experts' action noise."""
+    """Of the scripted players: standard deviation of continuous actions, share of discrete ones."""
 
     def __post_init__(self) -> None:
         require(

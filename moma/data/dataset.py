@@ -89,6 +89,23 @@ class Dataset:
             episode=torch.from_numpy(episode),
         )
 
+    def episode(
+        self, number: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Returns the states `[T+1 S]`, actions `[T A U]` and rewards `[T]` of one episode."""
+        steps = self._steps(number)
+        state = slice(steps.start + number, steps.stop + number + 1)
+        return self.state[state], self.action[steps], self.reward[steps]
+
+    def ended(self, number: int) -> bool:
+        """Says whether the task itself ended this episode."""
+        return bool(self.terminated[self._steps(number).stop - 1])
+
+    def _steps(self, number: int) -> slice:
+        last = number + 1 == self.episodes
+        stop = self.transitions if last else int(self.episode_start[number + 1])
+        return slice(int(self.episode_start[number]), stop)
+
     def side_by_side(self) -> Dataset:
         """Returns the data with all agents' observations, copies included, as the state."""
         index = [i for own in self.spec.observation_index for i in own]

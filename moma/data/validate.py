@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from moma.data.mapped import chunks
@@ -29,7 +30,7 @@ class DatasetError(ValueError):
 
 
 def check(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Checks dtypes, shapes, episode boundaries, finiteness and action bounds, in this order.
+    """Checks dtypes, shapes, episode boundaries, finiteness and actions, in this order.
 
     Raises:
         DatasetError: at the first fault.
@@ -58,7 +59,8 @@ def check(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> Non
     _check_episodes(path, arrays)
     for name in ("state", "action", "reward"):
         _check_finite(path, name, arrays[name])
-    _check_bounds(path, spec, arrays["action"])
+    check_actions = _check_one_hot if spec.discrete else _check_bounds
+    check_actions(path, spec, arrays["action"])
 
 
 def _check_episodes(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -123,4 +125,16 @@ def _check_bounds(path: Path, spec: TaskSpec, action: NDArray[Any]) -> None:
                 f"{path}/action.npy: action[{begin + row}] of {spec.agents[agent]}, dimension "
                 f"{dim}, is {part[row, agent, dim]}; "
                 f"bounds are [{low[agent, dim]}, {high[agent, dim]}]"
+            )
+
+
+def _check_one_hot(path: Path, spec: TaskSpec, action: NDArray[Any]) -> None:
+    for begin, part in chunks(action):
+        wrong = ~spec.one_hot(torch.from_numpy(np.array(part))).numpy()
+        if wrong.any():
+            row, agent = (int(i) for i in np.argwhere(wrong)[0])
+            raise DatasetError(
+                f"{path}/action.npy: action[{begin + row}] of {spec.agents[agent]} is "
+                f"{part[row, agent].tolist()}; need 1 in one of its "
+                f"{len(spec.action_low[agent])} dimensions and 0 elsewhere"
             )

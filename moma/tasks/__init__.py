@@ -9,7 +9,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from moma.config import Config, DataConfig
+from moma.config import Config
 from moma.data import Dataset, spec_of
 from moma.tasks.task import Environment, Task
 from moma.types import TaskSpec
@@ -23,6 +23,9 @@ _FACTORIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "reacher-leader": ("moma.tasks.reacher", "leader", ()),
     "reacher-c": ("moma.tasks.reacher", "expert", ("c",)),
     "reacher-d": ("moma.tasks.reacher", "expert", ("d",)),
+    "icg": ("moma.tasks.icg", "icg", ()),
+    "polygame-plus": ("moma.tasks.polygame", "plus", ()),
+    "polygame-minus": ("moma.tasks.polygame", "minus", ()),
     "ant-full": (_LOCOMOTION, "ant", ("full",)),
     "ant-partial": (_LOCOMOTION, "ant", ("partial",)),
     "ant-corrected": (_LOCOMOTION, "ant", ("corrected",)),
@@ -50,7 +53,7 @@ def dataset(config: Config, made: Path) -> Dataset | None:
 
     Raises:
         DatasetError: it cannot be trusted.
-        ValueError: it is for another task.
+        ValueError: it is for another task, or the config names a variant that the task lacks.
     """
     if config.rollout.starts == "task":
         return None
@@ -77,7 +80,7 @@ def of(config: Config, made: Path) -> Task:
     task = get(config.task) if config.task else _unnamed(spec_of(_log(config, made)))
     if not config.eval.env:
         return task
-    from moma.tasks import pettingzoo  # noqa: PLC0415 - loads slowly, as simulators do
+    from moma.tasks import pettingzoo  # it loads slowly, as simulators do
 
     environment = partial(pettingzoo.PettingZoo, pettingzoo.load(config.eval.env), task.spec)
     note = f"played in {config.eval.env}"
@@ -87,8 +90,14 @@ def of(config: Config, made: Path) -> Task:
 
 
 def _log(config: Config, made: Path) -> Path:
-    """Returns where the run's data lies."""
-    return Path(config.data.path) if config.data.path else made
+    """Returns where the run's data lies.
+
+    Raises:
+        ValueError: it lies nowhere, and no task could make some.
+    """
+    if not (config.data.path or config.task or made.is_dir()):
+        raise ValueError("which data? --data DIR, or a recipe whose task makes its own")
+    return Path(config.data.path or made)
 
 
 def _unnamed(spec: TaskSpec) -> Task:
@@ -96,15 +105,11 @@ def _unnamed(spec: TaskSpec) -> Task:
     return Task(
         spec=spec,
         environment=None,
-        make_data=_nothing,
+        variants={},
         return_at_zero=None,
         return_at_one=None,
         note="the team is known by its log alone",
     )
-
-
-def _nothing(path: Path, config: DataConfig, seed: int) -> Dataset:  # noqa: ARG001
-    raise ValueError("a team that is known by its log alone makes no data: --data DIR")
 
 
 def _check_same(data: Dataset, spec: TaskSpec) -> None:

@@ -7,10 +7,7 @@ Observation and action splits are the published ones (arXiv 2305.17198 and its c
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
-from moma.config import DataConfig
-from moma.data import Dataset
 from moma.tasks import runners
 from moma.tasks.copies import Copies
 from moma.tasks.system import Split, System
@@ -120,12 +117,9 @@ def _task(
         system=system,
         split=split,
         environment=partial(Copies, system, split),
-        make_data=_no_script,
+        variants={},
+        experts={"expert": f"{body}-expert"},
         return_at_zero=zero,
         return_at_one=one,
         note=_NOTE,
     )
-
-
-def _no_script(path: Path, config: DataConfig, seed: int) -> Dataset:
-    raise ValueError("XX")

@@ -71,9 +71,7 @@ class PettingZoo:
     def _step(self, copy: int, env: Any, action: Float32[Tensor, "A U"]) -> float:  # noqa: ANN401
         acting = list(env.agents)
         places = {agent: place for place, agent in enumerate(self._spec.agents)}
-        actions = {
-            agent: _own(env.action_space(agent), action[places[agent]]) for agent in acting
-        }
+        actions = {agent: _own(env.action_space(agent), action[places[agent]]) for agent in acting}
         seen, rewards, terminated, truncated, _ = env.step(actions)
         self._state[copy] = self._joint(env, seen)
         self._over[copy] = all(terminated[agent] or truncated[agent] for agent in acting)
@@ -108,7 +106,7 @@ def load(place: str) -> Callable[[], Any]:
         ) from error
     if not callable(found):
         what = "has no" if found is None else "holds something that cannot be called as"
-        raise ValueError(f"--env {place}: {module} {what} {name}")
+        raise ValueError(f"--env {place}: {module} {what} {name}")  # noqa: TRY004 - input
     factory: Callable[[], Any] = found
     return factory
 
@@ -131,12 +129,10 @@ def _check(env: Any, spec: TaskSpec) -> None:  # noqa: ANN401 - any environment
             f"the environment's agents are {', '.join(env.possible_agents)}; those of task "
             f"{spec.name} are {', '.join(spec.agents)}"
         )
-    for agent, index, low in zip(
-        spec.agents, spec.observation_index, spec.action_low, strict=True
-    ):
+    for agent, index, low in zip(spec.agents, spec.observation_index, spec.action_low, strict=True):
         space, kind = env.action_space(agent), Discrete if spec.discrete else Box
         if not isinstance(space, kind):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004 - input
                 f"the environment's {agent} acts in {space}; task {spec.name} needs {kind.__name__}"
             )
         for what, got, need in (
@@ -145,5 +141,5 @@ def _check(env: Any, spec: TaskSpec) -> None:  # noqa: ANN401 - any environment
         ):
             if got != need:
                 raise ValueError(
-                    f"the environment's {agent} {what} {got} values, that of task {spec.name} {need}"
+                    f"the environment's {agent} {what} {got} values; in task {spec.name}, {need}"
                 )

@@ -7,6 +7,7 @@ elbow left or elbow right: two conventions that do not mix. Observation splits f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -14,6 +15,7 @@ import numpy as np
 from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
 from numpy.typing import NDArray
 
+from moma.data import Dataset
 from moma.tasks import reacher_script as script
 from moma.tasks.copies import Copies
 from moma.tasks.reacher_script import LINKS, STEPS
@@ -95,6 +97,12 @@ def conventional(elbow: int) -> System:
     return replace(SYSTEM, reward=asked)
 
 
+def _elbows(dataset: Dataset) -> Mapping[str, float]:
+    """Which convention the data holds: the share of episodes that end with the elbow at +1."""
+    last = np.append(dataset.episode_start[1:], dataset.transitions) + np.arange(dataset.episodes)
+    return {"elbow_positive": float((dataset.state[last][:, 3] > 0).mean())}
+
+
 def full() -> Task:
     """Both agents see the whole state."""
     everything = tuple(range(len(_STATE)))
@@ -137,7 +145,9 @@ def _task(name: str, observation_index: tuple[tuple[int, ...], ...]) -> Task:
         system=SYSTEM,
         split=_SPLIT,
         environment=copies,
-        make_data=partial(script.make_data, spec, copies),
+        variants={"scripted": partial(script.make_data, spec, copies)},
+        experts={"c": "reacher-expert-c", "d": "reacher-expert-d"},
+        facts=_elbows,
         return_at_zero=-11.144625,
         return_at_one=-4.2370844,
         note=_NOTE,

@@ -58,6 +58,7 @@ def make_data(
 ) -> Dataset:
     """Makes `config.episodes` episodes, the first half elbow +1, the second half elbow -1."""
     origin = {
+        "variant": "scripted",
         "maker": "scripted experts, elbow +1 then elbow -1",
         "noise": config.noise,
         "seed": seed,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -36,8 +37,12 @@ class Task:
     spec: TaskSpec
     environment: Callable[[int], Environment] | None
     """Makes that many copies of the true system; None: there is only a log of it."""
-    make_data: Callable[[Path, DataConfig, int], Dataset]
-    """Makes the task's data in a directory from a seed."""
+    variants: Mapping[str, Callable[[Path, DataConfig, int], Dataset]]
+    """By name, what makes the task's data in a directory from a seed; the first is the default."""
+    experts: Mapping[str, str] = field(default_factory=dict)
+    """By convention, the recipe that trains an expert of it online."""
+    facts: Callable[[Dataset], Mapping[str, float]] = lambda _: {}
+    """What is worth knowing of data of this task, by name."""
     return_at_zero: float | None
     """The return that scores 0; None: returns have no scale."""
     return_at_one: float | None
@@ -48,6 +53,25 @@ class Task:
     """With a system: the actuators that each agent's action drives."""
     note: str
     """Where the task and its scores come from; printed beside every score."""
+
+    def make_data(self, path: Path, config: DataConfig, seed: int) -> Dataset:
+        """Makes the variant of the task's data that the config names.
+
+        Raises:
+            ValueError: there is no such variant; the text holds the nearest names.
+        """
+        if not self.variants:
+            raise ValueError(
+                f"task {self.spec.name} makes no data by itself; give some: --data DIR"
+            )
+        name = config.variant or next(iter(self.variants))
+        if name not in self.variants:
+            near = difflib.get_close_matches(name, self.variants, n=3, cutoff=0.3)
+            raise ValueError(
+                f"task {self.spec.name} has no data variant {name!r}; "
+                f"perhaps you meant: {', '.join(near or self.variants)}"
+            )
+        return self.variants[name](path, config, seed)
 
     def score(self, episode_return: float) -> float | None:
         """Returns the normalised score of a return; None where returns have no scale."""

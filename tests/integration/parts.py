@@ -11,8 +11,8 @@ import torch
 from launch import fitting
 from launch.board import Board
 from launch.view import PlainView
-from learner.starts import drawing
 from learner.service import LearnerService
+from learner.starts import drawing
 from model_server import files
 from moma import recipes, tasks
 from moma.data import StartSampler

@@ -87,13 +87,15 @@ def test_a_log_with_a_fault_is_not_left_half_written_over_a_good_one(tmp_path):
     state, action, reward, _ = next(episodes(1))
     with EpisodeWriter(SPEC, tmp_path / "new", {}) as writer:
         writer.add(state, action, reward, terminated=False)
-    for fault in ((state[:, :4], action, reward), (state[1:], action, reward)):
-        with (
-            pytest.raises(ValueError, match=r"rows of shape \(5,\)|needs 2 states"),
-            EpisodeWriter(SPEC, tmp_path / "log", {}) as writer,
-        ):
+
+    def write(*fault):
+        with EpisodeWriter(SPEC, tmp_path / "log", {}) as writer:
             writer.add(state, action, reward, terminated=False)
             writer.add(*fault, terminated=False)
+
+    for fault in ((state[:, :4], action, reward), (state[1:], action, reward)):
+        with pytest.raises(ValueError, match=r"rows of shape \(5,\)|needs 2 states"):
+            write(*fault)
     np.testing.assert_array_equal(Dataset.load(tmp_path / "log").reward, before)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "new"]
 

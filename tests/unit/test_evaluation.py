@@ -47,7 +47,7 @@ def slow_return(actors, state, end):
     for _ in range(min(end, SPEC.episode_limit)):
         seen = SPEC.observe(state[None])
         with torch.no_grad():
-            mean, _ = actors(actors.observed(seen), actors.remembered(window))
+            mean = actors(actors.observed(seen), actors.remembered(window)).mean
         action = SPEC.clamp(mean)
         window = history.shift(window, seen, action)
         after, reward = step_system(state.numpy(), action[0].numpy())

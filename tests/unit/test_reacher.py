@@ -7,7 +7,7 @@ import torch
 from moma import tasks
 from moma.config import DataConfig
 from moma.tasks import reacher
-from moma.tasks.reacher import LINKS, Reacher, elbow_angles
+from moma.tasks.reacher_script import LINKS, elbow_angles
 
 
 def fingertip(angles):
@@ -47,7 +47,7 @@ def test_a_target_out_of_reach_is_approached_with_a_stretched_arm():
 
 
 def test_forward_kinematics_and_features_agree_with_the_simulator():
-    state = Reacher(6).reset(3).numpy()
+    state = tasks.get("reacher-full").environment(6).reset(3).numpy()
     angles = np.arctan2(state[:, 2:4], state[:, 0:2])
     np.testing.assert_allclose(fingertip(angles) - state[:, 4:6], state[:, 8:10], atol=1e-5)
 
@@ -97,7 +97,8 @@ def test_noise_is_added_to_the_experts_actions(log, tmp_path):
 
 
 def test_a_copys_start_depends_on_the_seed_and_its_own_number_alone():
-    two, three, other = Reacher(2).reset(1), Reacher(3).reset(1), Reacher(2).reset(2)
+    copies = tasks.get("reacher-full").environment
+    two, three, other = copies(2).reset(1), copies(3).reset(1), copies(2).reset(2)
     assert torch.equal(two, three[:2])
     assert not torch.equal(two[0], two[1])
     assert not torch.equal(two, other)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from learner.ppo import PPO
-from learner.starts import drawing
 from learner.service import LearnerService
+from learner.starts import drawing
 from moma.data import StartSampler
 from moma.ports import InvalidFieldError, Learner
 from tests.builders import SPEC, make_config, make_trajectory, run_card
