@@ -159,8 +159,8 @@ def describe(found: Score) -> str:
         return (
             "no environment, so no measured return; the model's own estimate of the return is "
             f"{found.estimate.return_mean:.2f} (95 % interval {low:.2f} to {high:.2f}, "
-            f"{found.episodes} imagined episodes, {found.estimate.cut_share:.0%} of them cut "
-            "where the model was not sure)"
+            f"{found.episodes} imagined episodes, {100 * found.estimate.cut_share:.0f} % of them "
+            "cut where the model was not sure)"
         )
     low, high = found.return_ci95 or (math.nan, math.nan)
     score = "" if found.score is None else f"score {found.score:.3f}, "

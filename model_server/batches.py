@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model_server.ensemble import Ensemble
 from model_server.holdout import Runs, row_bytes
+from model_server.units import Units
 from moma import seeds
 from moma.config import ModelConfig
 from moma.data import Dataset
@@ -37,18 +37,18 @@ class Rows:
         )
 
 
-def rows(ensemble: Ensemble, dataset: Dataset, index: NDArray[np.int64]) -> Rows:
+def rows(units: Units, dataset: Dataset, index: NDArray[np.int64]) -> Rows:
     """Returns the steps `index` of the data, in that order."""
     data = dataset.rows(index)
     return Rows(
-        inputs=ensemble.units.inputs(data.state, data.action),
-        targets=ensemble.units.targets(data),
+        inputs=units.inputs(data.state, data.action),
+        targets=units.targets(data),
         terminated=data.terminated,
     )
 
 
 def draw(
-    ensemble: Ensemble, dataset: Dataset, train: Runs, config: ModelConfig, seed: int
+    units: Units, dataset: Dataset, train: Runs, config: ModelConfig, seed: int
 ) -> Iterator[Rows]:
     """Yields every update's rows `[E N ...]`, drawn uniformly by each member for itself.
 
@@ -63,6 +63,6 @@ def draw(
         drawn = [torch.randint(len(train), shape, generator=random) for _ in range(count)]
         places = torch.stack(drawn)
         index, pick = np.unique(train.at(places.numpy()), return_inverse=True)
-        gathered = rows(ensemble, dataset, index)
+        gathered = rows(units, dataset, index)
         for own in torch.from_numpy(pick).reshape(places.shape):
             yield gathered[own]

@@ -69,10 +69,10 @@ def fit(
     ensemble.units.fit(Parts(dataset=dataset, rows=train))
     order = torch.randperm(len(held), generator=seeds.generator(seed, "look"))[:_HOLDOUT_ROWS]
     look = held.at(order.numpy())
-    looked = batches.rows(ensemble, dataset, look)
+    looked = batches.rows(ensemble.units, dataset, look)
     weight = terminal_weight(len(train), int(train.contains(dataset.terminals).sum()))
     best = _Best(ensemble, config)
-    drawn = batches.draw(ensemble, dataset, train, config, seed)
+    drawn = batches.draw(ensemble.units, dataset, train, config, seed)
     for update in _train(ensemble, drawn, config, weight):
         if update % config.evaluate_every and update != config.updates:
             continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import mmap
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,10 @@ from numpy.typing import NDArray
 
 _CHUNK = 1 << 26
 """Bytes that `chunks` looks at at a time."""
-_ROWS = 2048
-"""Rows that `take` copies before it gives pages back; the kernel maps 64 KiB around each."""
+_REGION = 1 << 21
+"""Bytes that one touch may map: the kernel's largest page."""
+_REGIONS = 64
+"""Of which `take` touches so many before it gives them back."""
 
 
 class Columns:
@@ -40,19 +43,24 @@ def take(array: NDArray[Any] | Columns, row: NDArray[np.int64]) -> NDArray[Any]:
     """Returns `array[row]`; `row` may have any shape, and is read fastest in ascending order."""
     flat = row.reshape(-1)
     found = np.empty((len(flat), *array.shape[1:]), array.dtype)
-    for begin in range(0, len(flat), _ROWS):
-        part = slice(begin, begin + _ROWS)
-        found[part] = array[flat[part]]
+    region = flat * _row_bytes(array) // _REGION
+    block = np.cumsum(np.diff(region, prepend=region[:1]) != 0) // _REGIONS
+    for begin, end in pairwise([0, *np.flatnonzero(np.diff(block)) + 1, len(flat)]):
+        found[begin:end] = array[flat[begin:end]]
         _release(array)
     return found.reshape(*row.shape, *array.shape[1:])
 
 
 def chunks(array: NDArray[Any] | Columns) -> Iterator[tuple[int, NDArray[Any]]]:
     """Yields the array from its first row to its last, some rows at a time, each with its row."""
-    size = max(1, _CHUNK // (array.dtype.itemsize * math.prod(array.shape[1:])))
+    size = max(1, _CHUNK // _row_bytes(array))
     for begin in range(0, len(array), size):
         yield begin, array[begin : begin + size]
         _release(array)
+
+
+def _row_bytes(array: NDArray[Any] | Columns) -> int:
+    return array.dtype.itemsize * math.prod(array.shape[1:])
 
 
 def _release(array: NDArray[Any] | Columns) -> None:

@@ -41,7 +41,7 @@ class PettingZoo:
         Raises:
             ValueError: naming what differs from the team.
         """
-        self._spec = spec
+        self._spec, self._place = spec, {agent: i for i, agent in enumerate(spec.agents)}
         self._envs = [make() for _ in range(count)]
         _check(self._envs[0], spec)
         self._over = [True] * count
@@ -70,8 +70,9 @@ class PettingZoo:
 
     def _step(self, copy: int, env: Any, action: Float32[Tensor, "A U"]) -> float:  # noqa: ANN401
         acting = list(env.agents)
-        places = {agent: place for place, agent in enumerate(self._spec.agents)}
-        actions = {agent: _own(env.action_space(agent), action[places[agent]]) for agent in acting}
+        actions = {
+            agent: _own(env.action_space(agent), action[self._place[agent]]) for agent in acting
+        }
         seen, rewards, terminated, truncated, _ = env.step(actions)
         self._state[copy] = self._joint(env, seen)
         self._over[copy] = all(terminated[agent] or truncated[agent] for agent in acting)
