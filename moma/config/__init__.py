@@ -37,7 +37,7 @@ class EvalConfig:
     final_episodes: int = 100
     """Episodes of the evaluation at the end."""
     env: str = ""
-    """Instead of the task's system: a PettingZoo ParallelEnv, package.module:factory (--env)."""
+    """Instead of the task's system: a PettingZoo ParallelEnv, package.module:factory (`--env`)."""
 
     def __post_init__(self) -> None:
         require(
