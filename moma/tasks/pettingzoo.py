@@ -6,8 +6,10 @@ PettingZoo itself is not imported: what has the methods of a `ParallelEnv` will 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,7 +91,7 @@ class PettingZoo:
 
 
 def load(place: str) -> Callable[[], Any]:
-    """Returns the factory at `package.module:factory`.
+    """Returns the factory at `package.module:factory`, which may lie in the current directory.
 
     Raises:
         ValueError: naming what is wrong with it.
@@ -98,6 +100,9 @@ def load(place: str) -> Callable[[], Any]:
     if match is None:
         raise ValueError(f"--env must be package.module:factory, got {place!r}")
     module, name = match.groups()
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
     try:
         found = getattr(import_module(module), name, None)
     except ImportError as error:

@@ -24,7 +24,7 @@ def test_a_log_larger_than_memory_is_fitted_and_sampled_in_less(tmp_path, root):
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 0, (tmp_path / "said").read_text()
     assert used.ru_maxrss * 1024 < MAX_RSS
-    # Of the processor: what the clock says depends on who else is at work.
-    assert used.ru_utime + used.ru_stime < MAX_CPU_S
+    # Not by the clock, which depends on who else is at work; nor the kernel's, which fills holes.
+    assert used.ru_utime < MAX_CPU_S
     report = json.loads((tmp_path / "run" / "model" / "report.json").read_text())
     assert report["held_out"]["rows"] == 8192

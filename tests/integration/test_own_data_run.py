@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -124,3 +127,15 @@ def test_a_log_that_is_none_is_refused(tmp_path, cli, capsys):
         words = ("--data", tmp_path / name, "--run-dir", tmp_path / f"run-{name}", *TINY)
         assert cli("train", *words) == 2
         assert why in capsys.readouterr().err
+
+
+def test_a_learner_by_itself_takes_the_same_words(log, tmp_path, root):
+    words = ["--data", "log", "--model-server", "127.0.0.1:9", "--run-dir", str(tmp_path / "run")]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "launch", "learn", *words, "--task", "reacher-full"]
+    ended = subprocess.run(
+        command, cwd=log.path.parent, env=environment, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert f"the data at {log.path} is for task lopsided" in ended.stderr

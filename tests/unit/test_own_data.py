@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from launch.fitting import Fit
+from launch.train import Train
 from moma import commandline, recipes, tasks
 from moma.commandline import RunCommand, parse_run
 from moma.run import RunDirectory
@@ -47,6 +49,13 @@ def test_a_recipe_keeps_its_settings_on_other_data():
     assert (given.data.path, given.eval.env, given.task) == ("/a", "me.envs:make", "")
     assert (given.model, given.ppo) == (tiny.model, tiny.ppo)
     assert config("--data", "/a", "--mode", "reference").model.works_on == "observations"
+
+
+@pytest.mark.parametrize("kind", [Train, Fit])
+def test_every_command_that_makes_a_run_takes_them(kind):
+    args = parse_run(kind, ["--data", "/a", "--env", "me.envs:make"], "moma test")
+    assert (args.config.recipe, args.config.data.path) == ("data", "/a")
+    assert args.config.eval.env == "me.envs:make"
 
 
 def test_without_recipe_and_data_both_are_offered():

@@ -1,5 +1,6 @@
 """The adapter to `ParallelEnv`s, with an environment small enough to predict; and its refusals."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -193,6 +194,15 @@ def test_what_is_no_environment_is_refused_by_what_it_lacks():
 def test_a_factory_is_loaded_by_its_place():
     assert load("tests.unit.test_pettingzoo:Pair").__name__ == "Pair"
     assert load("collections:OrderedDict")() == {}
+
+
+def test_a_factory_is_found_in_the_current_directory_and_only_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    (tmp_path / "homemade_envs.py").write_text("def make():\n    return 7\n")
+    with pytest.raises(ValueError, match=r"homemade_envs cannot be imported.*PYTHONPATH"):
+        load("homemade_envs:make")
+    monkeypatch.chdir(tmp_path)
+    assert load("homemade_envs:make")() == 7
 
 
 @pytest.mark.parametrize(
