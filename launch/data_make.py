@@ -93,7 +93,7 @@ def _trained(task: Task, variant: str, args: Make) -> Dataset | None:
         )
     experts = [Expert(task.experts[name], args.experts, args.seed) for name in plays[variant]]
     for expert in experts:
-        if train.main(expert.command(args.rounds)) != 0:
+        if not expert.trained and train.main(expert.command(args.rounds)) != 0:
             return None
     sources: list[Source] = []
     for expert in experts:

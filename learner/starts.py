@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -28,12 +29,13 @@ class TrueStarts:
 
     def __init__(self, environment: Environment, spec: TaskSpec, frames: int) -> None:
         """Takes one copy of the true system; `frames` of nothing is what agents remember."""
-        self._environment = environment
+        self._environment, self._one_at_a_time = environment, Lock()
         self._shape = (len(spec.agents), frames, spec.observation_width + spec.action_width)
 
     def draw(self, count: int, seed: int) -> StartStates:
-        """Resets the system `count` times."""
-        resets = [self._environment.reset(seeds.derive(seed, row)) for row in range(count)]
+        """Resets the system `count` times; callers' threads take turns, there is one system."""
+        with self._one_at_a_time:
+            resets = [self._environment.reset(seeds.derive(seed, row)) for row in range(count)]
         return StartStates(state=torch.cat(resets), history=torch.zeros(count, *self._shape))
 
 

@@ -56,7 +56,10 @@ def icg(name: str) -> Config:
 
 
 def polygame(name: str) -> Config:
-    """The polynomial game of one step: seconds on one core."""
+    """The polynomial game of one step: seconds on one core.
+
+    Its best actions are the bounds; the weight on the means keeps them from running far past them.
+    """
     game = _game(name)
     return replace(
         game,

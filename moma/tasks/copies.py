@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
+
+import mujoco
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32
@@ -9,6 +13,15 @@ from torch import Tensor
 
 from moma import seeds
 from moma.tasks.system import Split, System, control
+
+
+@cache
+def _say(message: str) -> None:
+    """Says once what MuJoCo warns of: every copy of a system compiles its model anew."""
+    logging.getLogger("mujoco").warning("%s", message)
+
+
+mujoco.set_mju_user_warning(_say)
 
 
 class Copies:

@@ -6,7 +6,7 @@ import torch
 
 from moma import tasks
 from moma.config import DataConfig
-from moma.tasks import reacher
+from moma.tasks import reacher_script
 from moma.tasks.reacher_script import LINKS, elbow_angles
 
 
@@ -90,9 +90,9 @@ def test_noise_is_added_to_the_experts_actions(log, tmp_path):
         tmp_path / "calm", DataConfig(episodes=10, noise=0.0), 4
     )
     np.testing.assert_array_equal(calm.state[0], log.state[0])
-    expert = reacher.expert_torque(calm.state[:50], 1)
+    expert = reacher_script.expert_torque(calm.state[:50], 1)
     np.testing.assert_allclose(calm.action[:50, :, 0], expert.clip(-1, 1), atol=1e-6)
-    spread = (log.action[:50, :, 0] - reacher.expert_torque(log.state[:50], 1)).std()
+    spread = (log.action[:50, :, 0] - reacher_script.expert_torque(log.state[:50], 1)).std()
     assert 0.15 < spread < 0.25
 
 
