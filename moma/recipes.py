@@ -41,6 +41,11 @@ def reacher(name: str) -> Config:
     return Config(recipe=name, task=name)
 
 
+def own(name: str) -> Config:
+    """Any log (`--data`): like Reacher's recipe, with half of the rollouts from any row."""
+    return Config(recipe=name, task="", rollout=RolloutConfig(episode_starts=0.5))
+
+
 def icg(name: str) -> Config:
     """The iterated coordination game: seconds on one core."""
     return replace(
@@ -187,6 +192,7 @@ _RECIPES: dict[str, Callable[[str], Config]] = {
     "reacher-independent": reacher,
     "reacher-full": reacher,
     "reacher-tiny": tiny,
+    "data": own,
     **dict.fromkeys(_EXPERTS, expert),
     "icg": icg,
     "polygame-plus": polygame,

@@ -27,7 +27,8 @@ def npz(data: Dataset, path: Path) -> None:
     with _aside(path) as aside, zipfile.ZipFile(aside, "w", allowZip64=True) as archive:
         _member(archive, "meta", np.array(documents.dump(_meta(data))))
         _member(archive, "episode_length", lengths)
-        _member(archive, "state", data.state)
+        whole = (data.state[rows] for rows in _slices(states))
+        _stream(archive, "state", whole, data.state.shape, np.dtype(np.float32))
         for name, index in zip(data.spec.agents, data.spec.observation_index, strict=True):
             seen = (data.state[rows][:, index] for rows in _slices(states))
             _stream(archive, f"obs/{name}", seen, (states, len(index)), np.dtype(np.float32))
