@@ -55,6 +55,8 @@ def main() -> None:
 
 def _calls(task: Task, rows: int, threads: int) -> tuple[Callable[[], object], Callable[[], None]]:
     """Returns one step of the simulator, and the same step of `mujoco.rollout` alone."""
+    assert task.system is not None
+    assert task.environment is not None
     simulator = Simulator(task, threads)
     state = TrueStarts(task.environment(1), task.spec, 0).draw(rows, 0).state
     low, high = task.spec.action_bounds
@@ -62,7 +64,6 @@ def _calls(task: Task, rows: int, threads: int) -> tuple[Callable[[], object], C
     for _ in range(_WARM_UP):
         action = low + (high - low) * torch.rand(rows, *low.shape, generator=random)
         state = simulator.predict(state, action, seed).next_state
-    assert task.system is not None
     env = task.system.make()
     qpos, qvel = task.system.positions(state.double().numpy())
     initial = np.concatenate([np.zeros((rows, 1)), qpos, qvel], axis=1)

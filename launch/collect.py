@@ -131,7 +131,7 @@ def play(cast: Cast, simulator: Simulator, source: Source, rows: int, seed: int)
     who = Identity(
         policy_version=source.version, epoch=0, worker="player", incarnation=0, sequence=0
     )
-    starts = TrueStarts(cast.expert.environment(1), spec, cast.actor.history)
+    starts = TrueStarts(cast.expert.copies(1), spec, cast.actor.history)
     begun = starts.draw(rows, seeds.derive(seed, "starts"))
     return rollout(actors, simulator, begun, card, 0.0, seeds.derive(seed, "play"), who)
 

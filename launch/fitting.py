@@ -64,6 +64,8 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Callable[[]
         torch.set_num_threads(config.threads)
     board.enter("data")
     dataset = tasks.dataset(config, run.data)
+    if config.eval.env:
+        tasks.of(config, run.data).copies(1)  # one that does not fit is refused now, not at the end
     if dataset is None or config.dynamics == "simulator" or run.model.is_dir():
         return
     board.enter("fit")

@@ -19,6 +19,7 @@ from moma.config import Config
 from moma.data import Dataset, StartSampler
 from moma.metrics import MetricsWriter
 from moma.run import RunDirectory
+from moma.tasks import Task
 from moma.types import Metrics, RunCard, TaskSpec
 
 
@@ -64,8 +65,9 @@ def learner(
     purge = None if found is None else counters.transitions + 1
     writer = MetricsWriter(run.events, purge_step=purge)
     peers = replace(peers, carried=carried)
-    if config.eval.every:
-        peers = replace(peers, look=_look(ppo, config))
+    task = tasks.of(config, run.data)
+    if config.eval.every and task.environment is not None:
+        peers = replace(peers, look=_look(ppo, config, task))
     loop = Loop(ppo, service, config, run.checkpoints, writer, counters, peers)
     return loop, service, writer
 
@@ -74,8 +76,7 @@ def _units(dataset: Dataset | None, config: Config, team: TaskSpec) -> tuple[Ten
     """Returns mean and standard deviation to begin with."""
     if dataset is None:
         return torch.zeros(team.state_width), torch.ones(team.state_width)
-    state = view(dataset, config).state
-    mean, std = torch.from_numpy(state.mean(0)), torch.from_numpy(state.std(0))
+    mean, std = map(torch.from_numpy, view(dataset, config).state_moments())
     return mean, torch.where(std > 1e-6, std, torch.ones_like(std))
 
 
@@ -83,18 +84,18 @@ def _fresh_starts(dataset: Dataset | None, config: Config, team: TaskSpec) -> St
     """Returns what draws beginnings of rollouts, from the data or from the true system."""
     frames = config.actor.history
     if dataset is None:
-        return TrueStarts(tasks.get(config.task).environment(1), team, frames)
+        return TrueStarts(tasks.get(config.task).copies(1), team, frames)
     return StartSampler(view(dataset, config), frames, config.rollout.episode_starts)
 
 
-def _look(ppo: PPO, config: Config) -> Callable[[], Metrics]:
+def _look(ppo: PPO, config: Config, task: Task) -> Callable[[], Metrics]:
     """Returns what plays the actors in the true system; always the same start states."""
-    task = tasks.get(config.task)
-    environment = task.environment(config.eval.episodes)
+    environment = task.copies(config.eval.episodes)
     seed = seeds.derive(config.seed, "look")
 
     def look() -> Metrics:
         mean = float(evaluation.evaluate(ppo.actors, task.spec, environment, seed).mean())
-        return {"eval/return": mean, "eval/score": task.score(mean)}
+        score = task.score(mean)
+        return {"eval/return": mean} | ({} if score is None else {"eval/score": score})
 
     return look

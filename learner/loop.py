@@ -108,7 +108,7 @@ class Loop:
             self.save()
         if self._peers.look and config.eval.every and version % config.eval.every == 0:
             looked = self._peers.look()
-            self._score = looked["eval/score"]
+            self._score = looked.get("eval/score")
             metrics |= looked
         if config.keep_every and version % config.keep_every == 0:
             policies = self._checkpoints.parent / "policies"

@@ -31,13 +31,12 @@ def nll(
     return terms[..., varies].mean((1, 2))
 
 
-def terminal_weight(terminated: Bool[Tensor, " N"]) -> float:
+def terminal_weight(rows: int, terminals: int) -> float:
     """Returns the weight that makes terminals count as much as the other rows, in [0.01, 100].
 
     Where every row is terminal it is not 0: that would teach nothing.
     """
-    count, terminals = len(terminated), int(terminated.sum())
-    odds = (count - terminals) / max(terminals, 1)
+    odds = (rows - terminals) / max(terminals, 1)
     return min(max(odds, 1 / _WEIGHT_LIMIT), _WEIGHT_LIMIT)
 
 

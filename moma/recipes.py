@@ -41,6 +41,11 @@ def reacher(name: str) -> Config:
     return Config(recipe=name, task=name)
 
 
+def own(name: str) -> Config:
+    """Any log (`--data`): like Reacher's recipe, with half of the rollouts from any row."""
+    return Config(recipe=name, task="", rollout=RolloutConfig(episode_starts=0.5))
+
+
 def icg(name: str) -> Config:
     """The iterated coordination game: seconds on one core."""
     return replace(
@@ -51,7 +56,10 @@ def icg(name: str) -> Config:
 
 
 def polygame(name: str) -> Config:
-    """The polynomial game of one step: seconds on one core."""
+    """The polynomial game of one step: seconds on one core.
+
+    Its best actions are the bounds; the weight on the means keeps them from running far past them.
+    """
     game = _game(name)
     return replace(
         game,
@@ -184,6 +192,7 @@ _RECIPES: dict[str, Callable[[str], Config]] = {
     "reacher-independent": reacher,
     "reacher-full": reacher,
     "reacher-tiny": tiny,
+    "data": own,
     **dict.fromkeys(_EXPERTS, expert),
     "icg": icg,
     "polygame-plus": polygame,

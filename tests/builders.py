@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import socket
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from moma.config import (
     RolloutConfig,
 )
 from moma.data import Dataset, EpisodeWriter
+from moma.data.dataset import SCHEMA
 from moma.policy import Actors
 from moma.types import ModelCard, Prediction, RunCard, StartStates, TaskSpec, Trajectory
 from rollout_workers.rollout import Identity, rollout
@@ -110,7 +112,7 @@ def world_model(dataset, config=None, *, elites=3, box=None, terminates=False, s
     """An unfitted ensemble with the units of a dataset, as a `Dynamics`."""
     config = config or make_config().model
     ensemble = Ensemble(dataset.spec, config, members=elites, terminates=terminates, seed=seed)
-    ensemble.units.fit(dataset.rows(np.arange(dataset.transitions)))
+    ensemble.units.fit([dataset.rows(np.arange(dataset.transitions))])
     if box is None:
         edge = torch.full((dataset.spec.state_width + 1,), math.inf)
         box = torch.stack([-edge, edge])
@@ -216,3 +218,48 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def sparse_dataset(path, gigabytes, spec=None, length=1000):
+    """A log of that size that takes hardly any disk: zeros but for its first ten episodes.
+
+    Four agents on 111 features by default, as Ant has them; episodes are `length` steps long and
+    every seventh one terminates.
+    """
+    spec = spec or _wide()
+    row = 4 * (spec.state_width + len(spec.agents) * spec.action_width + 1) + 2
+    episodes = max(10, round(gigabytes * 1e9 / row / length))
+    steps, random = episodes * length, np.random.default_rng(0)
+    path.mkdir(parents=True)
+    shapes = {
+        "state": (steps + episodes, spec.state_width),
+        "action": (steps, len(spec.agents), spec.action_width),
+        "reward": (steps,),
+    }
+    for name, shape in shapes.items():
+        array = np.lib.format.open_memmap(path / f"{name}.npy", "w+", np.float32, shape)
+        array[: 10 * length] = random.uniform(0, 1, (10 * length, *shape[1:])).astype(np.float32)
+    start = np.arange(episodes) * length
+    terminated, truncated = np.zeros((2, steps), dtype=np.bool_)
+    truncated[start + length - 1] = True
+    terminated[start[::7] + length - 1], truncated[start[::7] + length - 1] = True, False
+    for name, array in (
+        ("terminated", terminated), ("truncated", truncated), ("episode_start", start),
+    ):  # fmt: skip
+        np.save(path / f"{name}.npy", array, allow_pickle=False)
+    meta = {"schema": SCHEMA, "task": asdict(spec), "origin": {"maker": "tests"}}
+    (path / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    return path
+
+
+def _wide():
+    features, agents = 111, 4
+    return TaskSpec(
+        name="wide",
+        agents=tuple(f"leg_{agent}" for agent in range(agents)),
+        state_names=tuple(f"feature_{feature}" for feature in range(features)),
+        observation_index=tuple(tuple(range(agent, features, agents)) for agent in range(agents)),
+        action_low=((0.0, 0.0),) * agents,
+        action_high=((1.0, 1.0),) * agents,
+        episode_limit=1000,
+    )

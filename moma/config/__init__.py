@@ -36,6 +36,8 @@ class EvalConfig:
     """Episodes of such a look."""
     final_episodes: int = 100
     """Episodes of the evaluation at the end."""
+    env: str = ""
+    """Instead of the task's system: a PettingZoo ParallelEnv, package.module:factory (`--env`)."""
 
     def __post_init__(self) -> None:
         require(
@@ -53,7 +55,7 @@ class Config:
     recipe: str
     """The name that the recipe goes by."""
     task: str
-    """The task's name; see `moma.tasks`."""
+    """The task's name; see `moma.tasks`. Empty: the data says who the team is."""
     mode: Literal["default", "reference"] = "default"
     """Our choices, or the published ones."""
     dynamics: Literal["learned", "simulator"] = "learned"

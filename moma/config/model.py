@@ -13,7 +13,7 @@ class DataConfig:
     """Which log to learn from."""
 
     path: str = ""
-    """A dataset directory; empty: make the task's own data in the run directory."""
+    """A dataset directory (`--data`); empty: make the task's own data in the run directory."""
     variant: str = ""
     """Which of the task's data to make; empty: its first (`moma tasks` lists them)."""
     episodes: int = 1000

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from moma.data.mapped import chunks
 from moma.types import TaskSpec
 
 _KINDS = {
@@ -20,8 +21,6 @@ _KINDS = {
     "truncated": np.bool_,
     "episode_start": np.int64,
 }
-_CHUNK = 1 << 18
-"""Rows looked at at a time, so that a dataset larger than memory can be checked."""
 _SLACK = 1e-5
 """How far an action may pass its bound: float32 rounding, no more."""
 
@@ -65,38 +64,50 @@ def check(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> Non
 
 
 def _check_episodes(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    start, terminated, truncated = (
-        np.asarray(arrays[name]) for name in ("episode_start", "terminated", "truncated")
-    )
+    start, steps = np.asarray(arrays["episode_start"]), len(arrays["reward"])
     file = f"{path}/episode_start.npy"
     if len(start) == 0 or start[0] != 0:
         first = start[0] if len(start) else "nothing"
         raise DatasetError(f"{file}: episode_start[0] is {first}, need 0")
-    lengths = np.diff(start, append=len(terminated))
+    lengths = np.diff(start, append=steps)
     if (lengths <= 0).any():
         row = int(np.argmax(lengths <= 0))
         raise DatasetError(
             f"{file}: episode {row}, from row {start[row]}, has {lengths[row]} steps, "
             "need 1 or more"
         )
+    flags = zip(chunks(arrays["terminated"]), chunks(arrays["truncated"]), strict=True)
+    for (begin, terminated), (_, truncated) in flags:
+        _check_ends(path, begin, terminated, truncated, start + lengths - 1)
+
+
+def _check_ends(
+    path: Path,
+    begin: int,
+    terminated: NDArray[np.bool_],
+    truncated: NDArray[np.bool_],
+    ends: NDArray[np.int64],
+) -> None:
+    """Checks the flags of the rows from `begin` on: one of them at each episode's end alone."""
     if (both := terminated & truncated).any():
-        row = int(np.argmax(both))
+        row = begin + int(np.argmax(both))
         raise DatasetError(f"{path}/truncated.npy: row {row} is both terminated and truncated")
+    first, after = np.searchsorted(ends, [begin, begin + len(terminated)])
     last = np.zeros(len(terminated), dtype=np.bool_)
-    last[start + lengths - 1] = True
+    last[ends[first:after] - begin] = True
     ended = terminated | truncated
     if (wrong := ended != last).any():
-        row = int(np.argmax(wrong))
-        what = "goes on after it ended" if ended[row] else "is cut: its last row has no end"
+        at = int(np.argmax(wrong))
+        what = "goes on after it ended" if ended[at] else "is cut: its last row has no end"
         raise DatasetError(
-            f"{path}/terminated.npy: the episode at row {row} {what} "
-            f"(terminated {bool(terminated[row])}, truncated {bool(truncated[row])})"
+            f"{path}/terminated.npy: the episode at row {begin + at} {what} "
+            f"(terminated {bool(terminated[at])}, truncated {bool(truncated[at])})"
         )
 
 
 def _check_finite(path: Path, name: str, array: NDArray[Any]) -> None:
-    for begin in range(0, len(array), _CHUNK):
-        bad = ~np.isfinite(array[begin : begin + _CHUNK])
+    for begin, part in chunks(array):
+        bad = ~np.isfinite(part)
         if bad.any():
             at = np.argwhere(bad)[0]
             at[0] += begin
@@ -106,8 +117,7 @@ def _check_finite(path: Path, name: str, array: NDArray[Any]) -> None:
 
 def _check_bounds(path: Path, spec: TaskSpec, action: NDArray[Any]) -> None:
     low, high = (bound.numpy() for bound in spec.action_bounds)
-    for begin in range(0, len(action), _CHUNK):
-        part = action[begin : begin + _CHUNK]
+    for begin, part in chunks(action):
         bad = (part < low - _SLACK) | (part > high + _SLACK)
         if bad.any():
             row, agent, dim = (int(i) for i in np.argwhere(bad)[0])
@@ -119,9 +129,8 @@ def _check_bounds(path: Path, spec: TaskSpec, action: NDArray[Any]) -> None:
 
 
 def _check_one_hot(path: Path, spec: TaskSpec, action: NDArray[Any]) -> None:
-    for begin in range(0, len(action), _CHUNK):
-        part = np.array(action[begin : begin + _CHUNK])
-        wrong = ~spec.one_hot(torch.from_numpy(part)).numpy()
+    for begin, part in chunks(action):
+        wrong = ~spec.one_hot(torch.from_numpy(np.array(part))).numpy()
         if wrong.any():
             row, agent = (int(i) for i in np.argwhere(wrong)[0])
             raise DatasetError(

@@ -35,17 +35,17 @@ class Task:
     """One task."""
 
     spec: TaskSpec
-    environment: Callable[[int], Environment]
-    """Makes that many copies of the true system."""
+    environment: Callable[[int], Environment] | None
+    """Makes that many copies of the true system; None: there is only a log of it."""
     variants: Mapping[str, Callable[[Path, DataConfig, int], Dataset]]
     """By name, what makes the task's data in a directory from a seed; the first is the default."""
     experts: Mapping[str, str] = field(default_factory=dict)
     """By convention, the recipe that trains an expert of it online."""
     facts: Callable[[Dataset], Mapping[str, float]] = lambda _: {}
     """What is worth knowing of data of this task, by name."""
-    return_at_zero: float
-    """The return that scores 0."""
-    return_at_one: float
+    return_at_zero: float | None
+    """The return that scores 0; None: returns have no scale."""
+    return_at_one: float | None
     """The return that scores 1."""
     system: System | None = None
     """The MuJoCo system, which the simulator steps from any state; None: there is none."""
@@ -60,6 +60,10 @@ class Task:
         Raises:
             ValueError: there is no such variant; the text holds the nearest names.
         """
+        if not self.variants:
+            raise ValueError(
+                f"task {self.spec.name} makes no data by itself; give some: --data DIR"
+            )
         name = config.variant or next(iter(self.variants))
         if name not in self.variants:
             near = difflib.get_close_matches(name, self.variants, n=3, cutoff=0.3)
@@ -69,6 +73,19 @@ class Task:
             )
         return self.variants[name](path, config, seed)
 
-    def score(self, episode_return: float) -> float:
-        """Returns the normalised score of a return."""
-        return (episode_return - self.return_at_zero) / (self.return_at_one - self.return_at_zero)
+    def score(self, episode_return: float) -> float | None:
+        """Returns the normalised score of a return; None where returns have no scale."""
+        zero, one = self.return_at_zero, self.return_at_one
+        if zero is None or one is None:
+            return None
+        return (episode_return - zero) / (one - zero)
+
+    def copies(self, count: int) -> Environment:
+        """Makes copies of the true system.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.environment is None:
+            raise ValueError(f"task {self.spec.name} has no environment to play in: --env")
+        return self.environment(count)

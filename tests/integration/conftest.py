@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from launch.cli import main
 from tests.integration.parts import fit_run, open_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,6 +46,23 @@ def run(tmp_path_factory):
 def model(run):
     """The fitted world model, in this process."""
     return open_model(run)
+
+
+@pytest.fixture
+def cli():
+    """Runs a `moma` command in this process; its signal handlers and log are taken back."""
+
+    def run(*words):
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        handlers, log = [signal.getsignal(n) for n in numbers], list(logging.getLogger().handlers)
+        try:
+            return main([str(word) for word in words])
+        finally:
+            for number, handler in zip(numbers, handlers, strict=True):
+                signal.signal(number, handler)
+            logging.getLogger().handlers = log
+
+    return run
 
 
 @pytest.fixture
