@@ -9,6 +9,8 @@ from moma.commandline import dispatch
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     "make": ("launch.data_make", "a task's data from nothing"),
+    "import": ("launch.data_import", "read a log in somebody else's format"),
+    "export": ("launch.data_export", "write a dataset in a format that others can read"),
 }
 _USAGE = f"""usage: moma data COMMAND ...
 

@@ -32,7 +32,9 @@ class EpisodeWriter:
 
     def __init__(self, spec: TaskSpec, path: Path, origin: Mapping[str, object]) -> None:
         self._path = path
-        self._meta = {"schema": SCHEMA, "task": asdict(spec), "origin": dict(origin)}
+        self._spec = spec
+        self.origin = dict(origin)
+        """May be added to until the block ends."""
         self._kinds: dict[str, tuple[DTypeLike, tuple[int, ...]]] = {
             "state": (np.float32, (spec.state_width,)),
             "action": (np.float32, (len(spec.agents), spec.action_width)),
@@ -97,7 +99,8 @@ class EpisodeWriter:
     def _finish(self, directory: Path) -> None:
         starts = np.array(self._starts, dtype=np.int64)
         np.save(directory / "episode_start.npy", starts, allow_pickle=False)
-        (directory / "meta.json").write_text(json.dumps(self._meta, indent=1), encoding="utf-8")
+        meta = {"schema": SCHEMA, "task": asdict(self._spec), "origin": self.origin}
+        (directory / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
 
 @contextmanager
