@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from moma import documents
 from moma.data.dataset import Dataset
 from moma.data.importing.canonical import AgentMeta, Meta
-from moma.data.mapped import chunks
 
 _ROWS = 1 << 15
 
@@ -28,7 +27,7 @@ def npz(data: Dataset, path: Path) -> None:
     with _aside(path) as aside, zipfile.ZipFile(aside, "w", allowZip64=True) as archive:
         _member(archive, "meta", np.array(documents.dump(_meta(data))))
         _member(archive, "episode_length", lengths)
-        whole = (part for _, part in chunks(data.state))
+        whole = (data.state[rows] for rows in _slices(states))
         _stream(archive, "state", whole, data.state.shape, np.dtype(np.float32))
         for name, index in zip(data.spec.agents, data.spec.observation_index, strict=True):
             seen = (data.state[rows][:, index] for rows in _slices(states))
