@@ -41,11 +41,6 @@ def reacher(name: str) -> Config:
     return Config(recipe=name, task=name)
 
 
-def own(name: str) -> Config:
-    """Any log (`--data`): like Reacher's recipe, with half of the rollouts from any row."""
-    return Config(recipe=name, task="", rollout=RolloutConfig(episode_starts=0.5))
-
-
 def icg(name: str) -> Config:
     """The iterated coordination game: seconds on one core."""
     return replace(
@@ -192,7 +187,8 @@ _RECIPES: dict[str, Callable[[str], Config]] = {
     "reacher-independent": reacher,
     "reacher-full": reacher,
     "reacher-tiny": tiny,
-    "data": own,
+    # Any log (`--data`): as Reacher's, but half of the rollouts begin at any row.
+    "data": lambda name: Config(recipe=name, task="", rollout=RolloutConfig(episode_starts=0.5)),
     **dict.fromkeys(_EXPERTS, expert),
     "icg": icg,
     "polygame-plus": polygame,
