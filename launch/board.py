@@ -103,7 +103,7 @@ class Board:
 
 def describe(progress: Progress) -> str:
     """Returns the learner's progress as one line."""
-    score = "no score yet" if progress.score is None else f"score {progress.score:.2f}"
+    score = "no score" if progress.score is None else f"score {progress.score:.2f}"
     parts = [
         f"round {progress.round}/{progress.rounds}",
         f"{progress.transitions:,} transitions",

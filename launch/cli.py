@@ -15,6 +15,7 @@ _COMMANDS = {
     "serve": ("model_server.__main__", "serve a fitted world model"),
     "learn": ("learner.__main__", "the learner alone; workers join it"),
     "work": ("rollout_workers.__main__", "one rollout worker; it needs only the learner's address"),
+    "tasks": ("launch.tasks", "list the tasks with their widths, data and reference returns"),
     "data": ("launch.data", "make, import, check and describe logs"),
     "evaluate": ("launch.evaluate", "play a run's newest checkpoint in the true system"),
     "status": ("launch.status", "say what a run is doing"),

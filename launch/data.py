@@ -8,8 +8,11 @@ from launch import cli
 from moma.commandline import dispatch
 
 _COMMANDS: dict[str, tuple[str, str]] = {
+    "make": ("launch.data_make", "a task's data from nothing"),
+    "import": ("launch.data_import", "read a log in somebody else's format"),
     "check": ("launch.data_check", "say everything that is wrong or odd in a log"),
     "card": ("launch.data_card", "describe a log on one page of HTML"),
+    "export": ("launch.data_export", "write a dataset in a format that others can read"),
 }
 _USAGE = f"""usage: moma data COMMAND ...
 

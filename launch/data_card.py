@@ -57,7 +57,7 @@ def _card(args: DataCard) -> int:
         dataset=dataset,
         findings=findings,
         summary=summary,
-        coverage=coverage(dataset, summary.columns),
+        coverage=coverage(dataset, summary.extremes),
         looks=looks(dataset, summary.scale),
     )
     out = args.out or args.path / "card.html"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ from launch.board import Board
 from learner import build
 from model_server import files
 from model_server.fit import FitProgress, fit
+from model_server.simulator import Simulator
 from moma import process, tasks
 from moma.commandline import RunCommand, parse_run
 from moma.config import Config
+from moma.ports import Dynamics
 from moma.rpc.channel import StoppedError
 from moma.run import RunDirectory
 
@@ -52,7 +55,7 @@ def _fit(args: Fit) -> int:
 
 
 def model(run: RunDirectory, config: Config, board: Board, stopping: Callable[[], bool]) -> None:
-    """Fits the run's model unless it is there already.
+    """Fits the run's model unless it is there already, or none is needed.
 
     Raises:
         StoppedError: the process was told to stop meanwhile.
@@ -61,7 +64,9 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Callable[[]
         torch.set_num_threads(config.threads)
     board.enter("data")
     dataset = tasks.dataset(config, run.data)
-    if run.model.is_dir():
+    if config.eval.env:
+        tasks.of(config, run.data).copies(1)  # one that does not fit is refused now, not at the end
+    if dataset is None or config.dynamics == "simulator" or run.model.is_dir():
         return
     board.enter("fit")
 
@@ -75,6 +80,13 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Callable[[]
     files.save(
         fit(data, config.model, config.seed, progress), data, config.model, config.seed, run.model
     )
+
+
+def dynamics(run: RunDirectory, config: Config) -> Dynamics:
+    """Returns what the team is imagined in: the fitted model, or the task's simulator."""
+    if config.dynamics == "simulator":
+        return Simulator(tasks.get(config.task), config.threads or os.cpu_count() or 1)
+    return files.load(run.model, config.precision)
 
 
 def _short(values: object) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import psutil
 import torch
 
+from launch import fitting
 from launch.board import Board
 from learner import build
 from learner.loop import Peers
-from model_server import files
 from moma import tasks
 from moma.checks import check_model
 from moma.config import Config
@@ -30,8 +30,8 @@ def train(
         torch.set_num_threads(config.threads)
     where = "this process"
     dataset = tasks.dataset(config, run.data)
-    model = files.load(run.model, config.precision)
-    check_model(model.describe(), build.view(dataset, config).spec, where)
+    model = fitting.dynamics(run, config)
+    check_model(model.describe(), build.spec(dataset, config), where)
     peers = Peers(
         model_measured=model.describe().measured,
         model_metrics=model.metrics,

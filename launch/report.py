@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from launch.board import Board
-from launch.evaluate import Score
+from launch.evaluate import Score, describe
 from learner import checkpoint
 from moma.config import Config
 from moma.run import RunDirectory
@@ -30,7 +30,6 @@ def write(
     result = {
         "run": run.name,
         "recipe": config.recipe,
-        "task": config.task,
         "seed": config.seed,
         "mode": mode,
         "choices": config.mode,
@@ -48,19 +47,16 @@ def write(
     write_text(run.result, json.dumps(result, indent=1))
 
 
-def line(run: RunDirectory) -> str:
+def line(run: RunDirectory, score: Score) -> str:
     """Returns the result as one line."""
     result = json.loads(run.result.read_text(encoding="utf-8"))
-    low, high = result["return_ci95"]
     phases = ", ".join(
         f"{name} {result['seconds'][name]:.0f} s"
         for name in ("data", "fit", "train", "evaluate")
         if name in result["seconds"]
     )
     return (
-        f"{result['task']} seed {result['seed']}: score {result['score']:.3f}, return "
-        f"{result['return_mean']:.2f} (95 % interval {low:.2f} to {high:.2f}, "
-        f"{result['episodes']} episodes); {phases}; "
+        f"{result['task']} seed {result['seed']}: {describe(score)}; {phases}; "
         f"{result['transitions_per_second']:,.0f} transitions/s; "
         f"TensorBoard: tensorboard --logdir {run.events}; result: {run.result}"
     )

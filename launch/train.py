@@ -68,5 +68,5 @@ def _phases(args: Train, run: RunDirectory, board: Board, stopping: Callable[[],
     mode = "in-process" if args.in_process else "distributed"
     report.write(run, config, board, score, mode, peak)
     board.close()
-    sys.stdout.write(report.line(run) + "\n")
+    sys.stdout.write(report.line(run, score) + "\n")
     return 0

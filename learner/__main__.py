@@ -58,7 +58,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     patient = DynamicsClient(args.model_server, Patience(whom, stopping.is_set, process.say))
     try:
         card = patient.describe()
-        check_model(card, build.view(dataset, config).spec, args.model_server)
+        check_model(card, build.spec(dataset, config), args.model_server)
     except StoppedError:
         return process.STOPPED
     impatient = DynamicsClient(args.model_server)

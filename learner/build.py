@@ -6,33 +6,47 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from learner import checkpoint
 from learner.checkpoint import Counters
 from learner.loop import Loop, Peers
 from learner.ppo import PPO
 from learner.service import LearnerService
+from learner.starts import CarriedStarts, Starts, TrueStarts, drawing
 from moma import evaluation, seeds, tasks
 from moma.config import Config
 from moma.data import Dataset, StartSampler
 from moma.metrics import MetricsWriter
 from moma.run import RunDirectory
-from moma.types import Metrics, RunCard
+from moma.tasks import Task
+from moma.types import Metrics, RunCard, TaskSpec
 
 
 def view(dataset: Dataset, config: Config) -> Dataset:
     """Returns the data with the state that the model works on."""
-    return dataset.side_by_side() if config.model.works_on == "observations" else dataset
+    beside = config.dynamics == "learned" and config.model.works_on == "observations"
+    return dataset.side_by_side() if beside else dataset
+
+
+def spec(dataset: Dataset | None, config: Config) -> TaskSpec:
+    """Returns what the team is: by the data, or by the task where there is none."""
+    return tasks.get(config.task).spec if dataset is None else view(dataset, config).spec
 
 
 def learner(
-    run: RunDirectory, config: Config, dataset: Dataset, model_address: str, peers: Peers
+    run: RunDirectory, config: Config, dataset: Dataset | None, model_address: str, peers: Peers
 ) -> tuple[Loop, LearnerService, MetricsWriter]:
     """Builds the learner, from the run's newest checkpoint where there is one."""
-    data = view(dataset, config)
-    mean, std = torch.from_numpy(data.state.mean(0)), torch.from_numpy(data.state.std(0))
-    ppo = PPO(data.spec, config, mean, torch.where(std > 1e-6, std, torch.ones_like(std)))
-    found = checkpoint.load(run.checkpoints, ppo)
+    team = spec(dataset, config)
+    ppo = PPO(team, config, *_units(dataset, config, team))
+    fresh = _fresh_starts(dataset, config, team)
+    carried = (
+        CarriedStarts(fresh, team, config.rollout, config.actor.history)
+        if config.rollout.carry
+        else None
+    )
+    found = checkpoint.load(run.checkpoints, ppo, carried)
     counters = (
         Counters(version=0, transitions=0, resumes=0, seconds=0.0)
         if found is None
@@ -40,30 +54,48 @@ def learner(
     )
     card = RunCard(
         run=run.name,
-        task=data.spec,
+        task=team,
         model_address=model_address,
         rollout=config.rollout,
         pessimism=config.pessimism,
         actor=config.actor,
     )
-    starts = StartSampler(data, config.actor.history, config.rollout.episode_starts)
-    service = LearnerService(card, starts, config.seed, counters.resumes)
+    draw = drawing(fresh, config.rollout.rows) if carried is None else carried.draw
+    service = LearnerService(card, draw, config.seed, counters.resumes)
     purge = None if found is None else counters.transitions + 1
     writer = MetricsWriter(run.events, purge_step=purge)
-    if config.eval.every:
-        peers = replace(peers, look=_look(ppo, config))
+    peers = replace(peers, carried=carried)
+    task = tasks.of(config, run.data)
+    if config.eval.every and task.environment is not None:
+        peers = replace(peers, look=_look(ppo, config, task))
     loop = Loop(ppo, service, config, run.checkpoints, writer, counters, peers)
     return loop, service, writer
 
 
-def _look(ppo: PPO, config: Config) -> Callable[[], Metrics]:
+def _units(dataset: Dataset | None, config: Config, team: TaskSpec) -> tuple[Tensor, Tensor]:
+    """Returns mean and standard deviation to begin with."""
+    if dataset is None:
+        return torch.zeros(team.state_width), torch.ones(team.state_width)
+    mean, std = map(torch.from_numpy, view(dataset, config).state_moments())
+    return mean, torch.where(std > 1e-6, std, torch.ones_like(std))
+
+
+def _fresh_starts(dataset: Dataset | None, config: Config, team: TaskSpec) -> Starts:
+    """Returns what draws beginnings of rollouts, from the data or from the true system."""
+    frames = config.actor.history
+    if dataset is None:
+        return TrueStarts(tasks.get(config.task).copies(1), team, frames)
+    return StartSampler(view(dataset, config), frames, config.rollout.episode_starts)
+
+
+def _look(ppo: PPO, config: Config, task: Task) -> Callable[[], Metrics]:
     """Returns what plays the actors in the true system; always the same start states."""
-    task = tasks.get(config.task)
-    environment = task.environment(config.eval.episodes)
+    environment = task.copies(config.eval.episodes)
     seed = seeds.derive(config.seed, "look")
 
     def look() -> Metrics:
         mean = float(evaluation.evaluate(ppo.actors, task.spec, environment, seed).mean())
-        return {"eval/return": mean, "eval/score": task.score(mean)}
+        score = task.score(mean)
+        return {"eval/return": mean} | ({} if score is None else {"eval/score": score})
 
     return look

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from learner.ppo import PPO
 from moma import documents
@@ -32,11 +32,18 @@ class Counters:
     """Of training, in all processes so far."""
 
 
-def save(directory: Path, ppo: PPO, counters: Counters) -> Path:
-    """Writes a checkpoint and points LATEST to it; the newest `KEEP` stay."""
+def save(directory: Path, ppo: PPO, counters: Counters, carried: nn.Module | None = None) -> Path:
+    """Writes a checkpoint and points LATEST to it; the newest `KEEP` stay.
+
+    Args:
+        directory: of all checkpoints of the run.
+        ppo: what learning changes.
+        counters: what goes on counting.
+        carried: rollouts that go on in the next round, where they do.
+    """
     target = directory / f"{counters.version:08d}"
     with new_directory(target) as aside:
-        save_file(_tensors(ppo), aside / _TENSORS)
+        save_file(_tensors(ppo, carried), aside / _TENSORS)
         (aside / _STATE).write_text(json.dumps(asdict(counters), indent=1), encoding="utf-8")
     write_text(directory / _LATEST, target.name + "\n")
     for old in _newest_first(directory)[KEEP:]:
@@ -44,7 +51,7 @@ def save(directory: Path, ppo: PPO, counters: Counters) -> Path:
     return target
 
 
-def load(directory: Path, ppo: PPO) -> Counters | None:
+def load(directory: Path, ppo: PPO, carried: nn.Module | None = None) -> Counters | None:
     """Restores the newest checkpoint that is whole; None when there is none at all.
 
     Raises:
@@ -60,13 +67,22 @@ def load(directory: Path, ppo: PPO) -> Counters | None:
         except (StorageError, ValueError, OSError) as error:
             faults.append(str(error))
             continue
-        _check_shapes(path, _tensors(ppo), tensors)
-        _restore(ppo, tensors)
+        _check_shapes(path, _tensors(ppo, carried), tensors)
+        _restore(ppo, carried, tensors)
         ppo.version = counters.version
         return counters
     if faults:
         raise StorageError(f"no checkpoint in {directory} is whole: {'; '.join(faults)}")
     return None
+
+
+def keep_policy(directory: Path, ppo: PPO, transitions: int, score: float | None) -> None:
+    """Keeps the actors for good, with what was known of them."""
+    with new_directory(directory / f"{ppo.version:08d}") as aside:
+        state = {f"actors.{k}": v.contiguous() for k, v in ppo.actors.state_dict().items()}
+        save_file(state, aside / _TENSORS)
+        known = {"version": ppo.version, "transitions": transitions, "score": score}
+        (aside / _STATE).write_text(json.dumps(known, indent=1), encoding="utf-8")
 
 
 def actors(path: Path) -> dict[str, Tensor]:
@@ -119,23 +135,28 @@ def _check_shapes(path: Path, mine: dict[str, Tensor], found: dict[str, Tensor])
             )
 
 
-def _tensors(ppo: PPO) -> dict[str, Tensor]:
+def _modules(ppo: PPO, carried: nn.Module | None) -> dict[str, nn.Module]:
+    modules = {name: getattr(ppo, name) for name in ("actors", "critic", "scale", "moments")}
+    return modules if carried is None else modules | {"carried": carried}
+
+
+def _tensors(ppo: PPO, carried: nn.Module | None) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
-    for name in ("actors", "critic", "scale"):
-        state = getattr(ppo, name).state_dict()
+    for name, module in _modules(ppo, carried).items():
+        state = module.state_dict()
         tensors.update({f"{name}.{key}": value for key, value in state.items()})
     for index, state in ppo.optimiser.state_dict()["state"].items():
         tensors.update({f"optimiser.{index}.{key}": value for key, value in state.items()})
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
-def _restore(ppo: PPO, tensors: dict[str, Tensor]) -> None:
-    parts: dict[str, dict[str, Tensor]] = {"actors": {}, "critic": {}, "scale": {}, "optimiser": {}}
+def _restore(ppo: PPO, carried: nn.Module | None, tensors: dict[str, Tensor]) -> None:
+    parts: dict[str, dict[str, Tensor]] = {"optimiser": {}}
     for name, tensor in tensors.items():
         part, _, key = name.partition(".")
-        parts[part][key] = tensor
-    for name in ("actors", "critic", "scale"):
-        getattr(ppo, name).load_state_dict(parts[name])
+        parts.setdefault(part, {})[key] = tensor
+    for name, module in _modules(ppo, carried).items():
+        module.load_state_dict(parts[name])
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in parts["optimiser"].items():
         index, _, key = name.partition(".")

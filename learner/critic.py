@@ -34,6 +34,7 @@ class Critic(nn.Module):
         widths = [len(mean), *[config.value_width] * config.value_depth]
         self.layers = nn.ModuleList(StackedLinear(1, i, o, generator) for i, o in pairwise(widths))
         self.head = StackedLinear(1, widths[-1], 1, generator)
+        self._activate = torch.tanh if config.value_activation == "tanh" else torch.relu
         self.register_buffer("state_mean", mean.clone())
         self.register_buffer("state_std", std.clone())
 
@@ -41,9 +42,39 @@ class Critic(nn.Module):
         """Returns normalised values."""
         hidden = ((state - self.state_mean) / self.state_std).flatten(0, -2)[None]
         for layer in self.layers:
-            hidden = torch.tanh(layer(hidden))
+            hidden = self._activate(layer(hidden))
         value: Tensor = self.head(hidden)
         return value.reshape(state.shape[:-1])
+
+
+class RunningMoments(nn.Module):
+    """Mean and standard deviation of all joint states so far (Chan, Golub, LeVeque 1983)."""
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("mean", torch.zeros(width, dtype=torch.float64))
+        self.register_buffer("squares", torch.zeros(width, dtype=torch.float64))
+
+    def update(self, state: Float32[Tensor, "N S"]) -> None:
+        """Takes in one round's states."""
+        exact = state.double()
+        total = self.count + len(exact)
+        mean = exact.mean(0)
+        offset = mean - self.mean
+        self.squares += (exact - mean).square().sum(0)
+        self.squares += offset.square() * self.count * len(exact) / total
+        self.mean += offset * len(exact) / total
+        self.count.copy_(total)
+
+    def std(self) -> Float32[Tensor, " S"]:
+        """Standard deviation per feature; 1 where a feature does not vary."""
+        std = (self.squares / self.count.clamp_min(1)).sqrt().float()
+        return torch.where(std > 1e-6, std, torch.ones_like(std))
 
 
 class ValueScale(nn.Module):

@@ -13,6 +13,7 @@ from learner import checkpoint
 from learner.checkpoint import Counters
 from learner.ppo import PPO
 from learner.service import LearnerService
+from learner.starts import CarriedStarts
 from moma.config import Config
 from moma.metrics import MetricsWriter
 from moma.types import Metrics, Progress, Trajectory
@@ -35,6 +36,8 @@ class Peers:
     """True once the run shall be stopped."""
     look: Callable[[], Metrics] | None = None
     """Evaluates the actors in the true system; None when there is none."""
+    carried: CarriedStarts | None = None
+    """Takes the rollouts that go on in the next round; None when none do."""
 
 
 class Loop:
@@ -82,6 +85,8 @@ class Loop:
         if trajectories is None:
             return False
         gathered = time.perf_counter()
+        if self._peers.carried is not None:
+            self._peers.carried.take(trajectories)
         metrics = self._ppo.update(trajectories)
         updated = time.perf_counter()
         count = sum(int(t.valid.sum()) for t in trajectories)
@@ -103,8 +108,11 @@ class Loop:
             self.save()
         if self._peers.look and config.eval.every and version % config.eval.every == 0:
             looked = self._peers.look()
-            self._score = looked["eval/score"]
+            self._score = looked.get("eval/score")
             metrics |= looked
+        if config.keep_every and version % config.keep_every == 0:
+            policies = self._checkpoints.parent / "policies"
+            checkpoint.keep_policy(policies, self._ppo, self._transitions, self._score)
         now = time.perf_counter()
         self._sps, self._round_begun = count / (now - self._round_begun), now
         self._writer.write(self._transitions, metrics | self._charts(trajectories))
@@ -137,7 +145,7 @@ class Loop:
             seconds=self._counters.seconds + time.monotonic() - self._begun,
         )
         if self._ppo.version != self._saved or self._ppo.version == 0:
-            checkpoint.save(self._checkpoints, self._ppo, counters)
+            checkpoint.save(self._checkpoints, self._ppo, counters, self._peers.carried)
             self._saved = self._ppo.version
         return counters
 

@@ -48,7 +48,10 @@ def mean_bound_loss(
     bounds: tuple[Float32[Tensor, "A U"], Float32[Tensor, "A U"]],
     mask: Bool[Tensor, "A U"],
 ) -> Float32[Tensor, ""]:
-    """Squared distance of action means from the interval of actions that are not clamped."""
+    """Squared distance of action means from the interval of actions that are not clamped.
+
+    Zero for discrete actions: their means are probabilities, their bounds 0 and 1.
+    """
     low, high = bounds
     outside = torch.relu(mean - high) + torch.relu(low - mean)
     return (outside.square() * mask).sum((-1, -2)).mean()

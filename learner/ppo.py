@@ -10,8 +10,8 @@ from torch import Tensor
 
 from learner import losses
 from learner.batch import Batch, prepare
-from learner.critic import Critic, ValueScale
-from moma import policy, seeds
+from learner.critic import Critic, RunningMoments, ValueScale
+from moma import seeds
 from moma.config import Config
 from moma.policy import Actors
 from moma.types import Metrics, PolicySnapshot, TaskSpec, Trajectory
@@ -31,14 +31,21 @@ class PPO:
         self.version = 0
         self._spec, self._config, self._seed = spec, config.ppo, config.seed
         self.actors = Actors(spec, config.actor, config.seed)
-        padding = (~spec.observation_mask).float()
-        self.actors.standardise(spec.observe(state_mean), spec.observe(state_std) + padding)
         self.critic = Critic(state_mean, state_std, config.ppo, config.seed)
         self.scale = ValueScale()
+        self.moments = RunningMoments(spec.state_width)
+        self._standardise(state_mean, state_std)
         self._parameters = [*self.actors.parameters(), *self.critic.parameters()]
         self.optimiser = torch.optim.Adam(
             self._parameters, lr=config.ppo.learning_rate, eps=1e-5, fused=True
         )
+
+    def _standardise(self, mean: Float32[Tensor, " S"], std: Float32[Tensor, " S"]) -> None:
+        """Sets the units in which the networks see states."""
+        padding = (~self._spec.observation_mask).float()
+        self.actors.standardise(self._spec.observe(mean), self._spec.observe(std) + padding)
+        self.critic.state_mean.copy_(mean)
+        self.critic.state_std.copy_(std)
 
     def snapshot(self) -> PolicySnapshot:
         """Returns a copy of the actors at this version."""
@@ -50,6 +57,8 @@ class PPO:
         config = self._config
         batch = prepare(trajectories, self._spec, self.actors, self.critic, self.scale, config)
         self.scale.update(batch.returns)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._learning_rate()
         random = seeds.generator(self._seed, "minibatches", self.version)
         tally = Tally()
         epochs = 0
@@ -64,18 +73,28 @@ class PPO:
             epochs = epoch + 1
             if not kl / len(parts) <= config.kl_stop:
                 break
+        metrics = self._metrics(batch, tally, epochs)
         self.version += 1
-        return self._metrics(batch, tally, epochs)
+        if config.standardise == "running":
+            self.moments.update(batch.state)
+            self._standardise(self.moments.mean.float(), self.moments.std())
+        return metrics
+
+    def _learning_rate(self) -> float:
+        """Returns this version's learning rate."""
+        config = self._config
+        done = self.version / config.rounds if config.schedule == "linear" else 0.0
+        return config.learning_rate * (1 - 0.9 * min(1.0, done))
 
     def _step(self, rows: Batch) -> dict[str, Tensor]:
         """Takes one optimiser step; returns what was measured, per agent where it differs."""
         config, mask = self._config, self.actors.action_mask
-        mean, log_std = self.actors(rows.observed, rows.remembered)
-        log_prob = policy.log_prob(rows.action, mean, log_std, mask)
+        distribution = self.actors(rows.observed, rows.remembered)
+        log_prob = distribution.log_prob(rows.action)
         ratios = losses.ratio(log_prob, rows.log_prob, config.ratio)
         policy_loss = losses.policy_loss(ratios, rows.advantage, config.clip)
-        entropy = policy.entropy(log_std, mask).mean(0)
-        bound = losses.mean_bound_loss(mean, self._spec.action_bounds, mask)
+        entropy = distribution.entropy().mean(0)
+        bound = losses.mean_bound_loss(distribution.mean, self._spec.action_bounds, mask)
         value = losses.value_loss(self.critic(rows.state), self.scale.normalise(rows.returns))
         loss = (
             policy_loss.sum()
@@ -112,7 +131,7 @@ class PPO:
         explained = losses.explained_variance(batch.value, batch.returns)
         metrics["losses/explained_variance"] = float(explained)
         metrics["losses/return_mean"] = float(batch.returns.mean())
-        metrics["charts/learning_rate"] = self._config.learning_rate
+        metrics["charts/learning_rate"] = self._learning_rate()
         return metrics
 
 

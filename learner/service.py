@@ -10,9 +10,8 @@ from threading import Condition
 from learner.inbox import Inbox
 from moma import seeds
 from moma.checks import check_trajectory
-from moma.data import StartSampler
 from moma.ports import InvalidFieldError
-from moma.types import Assignment, PolicySnapshot, Receipt, RunCard, Trajectory
+from moma.types import Assignment, PolicySnapshot, Receipt, RunCard, StartStates, Trajectory
 
 ALIVE_S = 30.0
 """A worker that has not been heard of for so long is not counted as alive."""
@@ -50,7 +49,7 @@ class LearnerService:
     def __init__(
         self,
         card: RunCard,
-        starts: StartSampler,
+        starts: Callable[[int, int], StartStates],
         seed: int,
         epoch: int = 0,
         clock: Callable[[], float] = time.monotonic,
@@ -59,7 +58,7 @@ class LearnerService:
 
         Args:
             card: what workers are told.
-            starts: where the run's rollouts begin.
+            starts: draws the start states of a round's segment from its slot and a seed.
             seed: the run's.
             epoch: how often the run was resumed.
             clock: monotonic seconds.
@@ -93,7 +92,8 @@ class LearnerService:
             sequence, seed, starts = -1, 0, None
         else:
             seed = seeds.derive(self._seed, "segment", sequence)
-            starts = self._starts.draw(self._card.rollout.rows, seeds.derive(seed, "starts"))
+            slot = sequence % self._card.rollout.segments
+            starts = self._starts(slot, seeds.derive(seed, "starts"))
         return Assignment(
             policy_version=version,
             epoch=self._epoch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +13,21 @@ import torch
 
 from model_server import files
 from model_server.batching import Batching
-from moma import process
+from model_server.simulator import Simulator
+from moma import process, tasks
 from moma.commandline import parse
+from moma.ports import Dynamics
 from moma.rpc.dynamics import serve_dynamics
 
 
 @dataclass(frozen=True, kw_only=True)
 class Serve:
-    """Serves a fitted world model over gRPC on loopback until it is told to stop."""
+    """Serves a fitted world model, or a task's simulator, over gRPC until it is told to stop."""
 
-    model: Path
+    model: Path | None = None
     """The model directory, RUN/model."""
+    simulator: str = ""
+    """A task whose true system to serve instead of a model."""
     listen: str = "127.0.0.1:0"
     """HOST:PORT; port 0 takes a free one and says which."""
     threads: int = 0
@@ -45,12 +50,21 @@ def _serve(args: Serve) -> None:
     stopping = process.begin()
     if args.threads:
         torch.set_num_threads(args.threads)
-    model = Batching(files.load(args.model, args.precision), alone=args.deterministic)
+    model = Batching(_dynamics(args), alone=args.deterministic)
     server = serve_dynamics(model, args.listen)
     process.announce(args.announce, "model-server", server.address)
     stopping.wait()
     server.stop()
     model.close()
+
+
+def _dynamics(args: Serve) -> Dynamics:
+    if (args.model is None) == (not args.simulator):
+        raise ValueError("serve what? one of --model RUN/model and --simulator TASK")
+    if args.model is not None:
+        return files.load(args.model, args.precision)
+    torch.set_num_threads(1)  # a second team would spin on the cores that MuJoCo's needs
+    return Simulator(tasks.get(args.simulator), args.threads or os.cpu_count() or 1)
 
 
 if __name__ == "__main__":

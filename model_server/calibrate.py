@@ -7,29 +7,29 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32
-from numpy.typing import NDArray
 from torch import Tensor
 
 from model_server import uncertainty
 from model_server.ensemble import Outputs
 from model_server.fit import Fitted
+from model_server.holdout import Runs, held_episodes
 from model_server.likelihood import nll
 from model_server.world_model import WorldModel
 from moma import seeds
 from moma.data import Dataset
+from moma.data.mapped import take
 from moma.types import Metrics
 
 QUANTILES = ("0.50", "0.90", "0.95", "0.99", "0.999", "1.00")
 _NORMAL = {"0.50": 0.67449, "0.90": 1.64485}
 """Half-widths, in standard deviations, of the normal's central intervals."""
-_ROWS = 8192
 
 
 def held_out(fitted: Fitted) -> dict[str, Any]:
     """One-step figures: error per feature against persistence, coverage, disagreement quantiles."""
     ensemble, units = fitted.ensemble, fitted.ensemble.units
     data = fitted.holdout
-    inputs, targets = units.inputs(data.state, data.action)[:_ROWS], units.targets(data)[:_ROWS]
+    inputs, targets = units.inputs(data.state, data.action), units.targets(data)
     with torch.inference_mode():
         outputs: Outputs = ensemble(inputs.expand(len(fitted.elites), *inputs.shape))
         doubt = uncertainty.disagreement(outputs.mean * units.output_scale)
@@ -69,31 +69,29 @@ def summary(report: dict[str, Any]) -> Metrics:
 
 
 def along_episodes(
-    model: WorldModel, dataset: Dataset, rows: NDArray[np.int64], seed: int, episodes: int = 64
+    model: WorldModel, dataset: Dataset, held: Runs, seed: int, episodes: int = 64
 ) -> dict[str, object]:
     """Error of the model run along held-out action sequences, against a state that never moves.
 
     Args:
         model: the model.
         dataset: the log.
-        rows: held-out rows; only episodes held out whole are used.
+        held: held-out rows; only episodes held out whole are used.
         seed: of the members drawn.
         episodes: how many episodes at most.
     """
-    inside, counts = np.unique(dataset.episode_of_row[rows], return_counts=True)
-    lengths = np.diff(dataset.episode_start, append=dataset.transitions)
-    whole = inside[counts == lengths[inside]][:episodes]
+    whole = held_episodes(dataset, held)[:episodes]
     if len(whole) == 0:
         return {"episodes": 0, "steps": [], "rmse": [], "persistence_rmse": []}
-    horizon = int(lengths[whole].min())
     first = dataset.episode_start[whole]
-    state = start = torch.from_numpy(dataset.state[first + whole])
+    horizon = int((np.append(dataset.episode_start, dataset.transitions)[whole + 1] - first).min())
+    state = start = torch.from_numpy(take(dataset.state, first + whole))
     row_seed = seeds.rows(seed, len(whole))
     error, still = [], []
     for step in range(horizon):
-        action = torch.from_numpy(dataset.action[first + step])
+        action = torch.from_numpy(take(dataset.action, first + step))
         state = model.predict(state, action, seeds.mix(row_seed + step)).next_state
-        truth = torch.from_numpy(dataset.state[first + whole + step + 1])
+        truth = torch.from_numpy(take(dataset.state, first + whole + step + 1))
         error.append(_rmse(state, truth, model))
         still.append(_rmse(start, truth, model))
     return {

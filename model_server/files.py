@@ -19,6 +19,7 @@ from model_server.world_model import WorldModel
 from moma import documents, seeds
 from moma.config import ModelConfig
 from moma.data import Dataset
+from moma.data.mapped import chunks
 from moma.storage import digest, new_directory, verify
 from moma.types import ModelCard
 
@@ -39,12 +40,12 @@ def save(
             elites=fitted.elites,
             disagreement_quantiles=report["disagreement_quantiles"],
             measured=calibrate.summary(report),
-            terminates=bool(dataset.terminated.any()),
+            terminates=len(dataset.terminals) > 0,
             digest=digest(directory / _WEIGHTS),
         )
         model = WorldModel(card, fitted.ensemble, box)
-        rows = fitted.holdout_row
-        path_error = calibrate.along_episodes(model, dataset, rows, seeds.derive(seed, "calibrate"))
+        draw = seeds.derive(seed, "calibrate")
+        path_error = calibrate.along_episodes(model, dataset, fitted.held, draw)
         (directory / _CARD).write_text(documents.dump(card), encoding="utf-8")
         (directory / _CONFIG).write_text(documents.dump(config), encoding="utf-8")
         text = json.dumps({"held_out": report, "along_episodes": path_error}, indent=1)
@@ -54,10 +55,12 @@ def save(
 
 def _box(dataset: Dataset) -> Float32[Tensor, "2 D"]:
     """Lowest and highest value of every state feature and, last, of the reward."""
-    state, reward = dataset.state, dataset.reward
-    low = np.append(state.min(axis=0), reward.min())
-    high = np.append(state.max(axis=0), reward.max())
-    return torch.from_numpy(np.stack([low, high]))
+    low, high = [], []
+    for array in (dataset.state, dataset.reward):
+        parts = [(part.min(axis=0), part.max(axis=0)) for _, part in chunks(array)]
+        low.append(np.min([part[0] for part in parts], axis=0))
+        high.append(np.max([part[1] for part in parts], axis=0))
+    return torch.from_numpy(np.stack([np.append(*low), np.append(*high)]))
 
 
 def native_bf16() -> bool:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
-from numpy.typing import NDArray
+from jaxtyping import Float32
 from torch import Tensor
 
+from model_server import batches
+from model_server.batches import Rows
 from model_server.ensemble import Ensemble
-from model_server.likelihood import clip, nll, termination_loss
+from model_server.holdout import Parts, Runs, split
+from model_server.likelihood import clip, nll, terminal_weight, termination_loss
 from moma import seeds
 from moma.config import ModelConfig
 from moma.data import Dataset
@@ -21,8 +23,6 @@ from moma.types import Transitions
 
 _HOLDOUT_ROWS = 8192
 """Held-out rows looked at: the same ones at every look, for every member."""
-_TERMINATION_WEIGHT = 100.0
-"""Upper limit of the weight that makes rare terminals count as much as the other rows."""
 _BOUND_WEIGHT = 0.01
 """Pull on the learned variance bounds (Chua et al. 2018, appendix A.1)."""
 
@@ -45,30 +45,9 @@ class Fitted:
     elites: tuple[int, ...]
     scores: Float32[Tensor, " E"]
     holdout: Transitions
-    holdout_row: NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Rows:
-    """Rows in the networks' units."""
-
-    inputs: Float32[Tensor, "N I"]
-    targets: Float32[Tensor, "N D"]
-    terminated: Bool[Tensor, " N"]
-
-
-def split(
-    dataset: Dataset, config: ModelConfig, seed: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Returns the rows to train on and the rows held out, by whole episodes by default."""
-    random = np.random.default_rng(seeds.derive(seed, "holdout"))
-    whole = config.holdout_by == "episode" and dataset.episodes > 1
-    units = dataset.episodes if whole else dataset.transitions
-    held = np.zeros(units, dtype=np.bool_)
-    count = min(max(1, round(config.holdout * units)), units - 1)
-    held[random.permutation(units)[:count]] = True
-    row_held = held[dataset.episode_of_row] if whole else held
-    return np.flatnonzero(~row_held), np.flatnonzero(row_held)
+    """Of the rows held out, those that were looked at."""
+    held: Runs
+    """All rows held out."""
 
 
 def fit(
@@ -82,22 +61,22 @@ def fit(
         seed: of every draw.
         progress: called at every look at the held-out data.
     """
-    train_row, holdout_row = split(dataset, config, seed)
-    train, holdout = dataset.rows(train_row), dataset.rows(holdout_row)
+    train, held = split(dataset, config, seed)
+    terminates = len(dataset.terminals) > 0
     ensemble = Ensemble(
-        dataset.spec,
-        config,
-        members=config.members,
-        terminates=bool(dataset.terminated.any()),
-        seed=seed,
+        dataset.spec, config, members=config.members, terminates=terminates, seed=seed
     )
-    ensemble.units.fit(train)
-    held = _some(_rows(ensemble, holdout), seeds.generator(seed, "look"))
+    ensemble.units.fit(Parts(dataset=dataset, rows=train))
+    order = torch.randperm(len(held), generator=seeds.generator(seed, "look"))[:_HOLDOUT_ROWS]
+    look = held.at(order.numpy())
+    looked = batches.rows(ensemble.units, dataset, look)
+    weight = terminal_weight(len(train), int(train.contains(dataset.terminals).sum()))
     best = _Best(ensemble, config)
-    for update in _train(ensemble, _rows(ensemble, train), config, seed):
+    drawn = batches.draw(ensemble.units, dataset, train, config, seed)
+    for update in _train(ensemble, drawn, config, weight):
         if update % config.evaluate_every and update != config.updates:
             continue
-        best.look(_score(ensemble, held, config, seed))
+        best.look(_score(ensemble, looked, config, seed))
         progress(FitProgress(update=update, updates=config.updates, best=best.score))
         if best.waited >= config.patience:
             break
@@ -106,8 +85,8 @@ def fit(
         ensemble=ensemble.eval().requires_grad_(False),
         elites=tuple(elites),
         scores=best.score,
-        holdout=holdout,
-        holdout_row=holdout_row,
+        holdout=dataset.rows(np.sort(look)),
+        held=held,
     )
 
 
@@ -138,7 +117,9 @@ class _Best:
         return members
 
 
-def _train(ensemble: Ensemble, rows: _Rows, config: ModelConfig, seed: int) -> Iterator[int]:
+def _train(
+    ensemble: Ensemble, drawn: Iterator[Rows], config: ModelConfig, weight: float
+) -> Iterator[int]:
     """Takes one optimiser step after the other and yields how many there were."""
     optimiser = torch.optim.AdamW(
         ensemble.parameters(),
@@ -146,19 +127,14 @@ def _train(ensemble: Ensemble, rows: _Rows, config: ModelConfig, seed: int) -> I
         weight_decay=config.weight_decay,
         fused=True,
     )
-    random = seeds.generator(seed, "batches")
-    count = len(rows.inputs)
-    terminals = int(rows.terminated.sum())
-    weight = min(_TERMINATION_WEIGHT, (count - terminals) / terminals) if terminals else 0.0
-    for update in range(1, config.updates + 1):
+    for update, rows in enumerate(drawn, start=1):
         if config.schedule == "cosine":
             decay = 0.5 * (1 + math.cos(math.pi * (update - 1) / config.updates))
             optimiser.param_groups[0]["lr"] = config.learning_rate * decay
-        pick = torch.randint(count, (config.members, config.batch), generator=random)
-        outputs = ensemble(rows.inputs[pick])
-        loss = nll(ensemble, outputs, rows.targets[pick], config.nll_beta).sum()
+        outputs = ensemble(rows.inputs)
+        loss = nll(ensemble, outputs, rows.targets, config.nll_beta).sum()
         if outputs.termination_logit is not None:
-            loss = loss + termination_loss(outputs.termination_logit, rows.terminated[pick], weight)
+            loss = loss + termination_loss(outputs.termination_logit, rows.terminated, weight)
         if config.bounds == "soft":
             spread = ensemble.max_log_variance - ensemble.min_log_variance
             loss = loss + _BOUND_WEIGHT * spread.mean(-1).sum()
@@ -169,7 +145,7 @@ def _train(ensemble: Ensemble, rows: _Rows, config: ModelConfig, seed: int) -> I
         yield update
 
 
-def _score(ensemble: Ensemble, held: _Rows, config: ModelConfig, seed: int) -> Tensor:
+def _score(ensemble: Ensemble, held: Rows, config: ModelConfig, seed: int) -> Tensor:
     """Held-out score of every member, lower is better, on the same rows for all."""
     with torch.inference_mode():
         outputs = ensemble(held.inputs.expand(config.members, *held.inputs.shape))
@@ -181,19 +157,3 @@ def _score(ensemble: Ensemble, held: _Rows, config: ModelConfig, seed: int) -> T
             error = sampled - held.targets
             score = 0.5 * (error[..., :-1].norm(dim=-1) + error[..., -1].abs()).mean(1)
         return torch.nan_to_num(score, nan=math.inf)
-
-
-def _rows(ensemble: Ensemble, data: Transitions) -> _Rows:
-    return _Rows(
-        inputs=ensemble.units.inputs(data.state, data.action),
-        targets=ensemble.units.targets(data),
-        terminated=data.terminated,
-    )
-
-
-def _some(rows: _Rows, random: torch.Generator) -> _Rows:
-    """Returns at most `_HOLDOUT_ROWS` of the rows."""
-    index = torch.randperm(len(rows.inputs), generator=random)[:_HOLDOUT_ROWS]
-    return _Rows(
-        inputs=rows.inputs[index], targets=rows.targets[index], terminated=rows.terminated[index]
-    )

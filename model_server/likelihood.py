@@ -8,6 +8,8 @@ from torch import Tensor
 
 from model_server.ensemble import Ensemble, Outputs
 
+_WEIGHT_LIMIT = 100.0
+
 
 def nll(
     ensemble: Ensemble,
@@ -27,6 +29,15 @@ def nll(
         terms = terms * torch.exp(beta * outputs.log_variance.detach())
     varies = torch.cat([~ensemble.units.constant, torch.ones(1, dtype=torch.bool)])
     return terms[..., varies].mean((1, 2))
+
+
+def terminal_weight(rows: int, terminals: int) -> float:
+    """Returns the weight that makes terminals count as much as the other rows, in [0.01, 100].
+
+    Where every row is terminal it is not 0: that would teach nothing.
+    """
+    odds = (rows - terminals) / max(terminals, 1)
+    return min(max(odds, 1 / _WEIGHT_LIMIT), _WEIGHT_LIMIT)
 
 
 def termination_loss(

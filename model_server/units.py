@@ -6,14 +6,21 @@ data, and the standardised reward; in reference units the next state and the rew
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import numpy as np
 import torch
 from jaxtyping import Float32
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from moma.data.mapped import Moments
 from moma.types import Transitions
 
 _CONSTANT = 1e-6
 """A feature whose standardised change never exceeds this is constant within an episode."""
+_STILL = 1e-8
+"""A feature with a standard deviation up to this stays as it is."""
 
 
 class Units(nn.Module):
@@ -40,22 +47,39 @@ class Units(nn.Module):
             self.register_buffer(f"{name}_std", torch.ones(shape))
         self.register_buffer("constant", torch.zeros(state_width, dtype=torch.bool))
 
-    def fit(self, data: Transitions) -> None:
-        """Takes means and standard deviations from the data; raw units stay as they are."""
+    def fit(self, parts: Iterable[Transitions]) -> None:
+        """Takes means and standard deviations from the data; raw units stay as they are.
+
+        Args:
+            parts: the data, some rows at a time; it is walked through twice.
+        """
         if not self.standardised:
             return
-        action = data.action.flatten(1)
-        change = (data.next_state - data.state) / _std(data.state)
-        constant = change.abs().amax(0) <= _CONSTANT
-        self.state_mean.copy_(data.state.mean(0))
-        self.state_std.copy_(_std(data.state))
-        self.action_mean.copy_(action.mean(0))
-        self.action_std.copy_(_std(action))
-        self.output_mean.copy_(change.mean(0) * ~constant)
-        self.output_std.copy_(_std(change) * ~constant)
-        self.reward_mean.copy_(data.reward.mean())
-        self.reward_std.copy_(_std(data.reward[:, None])[0])
-        self.constant.copy_(constant)
+        state, action = Moments(len(self.state_mean)), Moments(len(self.action_mean))
+        reward, change = Moments(1), Moments(len(self.state_mean))
+        for part in parts:
+            _add(state, part.state)
+            _add(action, part.action.flatten(1))
+            reward.add(len(part.reward), part.reward.mean().numpy(), _std(part.reward[:, None]))
+        self._take("state", state)
+        self._take("action", action)
+        self._take("reward", reward)
+        largest = torch.zeros_like(self.state_mean)
+        for part in parts:
+            step = (part.next_state - part.state) / self.state_std
+            _add(change, step)
+            largest = torch.maximum(largest, step.abs().amax(0))
+        self._take("output", change)
+        self.constant.copy_(largest <= _CONSTANT)
+        self.output_mean.mul_(~self.constant)
+        self.output_std.mul_(~self.constant)
+
+    def _take(self, name: str, moments: Moments) -> None:
+        """Sets the buffers `name`_mean and `name`_std; a constant's deviation is 1, not 0."""
+        mean, std = self.get_buffer(f"{name}_mean"), self.get_buffer(f"{name}_std")
+        mean.copy_(torch.from_numpy(moments.mean).reshape(mean.shape))
+        std.copy_(torch.from_numpy(moments.std).reshape(std.shape))
+        std[std <= _STILL] = 1.0
 
     def inputs(
         self, state: Float32[Tensor, "*N S"], action: Float32[Tensor, "*N A U"]
@@ -92,7 +116,10 @@ class Units(nn.Module):
         return torch.cat([self.output_std, torch.ones(1)])
 
 
-def _std(x: Float32[Tensor, "N W"]) -> Float32[Tensor, " W"]:
-    """Standard deviation over rows, 1 where it is 0: a constant feature stays as it is."""
-    std = x.std(0, correction=0)
-    return torch.where(std > 1e-8, std, torch.ones_like(std))
+def _add(moments: Moments, x: Float32[Tensor, "N W"]) -> None:
+    moments.add(len(x), x.mean(0).numpy(), _std(x))
+
+
+def _std(x: Float32[Tensor, "N W"]) -> NDArray[np.float32]:
+    std: NDArray[np.float32] = x.std(0, correction=0).numpy()
+    return std

@@ -42,6 +42,7 @@ def check_rows(task: TaskSpec, state: Tensor, action: Tensor, seed: Tensor) -> N
     check_tensor("state", state, (rows, task.state_width), torch.float32)
     check_tensor("action", action, (rows, len(task.agents), task.action_width), torch.float32)
     check_tensor("seed", seed, (rows,), torch.int64)
+    _check_one_hot(task, action)
 
 
 def check_model(model: ModelCard, task: TaskSpec, address: str) -> None:
@@ -101,7 +102,18 @@ def check_trajectory(
         check_tensor(name, getattr(trajectory, name), shape, torch.float32)
     for name in ("terminated", "truncated", "valid"):
         check_tensor(name, getattr(trajectory, name), (steps, rows), torch.bool)
+    _check_one_hot(task, trajectory.action)
     _check_ends(trajectory)
+
+
+def _check_one_hot(task: TaskSpec, action: Tensor) -> None:
+    """Discrete actions are one-hot; a network fitted to such has no meaning for others."""
+    if task.discrete and bool((wrong := ~task.one_hot(action)).any()):
+        at = wrong.nonzero()[0].tolist()
+        raise InvalidFieldError(
+            f"action: action{at} of {task.agents[at[-1]]} is {action[tuple(at)].tolist()}, "
+            f"need one-hot over its {len(task.action_low[at[-1]])} dimensions"
+        )
 
 
 def _check_ends(trajectory: Trajectory) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -44,31 +44,42 @@ def parse(kind: type[T], argv: Sequence[str], prog: str) -> T:
 
 
 def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
-    """Parses `[RECIPE] [--mode M] [--resume RUN] [--field value ...]`.
+    """Parses `[RECIPE] [--mode M] [--resume RUN] [--field value ...]`; `--data` needs no recipe.
 
     Raises:
         ValueError: no such recipe, no recipe at all, or no such run.
     """
-    rest = list(argv)
+    rest = _plain(argv)
     name = rest.pop(0) if rest and not rest[0].startswith("-") else None
     resumed = _value(rest, "--resume")
     if resumed is not None:
         base = RunDirectory.open(Path(resumed)).config()
         if name not in (None, base.recipe):
             raise ValueError(f"{resumed} is a run of recipe {base.recipe!r}, not of {name!r}")
-    elif name is not None:
-        base = recipes.get(name, _value(rest, "--mode") or "default")
+    elif name is not None or _value(rest, "--data.path"):
+        base = recipes.get(name or "data", _value(rest, "--mode") or "default")
     elif {"-h", "--help"} & set(rest):
         base = recipes.get(recipes.NAMES[0])
     else:
-        raise ValueError(f"which recipe? {prog} RECIPE, one of: {', '.join(recipes.NAMES)}")
+        raise ValueError(
+            f"which recipe? {prog} RECIPE, one of: {', '.join(recipes.NAMES)}; "
+            f"or your own log: {prog} --data DIR"
+        )
     required = {
         field.name: tyro.MISSING
         for field in fields(kind)
         if field.default is MISSING and field.name != "config"
     }
     default = kind(config=base, **required)
-    return tyro.cli(kind, args=rest, prog=f"{prog} RECIPE", default=default)
+    args = tyro.cli(kind, args=rest, prog=f"{prog} RECIPE", default=default)
+    return replace(args, config=_settled(args.config))
+
+
+def _settled(config: Config) -> Config:
+    """Returns the config with the data's place as seen from any directory."""
+    if not config.data.path:
+        return config
+    return replace(config, data=replace(config.data, path=str(Path(config.data.path).resolve())))
 
 
 def dispatch(commands: dict[str, Any], argv: Sequence[str], usage: str) -> int:
@@ -83,6 +94,16 @@ def dispatch(commands: dict[str, Any], argv: Sequence[str], usage: str) -> int:
         return BAD_INPUT
     status: int = commands[name](list(argv[1:]))
     return status
+
+
+ALIASES = {"--model": "--dynamics", "--data": "--data.path", "--env": "--eval.env"}
+"""Short words for settings of the config."""
+
+
+def _plain(argv: Sequence[str]) -> list[str]:
+    """Returns the words with aliases replaced."""
+    words = (word.partition("=") for word in argv)
+    return [ALIASES.get(name, name) + equals + value for name, equals, value in words]
 
 
 def _value(argv: Sequence[str], flag: str) -> str | None:

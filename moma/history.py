@@ -21,6 +21,16 @@ def shift(
     return torch.cat([history, frame.unsqueeze(-2)], dim=-2)[..., 1:, :]
 
 
+def after(
+    history: Float32[Tensor, "B A H F"],
+    observation: Float32[Tensor, "T B A O"],
+    action: Float32[Tensor, "T B A U"],
+) -> Float32[Tensor, "B A H F"]:
+    """Returns the window after the last step of a path: T applications of `shift`."""
+    frames = torch.cat([observation, action], dim=-1).permute(1, 2, 0, 3)
+    return torch.cat([history, frames], dim=2)[:, :, frames.shape[2] :]
+
+
 def windows(
     history: Float32[Tensor, "B A H F"],
     observation: Float32[Tensor, "T B A O"],

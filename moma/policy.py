@@ -5,7 +5,6 @@ Knows the task's widths, not its meaning, and not how it is trained.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from itertools import pairwise
 
@@ -15,15 +14,16 @@ from torch import Tensor, nn
 
 from moma import memory, seeds
 from moma.config import ActorConfig
+from moma.distributions import Categorical, Distribution, Gaussian
 from moma.stacked import StackedLinear
 from moma.types import TaskSpec
 
-_MEAN_SCALE = 0.01
-"""Scale of the mean layer's first weights: a new policy explores around zero."""
+_HEAD_SCALE = 0.01
+"""Scale of the head's first weights: a new policy explores around zero, or all choices alike."""
 
 
 class Actors(nn.Module):
-    """Every agent's Gaussian policy over its own action, given observation and memory."""
+    """Every agent's policy over its own action, given observation and memory."""
 
     observation_mean: Tensor
     observation_std: Tensor
@@ -32,6 +32,7 @@ class Actors(nn.Module):
     def __init__(self, spec: TaskSpec, config: ActorConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
+        self.distribution = Categorical if spec.discrete else Gaussian
         agents, observed, acted = len(spec.agents), spec.observation_width, spec.action_width
         generator = seeds.generator(seed, "actors")
         self.memory = memory.build(config, agents, observed + acted, generator)
@@ -39,9 +40,12 @@ class Actors(nn.Module):
         self.layers = nn.ModuleList(
             StackedLinear(agents, i, o, generator) for i, o in pairwise(widths)
         )
-        outputs = 2 * acted if config.state_dependent_std else acted
-        self.head = StackedLinear(agents, config.width, outputs, generator, scale=_MEAN_SCALE)
-        self.log_std = nn.Parameter(torch.full((agents, 1, acted), config.log_std))
+        spread = config.state_dependent_std and not spec.discrete
+        outputs = 2 * acted if spread else acted
+        self.head = StackedLinear(agents, config.width, outputs, generator, scale=_HEAD_SCALE)
+        self.log_std = (
+            None if spec.discrete else nn.Parameter(torch.full((agents, 1, acted), config.log_std))
+        )
         self.register_buffer("observation_mean", torch.zeros(agents, observed))
         self.register_buffer("observation_std", torch.ones(agents, observed))
         self.register_buffer("action_mask", spec.action_mask.clone(), persistent=False)
@@ -65,8 +69,8 @@ class Actors(nn.Module):
 
     def forward(
         self, observed: Float32[Tensor, "N A O"], remembered: Float32[Tensor, "N A H F"]
-    ) -> tuple[Float32[Tensor, "N A U"], Float32[Tensor, "N A U"]]:
-        """Returns mean and log standard deviation of every agent's action.
+    ) -> Distribution:
+        """Returns the distribution of every agent's action: the kind that the task's actions need.
 
         Args:
             observed: as `observed` gives it.
@@ -78,6 +82,8 @@ class Actors(nn.Module):
         for layer in self.layers:
             hidden = activate(layer(hidden))
         outputs = self.head(hidden)
+        if self.log_std is None:
+            return Categorical(logits=outputs.transpose(0, 1), mask=self.action_mask)
         mean, log_std = (
             outputs.chunk(2, dim=-1)
             if self.config.state_dependent_std
@@ -85,34 +91,10 @@ class Actors(nn.Module):
         )
         low, high = self.config.log_std_min, self.config.log_std_max
         log_std = torch.clamp(self.log_std + log_std, low, high)
-        return mean.transpose(0, 1), log_std.transpose(0, 1)
+        return Gaussian(
+            mean=mean.transpose(0, 1), log_std=log_std.transpose(0, 1), mask=self.action_mask
+        )
 
     def load(self, parameters: Mapping[str, Tensor]) -> None:
         """Takes parameters and statistics by name, as `state_dict` gives them."""
         self.load_state_dict(dict(parameters))
-
-
-def sample(
-    mean: Float32[Tensor, "N A U"],
-    log_std: Float32[Tensor, "N A U"],
-    noise: Float32[Tensor, "N A U"],
-) -> Float32[Tensor, "N A U"]:
-    """Returns mean + std * noise, the noise being standard normal."""
-    return mean + log_std.exp() * noise
-
-
-def log_prob(
-    action: Float32[Tensor, "N A U"],
-    mean: Float32[Tensor, "N A U"],
-    log_std: Float32[Tensor, "N A U"],
-    mask: Tensor,
-) -> Float32[Tensor, "N A"]:
-    """Log-density of each agent's diagonal Gaussian at its action, padding left out."""
-    scaled = (action - mean) * torch.exp(-log_std)
-    density = -0.5 * scaled.square() - log_std - 0.5 * math.log(2 * math.pi)
-    return (density * mask).sum(-1)
-
-
-def entropy(log_std: Float32[Tensor, "N A U"], mask: Tensor) -> Float32[Tensor, "N A"]:
-    """Differential entropy of each agent's diagonal Gaussian, padding left out."""
-    return ((log_std + 0.5 * math.log(2 * math.pi * math.e)) * mask).sum(-1)

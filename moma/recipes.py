@@ -17,6 +17,9 @@ from moma.config import (
     RolloutConfig,
 )
 
+_REFERENCE_HORIZON = {"icg": 1, "polygame-plus": 1, "polygame-minus": 1}
+"""Steps of a rollout with the published choices where they are not 10."""
+
 
 def get(name: str, mode: str = "default") -> Config:
     """Returns the recipe called `name`.
@@ -38,6 +41,39 @@ def reacher(name: str) -> Config:
     return Config(recipe=name, task=name)
 
 
+def icg(name: str) -> Config:
+    """The iterated coordination game: seconds on one core."""
+    return replace(
+        _game(name),
+        data=DataConfig(noise=0.1),
+        rollout=RolloutConfig(rows=128, horizon=10, episode_starts=0.5),
+    )
+
+
+def polygame(name: str) -> Config:
+    """The polynomial game of one step: seconds on one core.
+
+    Its best actions are the bounds; the weight on the means keeps them from running far past them.
+    """
+    game = _game(name)
+    return replace(
+        game,
+        rollout=RolloutConfig(rows=640, horizon=1),
+        ppo=replace(game.ppo, mean_bound=1.0),
+    )
+
+
+def _game(name: str) -> Config:
+    """What the small games share."""
+    return Config(
+        recipe=name,
+        task=name,
+        model=ModelConfig(width=64, depth=2, updates=1000, evaluate_every=100),
+        actor=ActorConfig(width=32, memory="none"),
+        ppo=PPOConfig(rounds=40, minibatch=640, value_width=32),
+    )
+
+
 def tiny(name: str) -> Config:
     """Seconds instead of minutes, for tests: it goes through everything and learns nothing."""
     return Config(
@@ -51,6 +87,46 @@ def tiny(name: str) -> Config:
         ppo=PPOConfig(rounds=4, epochs=2, minibatch=1024, value_width=16),
         eval=EvalConfig(every=2, episodes=2, final_episodes=4),
     )
+
+
+def expert(name: str) -> Config:
+    """Trains a team online in the task's simulator: no log, no penalty, no cut, whole episodes."""
+    return Config(
+        recipe=name,
+        task=_EXPERTS[name],
+        dynamics="simulator",
+        keep_every=30,
+        rollout=RolloutConfig(
+            starts="task", carry=True, segments=1, rows=256, horizon=50, round_s=600.0
+        ),
+        pessimism=PessimismConfig(disagreement=0.0),
+        actor=ActorConfig(memory="none", width=128),
+        ppo=PPOConfig(
+            rounds=300 if name.startswith("reacher") else 400,
+            discount=0.99,
+            minibatch=3200,
+            kl_stop=0.03,
+            learning_rate=5e-4,
+            schedule="linear",
+            standardise="running",
+            value_width=256,
+            value_activation="relu",
+            entropy=0.0,
+        ),
+        eval=EvalConfig(every=50, episodes=10),
+    )
+
+
+_EXPERTS = {
+    "reacher-expert": "reacher-full",
+    "reacher-expert-c": "reacher-c",
+    "reacher-expert-d": "reacher-d",
+    "ant-expert": "ant-full",
+    "halfcheetah-expert": "halfcheetah-2x3-full",
+    "hopper-expert": "hopper-3x1-full",
+    "walker2d-expert": "walker2d-2x3-full",
+}
+"""Recipe to the task that the experts see in full."""
 
 
 def reference(config: Config) -> Config:
@@ -80,7 +156,12 @@ def reference(config: Config) -> Config:
         config,
         mode="reference",
         model=model,
-        rollout=RolloutConfig(segments=1, rows=202, horizon=10, episode_starts=0.0),
+        rollout=RolloutConfig(
+            segments=1,
+            rows=202,
+            horizon=_REFERENCE_HORIZON.get(config.task, 10),
+            episode_starts=0.0,
+        ),
         pessimism=PessimismConfig(disagreement=0.1, reward_disagreement=0.05, clamp=2.0, cut=2.0),
         actor=actor,
         ppo=_reference_ppo(config.ppo),
@@ -106,5 +187,11 @@ _RECIPES: dict[str, Callable[[str], Config]] = {
     "reacher-independent": reacher,
     "reacher-full": reacher,
     "reacher-tiny": tiny,
+    # Any log (`--data`): as Reacher's, but half of the rollouts begin at any row.
+    "data": lambda name: Config(recipe=name, task="", rollout=RolloutConfig(episode_starts=0.5)),
+    **dict.fromkeys(_EXPERTS, expert),
+    "icg": icg,
+    "polygame-plus": polygame,
+    "polygame-minus": polygame,
 }
 NAMES = tuple(_RECIPES)

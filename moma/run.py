@@ -106,6 +106,11 @@ class RunDirectory:
         return self.path / "checkpoints"
 
     @property
+    def policies(self) -> Path:
+        """Policies that were kept for good."""
+        return self.path / "policies"
+
+    @property
     def events(self) -> Path:
         """TensorBoard's log."""
         return self.path / "events"

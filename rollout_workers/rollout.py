@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from moma import history, seeds
-from moma.policy import Actors, log_prob, sample
+from moma.policy import Actors
 from moma.ports import Dynamics
 from moma.types import Metrics, Prediction, RunCard, StartStates, Trajectory
 from rollout_workers import pessimism
@@ -44,14 +44,14 @@ def rollout(
     spec, settings = card.task, card.rollout
     rows, last = starts.state.shape[0], settings.horizon - 1
     store = _Store(card, starts)
-    noise = torch.randn(store.action.shape, generator=seeds.generator(seed, "actions"))
+    noise = actors.distribution.noise(store.action.shape, seeds.generator(seed, "actions"))
     row_seed = seeds.rows(seeds.derive(seed, "members"), rows)
     alive = torch.ones(rows, dtype=torch.bool)
     state, remembered = starts.state, actors.remembered(starts.history)
     for step in range(last + 1):
         observed = actors.observed(spec.observe(state))
-        mean, log_std = actors(observed, remembered)
-        action = sample(mean, log_std, noise[step]) * actors.action_mask
+        distribution = actors(observed, remembered)
+        action = distribution.sample(noise[step])
         executed = spec.clamp(action)
         draw = seeds.mix(row_seed + step) if settings.member_per == "step" else row_seed
         prediction = dynamics.predict(state, executed, draw)
@@ -59,7 +59,7 @@ def rollout(
         state = prediction.next_state
         cut = pessimism.cut(prediction, cut_above) | (step == last)
         store.action[step] = action
-        store.log_prob[step] = log_prob(action, mean, log_std, actors.action_mask)
+        store.log_prob[step] = distribution.log_prob(action)
         if not (alive := store.outcome(step, prediction, cut, alive)).any():
             break
     return store.trajectory(identity, step + 1)

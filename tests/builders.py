@@ -21,7 +21,7 @@ from moma.config import (
     PPOConfig,
     RolloutConfig,
 )
-from moma.data import EpisodeWriter
+from moma.data import Dataset, EpisodeWriter
 from moma.data.dataset import SCHEMA
 from moma.policy import Actors
 from moma.types import ModelCard, Prediction, RunCard, StartStates, TaskSpec, Trajectory
@@ -36,6 +36,14 @@ SPEC = TaskSpec(
     action_low=((-1.0, -1.0), (-0.5,)),
     action_high=((1.0, 1.0), (2.0,)),
     episode_limit=8,
+)
+# The same agents with choices in place of numbers: one of three against one of two.
+CHOICES = replace(
+    SPEC,
+    name="choosing",
+    action_low=((0.0,) * 3, (0.0,) * 2),
+    action_high=((1.0,) * 3, (1.0,) * 2),
+    discrete=True,
 )
 QUANTILES = {"0.50": 0.1, "0.90": 0.2, "0.95": 0.3, "0.99": 0.4, "0.999": 0.5, "1.00": 0.6}
 FRAME = SPEC.observation_width + SPEC.action_width
@@ -71,50 +79,20 @@ def random_action(random, spec=SPEC):
 
 def write_dataset(path, episodes=16, *, terminals=False, seed=0):
     """Writes a log of random play, episodes of 1 to 8 steps; terminal where feature a > 0.2."""
-    random, writer = np.random.default_rng(seed), EpisodeWriter(SPEC)
-    for _ in range(episodes):
-        states, actions, rewards = [random.normal(0, 0.5, 5).astype(np.float32)], [], []
-        length, terminated = int(random.integers(1, SPEC.episode_limit + 1)), False
-        while len(rewards) < length and not terminated:
-            actions.append(random_action(random))
-            after, reward = step_system(states[-1], actions[-1])
-            states.append(after)
-            rewards.append(reward)
-            terminated = terminals and bool(after[0] > 0.2)
-        writer.add(np.stack(states), np.stack(actions), np.array(rewards), terminated=terminated)
-    return writer.write(path, {"maker": "tests"})
-
-
-def write_sparse(path, size, *, width=100, agents=4, length=1000):
-    """Writes a log of `size` bytes that takes up a few: all its values are holes, read as zeros."""
-    spec = TaskSpec(
-        name="sparse",
-        agents=tuple(f"agent_{agent}" for agent in range(agents)),
-        state_names=tuple(f"s{feature}" for feature in range(width)),
-        observation_index=(tuple(range(width)),) * agents,
-        action_low=((-1.0, -1.0),) * agents,
-        action_high=((1.0, 1.0),) * agents,
-        episode_limit=length,
-    )
-    episodes = size // ((4 * (width + 2 * agents + 1) + 2) * length)
-    steps = episodes * length
-    holes = {
-        "state": (np.dtype("<f4"), (steps + episodes, width)),
-        "action": (np.dtype("<f4"), (steps, agents, 2)),
-        "reward": (np.dtype("<f4"), (steps,)),
-        "terminated": (np.dtype("?"), (steps,)),
-    }
-    path.mkdir(parents=True)
-    for name, (dtype, shape) in holes.items():
-        header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
-        with (path / f"{name}.npy").open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            file.truncate(file.tell() + math.prod(shape) * dtype.itemsize)
-    np.save(path / "truncated.npy", np.arange(1, steps + 1) % length == 0)
-    np.save(path / "episode_start.npy", np.arange(episodes) * length)
-    meta = {"schema": SCHEMA, "task": asdict(spec), "origin": {"maker": "tests"}}
-    (path / "meta.json").write_text(json.dumps(meta))
-    return path
+    random = np.random.default_rng(seed)
+    with EpisodeWriter(SPEC, path, {"maker": "tests"}) as writer:
+        for _ in range(episodes):
+            states, actions, rewards = [random.normal(0, 0.5, 5).astype(np.float32)], [], []
+            length, terminated = int(random.integers(1, SPEC.episode_limit + 1)), False
+            while len(rewards) < length and not terminated:
+                actions.append(random_action(random))
+                after, reward = step_system(states[-1], actions[-1])
+                states.append(after)
+                rewards.append(reward)
+                terminated = terminals and bool(after[0] > 0.2)
+            parts = np.stack(states), np.stack(actions), np.array(rewards)
+            writer.add(*parts, terminated=terminated)
+    return Dataset.load(path)
 
 
 def model_card(task=SPEC, members=3, elites=(0, 1, 2), *, terminates=False):
@@ -134,7 +112,7 @@ def world_model(dataset, config=None, *, elites=3, box=None, terminates=False, s
     """An unfitted ensemble with the units of a dataset, as a `Dynamics`."""
     config = config or make_config().model
     ensemble = Ensemble(dataset.spec, config, members=elites, terminates=terminates, seed=seed)
-    ensemble.units.fit(dataset.rows(np.arange(dataset.transitions)))
+    ensemble.units.fit([dataset.rows(np.arange(dataset.transitions))])
     if box is None:
         edge = torch.full((dataset.spec.state_width + 1,), math.inf)
         box = torch.stack([-edge, edge])
@@ -240,3 +218,48 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def sparse_dataset(path, gigabytes, spec=None, length=1000):
+    """A log of that size that takes hardly any disk: zeros but for its first ten episodes.
+
+    Four agents on 111 features by default, as Ant has them; episodes are `length` steps long and
+    every seventh one terminates.
+    """
+    spec = spec or _wide()
+    row = 4 * (spec.state_width + len(spec.agents) * spec.action_width + 1) + 2
+    episodes = max(10, round(gigabytes * 1e9 / row / length))
+    steps, random = episodes * length, np.random.default_rng(0)
+    path.mkdir(parents=True)
+    shapes = {
+        "state": (steps + episodes, spec.state_width),
+        "action": (steps, len(spec.agents), spec.action_width),
+        "reward": (steps,),
+    }
+    for name, shape in shapes.items():
+        array = np.lib.format.open_memmap(path / f"{name}.npy", "w+", np.float32, shape)
+        array[: 10 * length] = random.uniform(0, 1, (10 * length, *shape[1:])).astype(np.float32)
+    start = np.arange(episodes) * length
+    terminated, truncated = np.zeros((2, steps), dtype=np.bool_)
+    truncated[start + length - 1] = True
+    terminated[start[::7] + length - 1], truncated[start[::7] + length - 1] = True, False
+    for name, array in (
+        ("terminated", terminated), ("truncated", truncated), ("episode_start", start),
+    ):  # fmt: skip
+        np.save(path / f"{name}.npy", array, allow_pickle=False)
+    meta = {"schema": SCHEMA, "task": asdict(spec), "origin": {"maker": "tests"}}
+    (path / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    return path
+
+
+def _wide():
+    features, agents = 111, 4
+    return TaskSpec(
+        name="wide",
+        agents=tuple(f"leg_{agent}" for agent in range(agents)),
+        state_names=tuple(f"feature_{feature}" for feature in range(features)),
+        observation_index=tuple(tuple(range(agent, features, agents)) for agent in range(agents)),
+        action_low=((0.0, 0.0),) * agents,
+        action_high=((1.0, 1.0),) * agents,
+        episode_limit=1000,
+    )

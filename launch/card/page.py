@@ -93,7 +93,7 @@ def _episodes(card: Card) -> Markup:
         for name, values in (("return", summary.returns), ("steps", summary.lengths))
     ]
     heads = ("", "mean", "std", "smallest", *(f"{q:.0%}" for q in _QUANTILES), "largest")
-    ended = int(np.asarray(data.terminated).sum())
+    ended = len(data.terminals)
     return join(
         table(heads, rows, "t" + "n" * 9),
         tag(
@@ -137,13 +137,12 @@ def _agents(card: Card) -> Markup:
 
 def _features(card: Card) -> Markup:
     spec, summary = card.dataset.spec, card.summary
-    columns = summary.columns
     rows = [
         (name, *(f"{number:.4g}" for number in (low, *_numbers(values)[:2], *middle, high)))
         for name, low, high, values, middle in zip(
             spec.state_names,
-            columns.low,
-            columns.high,
+            summary.extremes.low,
+            summary.extremes.high,
             summary.state.T.astype(np.float64),
             np.quantile(summary.state, _QUANTILES, axis=0).T,
             strict=True,

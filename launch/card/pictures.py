@@ -73,7 +73,7 @@ def features(summary: Summary, names: Sequence[str]) -> bytes:
 
     def draw(figure: Figure) -> None:
         axes, y = figure.subplots(), np.arange(shown)
-        ends = (units(summary.columns.low), units(summary.columns.high))
+        ends = (units(summary.extremes.low), units(summary.extremes.high))
         axes.hlines(y, *ends, color=GREY, linewidth=1, label="smallest to largest")
         axes.hlines(y, low, high, color=BLUE, linewidth=3, alpha=0.5, label="5 to 95 %")
         axes.hlines(y, first, third, color=BLUE, linewidth=7, label="25 to 75 %")

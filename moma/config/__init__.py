@@ -36,6 +36,8 @@ class EvalConfig:
     """Episodes of such a look."""
     final_episodes: int = 100
     """Episodes of the evaluation at the end."""
+    env: str = ""
+    """Instead of the task's system: a PettingZoo ParallelEnv, package.module:factory (`--env`)."""
 
     def __post_init__(self) -> None:
         require(
@@ -53,15 +55,19 @@ class Config:
     recipe: str
     """The name that the recipe goes by."""
     task: str
-    """The task's name; see `moma.tasks`."""
+    """The task's name; see `moma.tasks`. Empty: the data says who the team is."""
     mode: Literal["default", "reference"] = "default"
     """Our choices, or the published ones."""
+    dynamics: Literal["learned", "simulator"] = "learned"
+    """What the team is imagined in: a model of the log, or the true simulator (`--model`)."""
     seed: int = 0
     """Of every draw in the run."""
     workers: int = 2
     """Rollout worker processes."""
     checkpoint_every: int = 10
     """Rounds between two checkpoints; the last round is always kept."""
+    keep_every: int = 0
+    """Rounds between two policies that are kept for good, to make data with; 0: none."""
     threads: int = 0
     """Torch threads of the model server and of the learner; 0: one per core."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -89,5 +95,11 @@ class Config:
             seed=not_negative(self.seed),
             workers=positive(self.workers),
             checkpoint_every=positive(self.checkpoint_every),
+            keep_every=not_negative(self.keep_every),
+            online=(
+                self.dynamics,
+                self.dynamics == "simulator" or self.rollout.starts == "data",
+                "be simulator where rollouts begin at the task's true starts",
+            ),
             threads=not_negative(self.threads),
         )

@@ -13,11 +13,13 @@ class DataConfig:
     """Which log to learn from."""
 
     path: str = ""
-    """A dataset directory; empty: make the task's own data in the run directory."""
+    """A dataset directory (`--data`); empty: make the task's own data in the run directory."""
+    variant: str = ""
+    """Which of the task's data to make; empty: its first (`moma tasks` lists them)."""
     episodes: int = 1000
-    """Episodes to make, half of each convention."""
+    """Episodes to make."""
     noise: float = 0.2
-    """Standard deviation of the scripted experts' action noise."""
+    """Of the scripted players: standard deviation of continuous actions, share of discrete ones."""
 
     def __post_init__(self) -> None:
         require(

@@ -18,6 +18,10 @@ class RolloutConfig:
     """Rollouts per segment: rows per call to the model."""
     horizon: int = 50
     """Steps per rollout at most."""
+    starts: Literal["data", "task"] = "data"
+    """Where rollouts begin: in the data, or where the simulator's episodes do (online training)."""
+    carry: bool = False
+    """A rollout that the horizon cut goes on in the next round, up to the episode's limit."""
     episode_starts: float = 1.0
     """Share of rollouts that begin where episodes began; the rest begins at any row of the data."""
     member_per: Literal["step", "rollout"] = "step"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from moma.data.blocks import Block, blocks, pieces
 from moma.data.dataset import Dataset
 from moma.data.findings import hashes, repeated
-from moma.data.findings.values import Columns
+from moma.data.findings.values import Extremes
 
 CELLS = 5
 """Equal intervals that a feature's range, or an action's bounds, are cut into."""
@@ -36,12 +36,12 @@ class Coverage:
     """Cells of the joint action that there are; a discrete agent has one for each choice."""
 
 
-def coverage(dataset: Dataset, columns: Columns) -> Coverage:
+def coverage(dataset: Dataset, extremes: Extremes) -> Coverage:
     """Counts in one pass over the log for each figure, with 8 bytes a transition.
 
     Args:
         dataset: a sound log.
-        columns: the extremes of the state's features.
+        extremes: those of the state's features.
     """
     spec = dataset.spec
     bounds = [bound.numpy() for bound in spec.action_bounds]
@@ -53,7 +53,7 @@ def coverage(dataset: Dataset, columns: Columns) -> Coverage:
         return hashes(block.action, onto=hashes(block.states)[block.at])
 
     def binned(block: Block) -> NDArray[np.uint64]:
-        state = _cells(block.states, columns.low, columns.high)
+        state = _cells(block.states, extremes.low, extremes.high)
         return hashes(chosen(block.action), onto=hashes(state)[block.at])
 
     count = dataset.transitions

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from moma import documents
+from moma.data.mapped import Columns, Moments, chunks, take
 from moma.data.validate import DatasetError, check, check_shapes
 from moma.types import TaskSpec, Transitions
 
@@ -34,7 +35,7 @@ class Dataset:
     spec: TaskSpec
     origin: Mapping[str, object]
     """Who made it and with what: free-form."""
-    state: NDArray[np.float32]
+    state: NDArray[np.float32] | Columns
     action: NDArray[np.float32]
     reward: NDArray[np.float32]
     terminated: NDArray[np.bool_]
@@ -48,11 +49,7 @@ class Dataset:
         Raises:
             DatasetError: naming file, field, row and value of the first fault.
         """
-        meta = _meta(path / "meta.json")
-        try:
-            spec = documents.build(TaskSpec, meta["task"])
-        except (KeyError, ValueError) as error:
-            raise DatasetError(f"{path / 'meta.json'}: task: {error}") from error
+        meta, spec = _meta(path / "meta.json"), spec_of(path)
         arrays = {name: open_array(path / f"{name}.npy") for name in ARRAYS}
         (check if checked else check_shapes)(path, spec, arrays)
         return cls(path=path, spec=spec, origin=meta.get("origin", {}), **arrays)
@@ -68,33 +65,75 @@ class Dataset:
         return len(self.episode_start)
 
     @cached_property
-    def episode_of_row(self) -> NDArray[np.int64]:
-        """The episode of every step, shape `[N]`."""
-        lengths = np.diff(self.episode_start, append=self.transitions)
-        return np.repeat(np.arange(self.episodes), lengths)
+    def terminals(self) -> NDArray[np.int64]:
+        """The steps at which the task itself ended an episode."""
+        last = np.append(self.episode_start[1:], self.transitions) - 1
+        ended: NDArray[np.bool_] = take(self.terminated, last)
+        return last[ended]
+
+    def episode_of(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns the episode of every one of these steps."""
+        return np.searchsorted(self.episode_start, row, side="right") - 1
 
     def rows(self, index: NDArray[np.int64]) -> Transitions:
         """Returns the steps `index` as tensors, in that order."""
-        episode = self.episode_of_row[index]
+        episode = self.episode_of(index)
         at = index + episode
         return Transitions(
-            state=torch.from_numpy(self.state[at]),
-            action=torch.from_numpy(self.action[index]),
-            reward=torch.from_numpy(self.reward[index]),
-            next_state=torch.from_numpy(self.state[at + 1]),
-            terminated=torch.from_numpy(self.terminated[index]),
-            truncated=torch.from_numpy(self.truncated[index]),
+            state=torch.from_numpy(take(self.state, at)),
+            action=torch.from_numpy(take(self.action, index)),
+            reward=torch.from_numpy(take(self.reward, index)),
+            next_state=torch.from_numpy(take(self.state, at + 1)),
+            terminated=torch.from_numpy(take(self.terminated, index)),
+            truncated=torch.from_numpy(take(self.truncated, index)),
             episode=torch.from_numpy(episode),
         )
+
+    def episode(
+        self, number: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Returns the states `[T+1 S]`, actions `[T A U]` and rewards `[T]` of one episode."""
+        steps = self._steps(number)
+        state = slice(steps.start + number, steps.stop + number + 1)
+        return self.state[state], self.action[steps], self.reward[steps]
+
+    def ended(self, number: int) -> bool:
+        """Says whether the task itself ended this episode."""
+        return bool(self.terminated[self._steps(number).stop - 1])
+
+    def _steps(self, number: int) -> slice:
+        last = number + 1 == self.episodes
+        stop = self.transitions if last else int(self.episode_start[number + 1])
+        return slice(int(self.episode_start[number]), stop)
 
     def side_by_side(self) -> Dataset:
         """Returns the data with all agents' observations, copies included, as the state."""
         index = [i for own in self.spec.observation_index for i in own]
-        return replace(self, spec=self.spec.side_by_side(), state=self.state[:, index])
+        return replace(self, spec=self.spec.side_by_side(), state=Columns(self.state, index))
+
+    def state_moments(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Returns mean and standard deviation of every feature over all states, last ones too."""
+        moments = Moments(self.spec.state_width)
+        for _, part in chunks(self.state):
+            moments.add(len(part), part.mean(0), part.std(0))
+        return moments.mean.astype(np.float32), moments.std.astype(np.float32)
 
     def returns(self) -> NDArray[np.float64]:
         """Returns the undiscounted return of every episode, shape `[K]`."""
         return np.add.reduceat(self.reward.astype(np.float64), self.episode_start)
+
+
+def spec_of(path: Path) -> TaskSpec:
+    """Returns whose log lies at `path`; the log itself is not read.
+
+    Raises:
+        DatasetError: `meta.json` is missing or does not say it.
+    """
+    meta = _meta(path / "meta.json")
+    try:
+        return documents.build(TaskSpec, meta["task"])
+    except (KeyError, ValueError) as error:
+        raise DatasetError(f"{path / 'meta.json'}: task: {error}") from error
 
 
 def _meta(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from moma.data.dataset import Dataset
+from moma.data.mapped import take
 from moma.types import StartStates
 
 
@@ -29,17 +30,18 @@ class StartSampler:
         first = data.episode_start[random.integers(data.episodes, size=count)]
         anywhere = random.integers(data.transitions, size=count)
         row = np.where(at_start, first, anywhere)
-        state = data.state[row + data.episode_of_row[row]]
+        state = take(data.state, row + data.episode_of(row))
         return StartStates(state=torch.from_numpy(state), history=self.history(row))
 
     def history(self, row: NDArray[np.int64]) -> torch.Tensor:
         """Returns the frames before each row, `[B A H F]`, zeros before its episode began."""
         data, spec = self._data, self._data.spec
-        episode = data.episode_of_row[row]
+        episode = data.episode_of(row)
         past = row[:, None] + np.arange(-self._history, 0)
         exists = past >= data.episode_start[episode][:, None]
         past = np.where(exists, past, 0)
-        observation = spec.observe(torch.from_numpy(data.state[past + episode[:, None] * exists]))
-        frames = torch.cat([observation, torch.from_numpy(data.action[past])], dim=-1)
+        state = take(data.state, past + episode[:, None] * exists)
+        action = torch.from_numpy(take(data.action, past))
+        frames = torch.cat([spec.observe(torch.from_numpy(state)), action], dim=-1)
         frames = frames * torch.from_numpy(exists)[:, :, None, None]
         return frames.permute(0, 2, 1, 3).contiguous()

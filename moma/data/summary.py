@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moma import seeds
-from moma.data.blocks import episode_of, pieces, take
+from moma.data.blocks import pieces
 from moma.data.dataset import Dataset
-from moma.data.findings.values import Columns, columns
+from moma.data.findings.values import Extremes, extremes
+from moma.data.mapped import take
 
 ROWS = 20_000
 """Rows that distributions are estimated from, at most."""
@@ -24,7 +25,7 @@ class Summary:
     """Steps of every episode, `[K]`."""
     returns: NDArray[np.float64]
     """Undiscounted return of every episode, `[K]`."""
-    columns: Columns
+    extremes: Extremes
     """The extremes of the state's features."""
     state: NDArray[np.float32]
     """Uniformly drawn rows, without replacement, in order; `[m S]`."""
@@ -34,7 +35,7 @@ class Summary:
     @property
     def scale(self) -> NDArray[np.float64]:
         """Standard deviation of every feature in the drawn rows, 0 for a constant one; `[S]`."""
-        varies = self.columns.high > self.columns.low
+        varies = self.extremes.high > self.extremes.low
         return np.where(varies, self.state.std(axis=0, dtype=np.float64), 0.0)
 
 
@@ -44,7 +45,7 @@ def summarise(dataset: Dataset, seed: int = 0) -> Summary:
     return Summary(
         lengths=np.diff(dataset.episode_start, append=dataset.transitions),
         returns=_returns(dataset),
-        columns=columns(dataset.state),
+        extremes=extremes(dataset.state),
         state=state,
         action=action,
     )
@@ -53,7 +54,7 @@ def summarise(dataset: Dataset, seed: int = 0) -> Summary:
 def _returns(dataset: Dataset) -> NDArray[np.float64]:
     total = np.zeros(dataset.episodes)
     for begin, reward in pieces(dataset.reward):
-        episode = episode_of(dataset, np.arange(begin, begin + len(reward)))
+        episode = dataset.episode_of(np.arange(begin, begin + len(reward)))
         parts = np.flatnonzero(np.diff(episode, prepend=-1))
         total[episode[parts]] += np.add.reduceat(reward, parts, dtype=np.float64)
     return total
@@ -63,4 +64,4 @@ def _draw(dataset: Dataset, seed: int) -> tuple[NDArray[np.float32], NDArray[np.
     random = np.random.default_rng(seeds.derive(seed, "summary"))
     count = min(ROWS, dataset.transitions)
     row = np.sort(random.choice(dataset.transitions, count, replace=False, shuffle=False))
-    return take(dataset.state, row + episode_of(dataset, row)), take(dataset.action, row)
+    return take(dataset.state, row + dataset.episode_of(row)), take(dataset.action, row)

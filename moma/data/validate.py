@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from moma.data.mapped import chunks
 from moma.types import TaskSpec
 
 _KINDS = {
@@ -19,8 +21,6 @@ _KINDS = {
     "truncated": np.bool_,
     "episode_start": np.int64,
 }
-_CHUNK = 1 << 18
-"""Rows looked at at a time, so that a dataset larger than memory can be checked."""
 SLACK = 1e-5
 """How far an action may pass its bound: float32 rounding, no more."""
 
@@ -30,7 +30,7 @@ class DatasetError(ValueError):
 
 
 def check(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Checks dtypes, shapes, episode boundaries, finiteness and action bounds, in this order.
+    """Checks dtypes, shapes, episode boundaries, finiteness and actions, in this order.
 
     Raises:
         DatasetError: at the first fault.
@@ -40,7 +40,8 @@ def check(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> Non
         raise DatasetError(fault)
     for name in ("state", "action", "reward"):
         _check_finite(path, name, arrays[name])
-    _check_bounds(path, spec, arrays["action"])
+    check_actions = _check_one_hot if spec.discrete else _check_bounds
+    check_actions(path, spec, arrays["action"])
 
 
 def check_shapes(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -78,16 +79,14 @@ def _misshapen(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -
 
 
 def misplaced(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
-    """Yields where episodes do not begin and end as they must, the first row of each kind."""
-    start, terminated, truncated = (
-        np.asarray(arrays[name]) for name in ("episode_start", "terminated", "truncated")
-    )
+    """Yields where episodes do not begin and end as they must."""
+    start, steps = np.asarray(arrays["episode_start"]), len(arrays["reward"])
     file = f"{path}/episode_start.npy"
     if len(start) == 0 or start[0] != 0:
         first = start[0] if len(start) else "nothing"
         yield f"{file}: episode_start[0] is {first}, need 0"
         return
-    lengths = np.diff(start, append=len(terminated))
+    lengths = np.diff(start, append=steps)
     if (lengths <= 0).any():
         row = int(np.argmax(lengths <= 0))
         yield (
@@ -95,26 +94,40 @@ def misplaced(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
             "need 1 or more"
         )
         return
+    flags = zip(chunks(arrays["terminated"]), chunks(arrays["truncated"]), strict=True)
+    for (begin, terminated), (_, truncated) in flags:
+        yield from _wrong_ends(path, begin, terminated, truncated, start + lengths - 1)
+
+
+def _wrong_ends(
+    path: Path,
+    begin: int,
+    terminated: NDArray[np.bool_],
+    truncated: NDArray[np.bool_],
+    ends: NDArray[np.int64],
+) -> Iterator[str]:
+    """Looks at the flags of the rows from `begin` on: one of them at each episode's end alone."""
     if (both := terminated & truncated).any():
-        row = int(np.argmax(both))
+        row = begin + int(np.argmax(both))
         rows = f"row {row} is" if both.sum() == 1 else f"{both.sum()} rows, first {row}, are"
         yield f"{path}/truncated.npy: {rows} both terminated and truncated"
+    first, after = np.searchsorted(ends, [begin, begin + len(terminated)])
     last = np.zeros(len(terminated), dtype=np.bool_)
-    last[start + lengths - 1] = True
+    last[ends[first:after] - begin] = True
     ended = terminated | truncated
     if (wrong := ended != last).any():
-        row = int(np.argmax(wrong))
-        what = "goes on after it ended" if ended[row] else "is cut: its last row has no end"
+        at = int(np.argmax(wrong))
+        what = "goes on after it ended" if ended[at] else "is cut: its last row has no end"
         yield (
-            f"{path}/terminated.npy: the episode at row {row} {what} "
-            f"(terminated {bool(terminated[row])}, truncated {bool(truncated[row])}); "
+            f"{path}/terminated.npy: the episode at row {begin + at} {what} "
+            f"(terminated {bool(terminated[at])}, truncated {bool(truncated[at])}); "
             f"{wrong.sum()} such rows"
         )
 
 
 def _check_finite(path: Path, name: str, array: NDArray[Any]) -> None:
-    for begin in range(0, len(array), _CHUNK):
-        bad = ~np.isfinite(array[begin : begin + _CHUNK])
+    for begin, part in chunks(array):
+        bad = ~np.isfinite(part)
         if bad.any():
             at = np.argwhere(bad)[0]
             at[0] += begin
@@ -124,8 +137,7 @@ def _check_finite(path: Path, name: str, array: NDArray[Any]) -> None:
 
 def _check_bounds(path: Path, spec: TaskSpec, action: NDArray[Any]) -> None:
     low, high = (bound.numpy() for bound in spec.action_bounds)
-    for begin in range(0, len(action), _CHUNK):
-        part = action[begin : begin + _CHUNK]
+    for begin, part in chunks(action):
         bad = (part < low - SLACK) | (part > high + SLACK)
         if bad.any():
             row, agent, dim = (int(i) for i in np.argwhere(bad)[0])
@@ -133,4 +145,16 @@ def _check_bounds(path: Path, spec: TaskSpec, action: NDArray[Any]) -> None:
                 f"{path}/action.npy: action[{begin + row}] of {spec.agents[agent]}, dimension "
                 f"{dim}, is {part[row, agent, dim]}; "
                 f"bounds are [{low[agent, dim]}, {high[agent, dim]}]"
+            )
+
+
+def _check_one_hot(path: Path, spec: TaskSpec, action: NDArray[Any]) -> None:
+    for begin, part in chunks(action):
+        wrong = ~spec.one_hot(torch.from_numpy(np.array(part))).numpy()
+        if wrong.any():
+            row, agent = (int(i) for i in np.argwhere(wrong)[0])
+            raise DatasetError(
+                f"{path}/action.npy: action[{begin + row}] of {spec.agents[agent]} is "
+                f"{part[row, agent].tolist()}; need 1 in one of its "
+                f"{len(spec.action_low[agent])} dimensions and 0 elsewhere"
             )

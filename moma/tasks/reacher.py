@@ -7,26 +7,22 @@ elbow left or elbow right: two conventions that do not mix. Observation splits f
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 
-import gymnasium
-import mujoco
 import numpy as np
-import torch
 from gymnasium.envs.mujoco.reacher_v5 import ReacherEnv
-from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
-from torch import Tensor
 
-from moma import seeds
-from moma.config import DataConfig
-from moma.data import Dataset, EpisodeWriter
+from moma.data import Dataset
+from moma.tasks import reacher_script as script
+from moma.tasks.copies import Copies
+from moma.tasks.reacher_script import LINKS, STEPS
+from moma.tasks.system import Array, System
 from moma.tasks.task import Task
 from moma.types import TaskSpec
 
-STEPS = 50
-LINKS = (0.1, 0.11)
-"""Lengths in metres: shoulder to elbow, elbow to fingertip."""
 _STATE = (
     "cos_0", "cos_1", "sin_0", "sin_1", "target_x", "target_y",
     "velocity_0", "velocity_1", "tip_minus_target_x", "tip_minus_target_y",
@@ -39,93 +35,88 @@ _NOTE = (
 )
 
 
-class Reacher:
-    """B copies of Reacher-v5, each with its own MuJoCo state."""
-
-    def __init__(self, count: int) -> None:
-        self._envs = [ReacherEnv() for _ in range(count)]
-
-    def reset(self, seed: int) -> Float32[Tensor, "B S"]:
-        """Starts one episode in every copy."""
-        starts = [
-            env.reset(seed=seeds.derive(seed, "reset", copy) % (1 << 31))[0]
-            for copy, env in enumerate(self._envs)
-        ]
-        return torch.from_numpy(np.stack(starts).astype(np.float32))
-
-    def step(
-        self, action: Float32[Tensor, "B A U"]
-    ) -> tuple[Float32[Tensor, "B S"], Float32[Tensor, " B"], Bool[Tensor, " B"]]:
-        """Steps every copy; Reacher never terminates."""
-        torques = action.squeeze(-1).numpy().astype(np.float64)
-        steps = [env.step(torque) for env, torque in zip(self._envs, torques, strict=True)]
-        state = torch.from_numpy(np.stack([step[0] for step in steps]).astype(np.float32))
-        reward = torch.tensor([float(step[1]) for step in steps])
-        return state, reward, torch.zeros(len(steps), dtype=torch.bool)
+def positions(state: Array) -> tuple[Array, Array]:
+    """Joint angles and target, and their velocities; the target stands still."""
+    angle = np.arctan2(state[:, 2:4], state[:, 0:2])
+    return (
+        np.concatenate([angle, state[:, 4:6]], axis=1),
+        np.concatenate([state[:, 6:8], np.zeros_like(angle)], axis=1),
+    )
 
 
-def elbow_angles(target: NDArray[np.float64], elbow: int) -> NDArray[np.float64]:
-    """Joint angles that put the fingertip on the target, by two-link inverse kinematics.
+def joint_state(qpos: Array, qvel: Array) -> Array:
+    """The joint state, the fingertip by plane geometry.
+
+    Gymnasium's is one integrator stage old: 1e-6 m off, and up to a centimetre where the second
+    joint hits its stop.
+    """
+    angle, target = qpos[:, :2], qpos[:, 2:]
+    first, second = LINKS
+    bent = angle.sum(1)
+    tip = np.stack(
+        [
+            first * np.cos(angle[:, 0]) + second * np.cos(bent),
+            first * np.sin(angle[:, 0]) + second * np.sin(bent),
+        ],
+        axis=1,
+    )
+    return np.concatenate([np.cos(angle), np.sin(angle), target, qvel[:, :2], tip - target], axis=1)
+
+
+def reward(before: Array, control: Array, after: Array, ended: NDArray[np.bool_]) -> Array:  # noqa: ARG001 - a system's signature
+    """Minus the fingertip's distance from the target, minus the squared torques."""
+    offset = joint_state(after, np.zeros_like(after))[:, 8:]
+    distance: Array = np.linalg.norm(offset, axis=1)
+    gained: Array = -distance - np.square(control).sum(1)
+    return gained
+
+
+SYSTEM = System(
+    make=ReacherEnv,
+    positions=positions,
+    state=joint_state,
+    terminated=lambda qpos, qvel: np.zeros(len(qpos), dtype=np.bool_),  # noqa: ARG005
+    reward=reward,
+    observed=lambda env: env._get_obs(),
+)
+_SPLIT = ((0,), (1,))
+
+
+def conventional(elbow: int) -> System:
+    """Reacher whose imagined reward also asks for a convention, to train its experts with.
 
     Args:
-        target: `[B 2]`, metres; targets out of reach are approached as far as the arm goes.
-        elbow: +1 or -1, the sign of the second joint's angle: the convention.
-
-    Returns:
-        Angles of both joints in radians, `[B 2]`.
+        elbow: the sign that the second joint's angle is to have; the reward loses one per radian
+            on the other side.
     """
-    first, second = LINKS
-    distance = np.linalg.norm(target, axis=1)
-    cosine = (distance**2 - first**2 - second**2) / (2 * first * second)
-    bend = elbow * np.arccos(np.clip(cosine, -1, 1))
-    direction = np.arctan2(target[:, 1], target[:, 0])
-    offset = np.arctan2(second * np.sin(bend), first + second * np.cos(bend))
-    return np.stack([direction - offset, bend], axis=1)
+
+    def asked(before: Array, control: Array, after: Array, ended: NDArray[np.bool_]) -> Array:
+        gained: Array = reward(before, control, after, ended)
+        return gained - np.maximum(0.0, -elbow * after[:, 1])
+
+    return replace(SYSTEM, reward=asked)
 
 
-def expert_torque(state: NDArray[np.float32], elbow: int) -> NDArray[np.float64]:
-    """The scripted expert: torque = 0.5 * angle error - 0.1 * angular velocity, `[B 2]`."""
-    angle = np.arctan2(state[:, 2:4], state[:, 0:2]).astype(np.float64)
-    error = elbow_angles(state[:, 4:6].astype(np.float64), elbow) - angle
-    error = (error + np.pi) % (2 * np.pi) - np.pi
-    return 0.5 * error - 0.1 * state[:, 6:8]
-
-
-def make_data(spec: TaskSpec, path: Path, config: DataConfig, seed: int) -> Dataset:
-    """Makes `config.episodes` episodes, the first half elbow +1, the second half elbow -1."""
-    writer = EpisodeWriter(spec)
-    copies = config.episodes // 2
-    environment = Reacher(copies)
-    for elbow in (1, -1):
-        random = np.random.default_rng(seeds.derive(seed, "expert", elbow))
-        state = environment.reset(seeds.derive(seed, "expert", elbow))
-        states, actions, rewards = [state], [], []
-        for _ in range(STEPS):
-            torque = expert_torque(state.numpy(), elbow)
-            torque += config.noise * random.standard_normal(torque.shape)
-            action = torch.from_numpy(torque.clip(-1, 1).astype(np.float32)).unsqueeze(-1)
-            state, reward, _ = environment.step(action)
-            states.append(state)
-            actions.append(action)
-            rewards.append(reward)
-        path_state, path_action = torch.stack(states, 1).numpy(), torch.stack(actions, 1).numpy()
-        path_reward = torch.stack(rewards, 1).numpy()
-        for copy in range(copies):
-            writer.add(path_state[copy], path_action[copy], path_reward[copy], terminated=False)
-    origin = {
-        "maker": "scripted experts, elbow +1 then elbow -1",
-        "noise": config.noise,
-        "seed": seed,
-        "gymnasium": gymnasium.__version__,
-        "mujoco": mujoco.__version__,
-    }
-    return writer.write(path, origin)
+def _elbows(dataset: Dataset) -> Mapping[str, float]:
+    """Which convention the data holds: the share of episodes that end with the elbow at +1."""
+    last = np.append(dataset.episode_start[1:], dataset.transitions) + np.arange(dataset.episodes)
+    return {"elbow_positive": float((dataset.state[last][:, 3] > 0).mean())}
 
 
 def full() -> Task:
     """Both agents see the whole state."""
     everything = tuple(range(len(_STATE)))
     return _task("reacher-full", (everything, everything))
+
+
+def expert(convention: str) -> Task:
+    """Both see the whole state and are asked for one convention: `c` elbow +1, `d` elbow -1.
+
+    Its evaluation is plain Reacher: the score is the true one.
+    """
+    everything = tuple(range(len(_STATE)))
+    task = _task(f"reacher-{convention}", (everything, everything))
+    return replace(task, system=conventional(1 if convention == "c" else -1))
 
 
 def independent() -> Task:
@@ -139,6 +130,7 @@ def leader() -> Task:
 
 
 def _task(name: str, observation_index: tuple[tuple[int, ...], ...]) -> Task:
+    copies = partial(Copies, SYSTEM, _SPLIT)
     spec = TaskSpec(
         name=name,
         agents=("joint_0", "joint_1"),
@@ -150,8 +142,12 @@ def _task(name: str, observation_index: tuple[tuple[int, ...], ...]) -> Task:
     )
     return Task(
         spec=spec,
-        environment=Reacher,
-        make_data=lambda path, config, seed: make_data(spec, path, config, seed),
+        system=SYSTEM,
+        split=_SPLIT,
+        environment=copies,
+        variants={"scripted": partial(script.make_data, spec, copies)},
+        experts={"c": "reacher-expert-c", "d": "reacher-expert-d"},
+        facts=_elbows,
         return_at_zero=-11.144625,
         return_at_one=-4.2370844,
         note=_NOTE,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from moma.config import DataConfig
 from moma.data import Dataset
+from moma.tasks.system import Split, System
 from moma.types import TaskSpec
 
 
@@ -33,17 +35,57 @@ class Task:
     """One task."""
 
     spec: TaskSpec
-    environment: Callable[[int], Environment]
-    """Makes that many copies of the true system."""
-    make_data: Callable[[Path, DataConfig, int], Dataset]
-    """Makes the task's data in a directory from a seed."""
-    return_at_zero: float
-    """The return that scores 0."""
-    return_at_one: float
+    environment: Callable[[int], Environment] | None
+    """Makes that many copies of the true system; None: there is only a log of it."""
+    variants: Mapping[str, Callable[[Path, DataConfig, int], Dataset]]
+    """By name, what makes the task's data in a directory from a seed; the first is the default."""
+    experts: Mapping[str, str] = field(default_factory=dict)
+    """By convention, the recipe that trains an expert of it online."""
+    facts: Callable[[Dataset], Mapping[str, float]] = lambda _: {}
+    """What is worth knowing of data of this task, by name."""
+    return_at_zero: float | None
+    """The return that scores 0; None: returns have no scale."""
+    return_at_one: float | None
     """The return that scores 1."""
+    system: System | None = None
+    """The MuJoCo system, which the simulator steps from any state; None: there is none."""
+    split: Split = ()
+    """With a system: the actuators that each agent's action drives."""
     note: str
     """Where the task and its scores come from; printed beside every score."""
 
-    def score(self, episode_return: float) -> float:
-        """Returns the normalised score of a return."""
-        return (episode_return - self.return_at_zero) / (self.return_at_one - self.return_at_zero)
+    def make_data(self, path: Path, config: DataConfig, seed: int) -> Dataset:
+        """Makes the variant of the task's data that the config names.
+
+        Raises:
+            ValueError: there is no such variant; the text holds the nearest names.
+        """
+        if not self.variants:
+            raise ValueError(
+                f"task {self.spec.name} makes no data by itself; give some: --data DIR"
+            )
+        name = config.variant or next(iter(self.variants))
+        if name not in self.variants:
+            near = difflib.get_close_matches(name, self.variants, n=3, cutoff=0.3)
+            raise ValueError(
+                f"task {self.spec.name} has no data variant {name!r}; "
+                f"perhaps you meant: {', '.join(near or self.variants)}"
+            )
+        return self.variants[name](path, config, seed)
+
+    def score(self, episode_return: float) -> float | None:
+        """Returns the normalised score of a return; None where returns have no scale."""
+        zero, one = self.return_at_zero, self.return_at_one
+        if zero is None or one is None:
+            return None
+        return (episode_return - zero) / (one - zero)
+
+    def copies(self, count: int) -> Environment:
+        """Makes copies of the true system.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.environment is None:
+            raise ValueError(f"task {self.spec.name} has no environment to play in: --env")
+        return self.environment(count)

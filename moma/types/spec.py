@@ -130,6 +130,11 @@ class TaskSpec:
         low, high = self.action_bounds
         return torch.clamp(action, low, high)
 
+    def one_hot(self, action: Float32[Tensor, "... A U"]) -> Bool[Tensor, "... A"]:
+        """Returns true where an agent's action is 1 in one of its own dimensions, 0 elsewhere."""
+        chosen = ((action == 1) & self.action_mask).sum(-1)
+        return (chosen == 1) & ((action != 0).sum(-1) == 1)
+
 
 def _mask(widths: list[int]) -> Bool[Tensor, "A W"]:
     return torch.arange(max(widths)) < torch.tensor(widths)[:, None]

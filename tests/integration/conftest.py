@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import select
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from launch.cli import main
 from tests.integration.parts import fit_run, open_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +46,23 @@ def run(tmp_path_factory):
 def model(run):
     """The fitted world model, in this process."""
     return open_model(run)
+
+
+@pytest.fixture
+def cli():
+    """Runs a `moma` command in this process; its signal handlers and log are taken back."""
+
+    def run(*words):
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        handlers, log = [signal.getsignal(n) for n in numbers], list(logging.getLogger().handlers)
+        try:
+            return main([str(word) for word in words])
+        finally:
+            for number, handler in zip(numbers, handlers, strict=True):
+                signal.signal(number, handler)
+            logging.getLogger().handlers = log
+
+    return run
 
 
 @pytest.fixture
@@ -78,3 +98,16 @@ def peer(run, tmp_path_factory):
         process.wait()
         process.stdout.close()
         process.stdin.close()
+
+
+@pytest.fixture
+def own_signals():
+    """Takes back what a command did to this process: signal handlers, logging, threads."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers, log = [signal.getsignal(n) for n in numbers], list(logging.getLogger().handlers)
+    threads = torch.get_num_threads()
+    yield
+    for number, handler in zip(numbers, handlers, strict=True):
+        signal.signal(number, handler)
+    logging.getLogger().handlers = log
+    torch.set_num_threads(threads)

@@ -12,6 +12,7 @@ from launch import fitting
 from launch.board import Board
 from launch.view import PlainView
 from learner.service import LearnerService
+from learner.starts import drawing
 from model_server import files
 from moma import recipes, tasks
 from moma.data import StartSampler
@@ -52,7 +53,7 @@ def make_service(run, *, segments=2, seed=0, version=0):
         actor=config.actor,
     )
     starts = StartSampler(dataset, config.actor.history, rollout.episode_starts)
-    service = LearnerService(card, starts, seed)
+    service = LearnerService(card, drawing(starts, card.rollout.rows), seed)
     actors = Actors(dataset.spec, config.actor, config.seed)
     service.publish(PolicySnapshot(version=version, parameters=actors.state_dict()))
     return service

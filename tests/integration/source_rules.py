@@ -7,6 +7,8 @@ import ast
 PACKAGES = ("moma", "model_server", "rollout_workers", "learner", "launch", "benchmarks")
 MAX_FILE, MAX_FUNCTION = 200, 40
 THE_SERVER = "moma/rpc/server.py"
+THE_PICKLE_READER = "moma/data/importing/moma_ppo_pickle.py"
+"""The one file that reads a pickle: one that can build arrays of numbers and nothing else."""
 UNSAFE_MODULES = {
     "pickle",
     "cPickle",
@@ -57,10 +59,11 @@ def keyword(node, name):
     return None
 
 
-def no_pickle(_, tree):
+def no_pickle(name, tree):
     """Neither the modules, nor numpy's and torch's doors to them."""
+    unsafe = UNSAFE_MODULES - ({"pickle"} if name == THE_PICKLE_READER else set())
     for node in ast.walk(tree):
-        for module in {module.split(".")[0] for module in imported(node)} & UNSAFE_MODULES:
+        for module in {module.split(".")[0] for module in imported(node)} & unsafe:
             yield f"line {node.lineno}: imports {module}"
         if not isinstance(node, ast.Call):
             continue

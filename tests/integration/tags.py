@@ -23,7 +23,7 @@ def written(run):
 
 def agents_of(run):
     """Names of the run's agents."""
-    return tasks.get(run.config().task).spec.agents
+    return tasks.of(run.config(), run.data).spec.agents
 
 
 def general(tag, agents):

@@ -10,22 +10,32 @@ import pytest
 import torch
 
 from model_server.batching import Batching
+from model_server.simulator import Simulator
+from moma import tasks
 from moma.ports import DeadlineError, Dynamics, InvalidFieldError
 from moma.rpc.dynamics import DynamicsClient, serve_dynamics
 from tests.integration.parts import make_rows, open_model, until
 
-QUEUEING = ("Batching", "DynamicsClient")
+SYSTEMS = ("WorldModel", "Simulator")
+QUEUEING = tuple(f"{way} {system}" for system in SYSTEMS for way in ("Batching", "DynamicsClient"))
+STEPPED = "hopper-3x1"
 
 
-@pytest.fixture(params=["WorldModel", *QUEUEING])
+def made(system, run):
+    """The system itself, with counters at 0."""
+    return open_model(run) if system == "WorldModel" else Simulator(tasks.get(STEPPED), 2)
+
+
+@pytest.fixture(params=[*SYSTEMS, *QUEUEING])
 def dynamics(request, run):
-    """One of the three implementations, with counters at 0."""
-    model = open_model(run)
-    if request.param == "WorldModel":
-        yield model
+    """A fitted model or a simulator: by itself, behind a queue, behind a socket."""
+    way, _, system = request.param.rpartition(" ")
+    inner = made(system, run)
+    if not way:
+        yield inner
         return
-    batching = Batching(model)
-    if request.param == "Batching":
+    batching = Batching(inner)
+    if way == "Batching":
         yield batching
     else:
         server = serve_dynamics(batching, "127.0.0.1:0")
@@ -36,12 +46,19 @@ def dynamics(request, run):
     batching.close()
 
 
-def test_it_is_the_port_and_says_what_it_models(dynamics, model, run):
+@pytest.fixture
+def inner(dynamics, model, run):
+    """What `dynamics` has to be like: the same system, in this process."""
+    return model if dynamics.describe() == model.describe() else made("Simulator", run)
+
+
+def test_it_is_the_port_and_says_what_it_models(request, dynamics, run):
     assert isinstance(dynamics, Dynamics)
     card = dynamics.describe()
-    assert card == model.describe()
-    assert card.task.name == run.config().task
-    assert len(card.elites) == run.config().model.elites
+    learned = "WorldModel" in request.node.callspec.id
+    assert card.task == tasks.get(run.config().task if learned else STEPPED).spec
+    assert len(card.elites) == (run.config().model.elites if learned else 1)
+    assert card == made("WorldModel" if learned else "Simulator", run).describe()
 
 
 def test_an_object_without_metrics_is_not_the_port():
@@ -69,12 +86,13 @@ def test_a_prediction_has_one_row_per_row_in_the_agreed_types(dynamics):
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_it_answers_as_the_model_itself_does(dynamics, model):
-    rows = make_rows(model.describe(), rows=64)
-    got, expected = dynamics.predict(**rows), model.predict(**rows)
+def test_it_answers_as_the_system_itself_does(dynamics, inner):
+    rows = make_rows(inner.describe(), rows=64)
+    got, expected = dynamics.predict(**rows), inner.predict(**rows)
+    exact = inner.describe().members == 1
     for field in fields(expected):
         a, b = getattr(got, field.name), getattr(expected, field.name)
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+        torch.testing.assert_close(a, b, rtol=0, atol=0 if exact else 1e-5)
 
 
 def test_a_rows_draw_depends_on_its_own_seed_alone(dynamics):
@@ -84,7 +102,21 @@ def test_a_rows_draw_depends_on_its_own_seed_alone(dynamics):
     backward = dynamics.predict(**{name: value[order] for name, value in rows.items()})
     torch.testing.assert_close(backward.next_state, forward.next_state[order], rtol=0, atol=1e-5)
     other = dynamics.predict(**{**rows, "seed": rows["seed"] + 1})
-    assert bool(((other.next_state - forward.next_state).abs().amax(1) > 1e-3).any())
+    draws = dynamics.describe().members > 1
+    assert draws == bool(((other.next_state - forward.next_state).abs().amax(1) > 1e-3).any())
+
+
+def test_a_rows_answer_depends_on_its_state_and_action(dynamics):
+    rows = make_rows(dynamics.describe(), rows=64)
+    before = dynamics.predict(**rows).next_state
+    for name in ("state", "action"):
+        # One feature that the future depends on, and one agent's whole action.
+        moved = rows[name].clone()
+        moved[:32, 1] += 0.1 if name == "state" else 0.5
+        after = dynamics.predict(**{**rows, name: moved}).next_state
+        changed = (after - before).abs().amax(1) > 1e-4
+        assert changed[:32].float().mean() > 0.9, name
+        assert not changed[32:].any()
 
 
 @pytest.mark.parametrize("name", ["state", "action"])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from moma import tasks
 from moma.config import DataConfig
-from moma.data import EpisodeWriter
+from moma.data import Dataset, EpisodeWriter
 from moma.data.conventions import looks
 from moma.data.summary import summarise
 
@@ -16,13 +15,10 @@ EPISODES = 200
 
 def part(data, path, chosen):
     """Writes some of a log's episodes as a log of its own."""
-    writer = EpisodeWriter(data.spec)
-    ends = np.append(data.episode_start[1:], data.transitions)
-    for k in chosen:
-        rows = slice(data.episode_start[k], ends[k])
-        state = data.state[rows.start + k : rows.stop + k + 1]
-        writer.add(state, data.action[rows], data.reward[rows], terminated=False)
-    return writer.write(path, {})
+    with EpisodeWriter(data.spec, path, {}) as writer:
+        for number in chosen:
+            writer.add(*data.episode(number), terminated=data.ended(number))
+    return Dataset.load(path)
 
 
 @pytest.fixture(scope="module", params=[0, 1])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from moma.data import EpisodeWriter
+from moma.data import Dataset, EpisodeWriter
 from moma.data.conventions import looks
 from tests.unit.teams import choices, network, seen, task
 
@@ -118,11 +118,10 @@ def test_only_the_agents_that_choose_together_are_named():
 def log(path, states, actions):
     """Writes a log, `[K T+1 S]` and `[K T A U]`."""
     spec = task(actions.shape[2], actions.shape[3], state=states.shape[2])
-    writer = EpisodeWriter(spec)
-    for state, action in zip(states, actions, strict=True):
-        reward = np.zeros(len(action), np.float32)
-        writer.add(state.astype(np.float32), action.astype(np.float32), reward, terminated=False)
-    return writer.write(path, {})
+    with EpisodeWriter(spec, path, {}) as writer:
+        for state, action in zip(np.float32(states), np.float32(actions), strict=True):
+            writer.add(state, action, np.zeros(len(action), np.float32), terminated=False)
+    return Dataset.load(path)
 
 
 def test_both_looks_are_taken_where_the_convention_shows_in_the_state_later(tmp_path):

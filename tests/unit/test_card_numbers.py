@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moma.data import EpisodeWriter
+from moma.data import Dataset, EpisodeWriter
 from moma.data.coverage import coverage
 from moma.data.summary import summarise
 from tests.builders import SPEC, write_dataset
@@ -13,15 +13,15 @@ from tests.unit.teams import task
 
 
 def log(path, spec, episodes):
-    writer = EpisodeWriter(spec)
-    for state, action in episodes:
-        reward = np.arange(len(action), dtype=np.float32)
-        writer.add(np.float32(state), np.float32(action), reward, terminated=False)
-    return writer.write(path, {})
+    with EpisodeWriter(spec, path, {}) as writer:
+        for state, action in episodes:
+            reward = np.arange(len(action), dtype=np.float32)
+            writer.add(np.float32(state), np.float32(action), reward, terminated=False)
+    return Dataset.load(path)
 
 
 def covered(data):
-    return coverage(data, summarise(data).columns)
+    return coverage(data, summarise(data).extremes)
 
 
 def test_saco_is_distinct_pairs_over_transitions(tmp_path):
@@ -53,19 +53,19 @@ def test_unequal_agents_have_cells_of_their_own_dimensions(dataset):
 
 @pytest.mark.parametrize("size", [1 << 22, 4 * 4 * SPEC.state_width])
 def test_lengths_returns_and_extremes_are_exact_in_any_pieces(dataset, size, monkeypatch):
-    monkeypatch.setattr("moma.data.blocks._BYTES", size)
+    monkeypatch.setattr("moma.data.blocks.PIECE", size)
     found = summarise(dataset)
     np.testing.assert_allclose(found.returns, dataset.returns(), rtol=1e-6)
     assert found.lengths.sum() == dataset.transitions
-    np.testing.assert_array_equal(found.columns.low, dataset.state.min(axis=0))
-    np.testing.assert_array_equal(found.columns.high, dataset.state.max(axis=0))
+    np.testing.assert_array_equal(found.extremes.low, dataset.state.min(axis=0))
+    np.testing.assert_array_equal(found.extremes.high, dataset.state.max(axis=0))
     assert covered(dataset).exact == 1
 
 
 def test_a_small_log_is_drawn_whole_and_a_large_one_in_part(tmp_path, dataset, monkeypatch):
     whole = summarise(dataset)
-    at = np.arange(dataset.transitions) + dataset.episode_of_row
-    np.testing.assert_array_equal(whole.state, dataset.state[at])
+    row = np.arange(dataset.transitions)
+    np.testing.assert_array_equal(whole.state, dataset.state[row + dataset.episode_of(row)])
     np.testing.assert_array_equal(whole.action, dataset.action)
     monkeypatch.setattr("moma.data.summary.ROWS", 100)
     data = write_dataset(tmp_path / "log", episodes=100)

@@ -43,13 +43,12 @@ class Reader(HTMLParser):
 def card(tmp_path_factory):
     """The page of a log with two conventions and hostile names, as text."""
     random, path = np.random.default_rng(0), tmp_path_factory.mktemp("card") / "log"
-    writer = EpisodeWriter(replace(task(3, 2, discrete=True), **NAMES))
-    for action in choices(random, 60, (0.5, 0.5), 0.1, 3):
-        state = np.zeros((3, 2), np.float32)
-        state[1:, 0] = action[0, 0]
-        reward = np.ones(2, np.float32)
-        writer.add(state, np.float32([action, action]), reward, terminated=False)
-    writer.write(path, ORIGIN)
+    with EpisodeWriter(replace(task(3, 2, discrete=True), **NAMES), path, ORIGIN) as writer:
+        for action in choices(random, 60, (0.5, 0.5), 0.1, 3):
+            state = np.zeros((3, 2), np.float32)
+            state[1:, 0] = action[0, 0]
+            reward = np.ones(2, np.float32)
+            writer.add(state, np.float32([action, action]), reward, terminated=False)
     assert cli.main(["data", "card", str(path)]) == 0
     return (path / "card.html").read_text()
 

@@ -33,11 +33,11 @@ def play(random, steps, spec=SPEC):
 
 def write(path, episodes, spec=SPEC, *, terminated=False):
     """Writes episodes; `terminated` holds for all or is one flag each."""
-    writer = EpisodeWriter(spec)
     flags = np.broadcast_to(terminated, len(episodes))
-    for episode, flag in zip(episodes, flags, strict=True):
-        writer.add(*episode, terminated=bool(flag))
-    return writer.write(path, {}).path
+    with EpisodeWriter(spec, path, {}) as writer:
+        for episode, flag in zip(episodes, flags, strict=True):
+            writer.add(*episode, terminated=bool(flag))
+    return path
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def played():
 
 @pytest.mark.parametrize("size", [1 << 22, 5 * 4 * SPEC.state_width])
 def test_copies_of_episodes_and_their_steps_are_found(tmp_path, played, size, monkeypatch):
-    monkeypatch.setattr("moma.data.blocks._BYTES", size)
+    monkeypatch.setattr("moma.data.blocks.PIECE", size)
     log = write(tmp_path / "log", [*played, played[1], played[3]])
     episodes, steps = only(log, "episodes that are there again"), only(log, "transitions that are")
     assert (episodes.count, episodes.rows) == (2, (34, 43))
@@ -103,7 +103,7 @@ def test_terminals_at_many_lengths_and_truncations_at_one_are_natural(tmp_path, 
 
 @pytest.mark.parametrize("size", [1 << 22, 4 * 4 * SPEC.state_width])
 def test_zeros_at_the_ends_of_episodes_are_padding(tmp_path, played, size, monkeypatch):
-    monkeypatch.setattr("moma.data.blocks._BYTES", size)
+    monkeypatch.setattr("moma.data.blocks.PIECE", size)
     for episode in (played[1], played[4]):
         episode[0][-3:] = 0
         episode[1][-2:] = 0
@@ -116,7 +116,7 @@ def test_zeros_at_the_ends_of_episodes_are_padding(tmp_path, played, size, monke
 def test_an_agent_that_does_nothing_or_sees_nothing_move_is_suspected(
     tmp_path, played, size, monkeypatch
 ):
-    monkeypatch.setattr("moma.data.blocks._BYTES", size)
+    monkeypatch.setattr("moma.data.blocks.PIECE", size)
     played[1][1][:, 1] = 0
     played[4][0][:, [1, 4]] = 0.5
     log = write(tmp_path / "log", played)

@@ -24,7 +24,7 @@ def train(ppo, rounds):
 
 
 def bits(ppo):
-    return checkpoint._tensors(ppo)
+    return checkpoint._tensors(ppo, None)
 
 
 def same(one, other):

@@ -1,5 +1,6 @@
 """What comes back of a log: equal to what was written, mapped, and episode by episode."""
 
+import tracemalloc
 from itertools import pairwise
 
 import numpy as np
@@ -23,10 +24,10 @@ def episodes(count, seed=3):
 
 
 def test_what_is_written_comes_back_episode_by_episode(tmp_path):
-    writer, written = EpisodeWriter(SPEC), list(episodes(7))
-    for state, action, reward, terminated in written:
-        writer.add(state, action, reward, terminated=terminated)
-    writer.write(tmp_path / "log", {"maker": "me"})
+    written = list(episodes(7))
+    with EpisodeWriter(SPEC, tmp_path / "log", {"maker": "me"}) as writer:
+        for state, action, reward, terminated in written:
+            writer.add(state, action, reward, terminated=terminated)
     data = Dataset.load(tmp_path / "log")
     assert data.spec == SPEC
     assert data.origin == {"maker": "me"}
@@ -83,10 +84,29 @@ def test_returns_are_sums_per_episode(dataset):
 def test_a_log_with_a_fault_is_not_left_half_written_over_a_good_one(tmp_path):
     good = write_dataset(tmp_path / "log", episodes=2)
     before = np.array(good.reward)
-    writer = EpisodeWriter(SPEC)
     state, action, reward, _ = next(episodes(1))
-    writer.add(state, action, reward, terminated=False)
-    writer.add(state[:, :4], action, reward, terminated=False)  # cannot be joined
-    with pytest.raises(ValueError, match="concatenation axis"):
-        writer.write(tmp_path / "log", {})
+    with EpisodeWriter(SPEC, tmp_path / "new", {}) as writer:
+        writer.add(state, action, reward, terminated=False)
+
+    def write(*fault):
+        with EpisodeWriter(SPEC, tmp_path / "log", {}) as writer:
+            writer.add(state, action, reward, terminated=False)
+            writer.add(*fault, terminated=False)
+
+    for fault in ((state[:, :4], action, reward), (state[1:], action, reward)):
+        with pytest.raises(ValueError, match=r"rows of shape \(5,\)|needs 2 states"):
+            write(*fault)
     np.testing.assert_array_equal(Dataset.load(tmp_path / "log").reward, before)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "new"]
+
+
+def test_a_log_grows_on_disk_and_not_in_memory(tmp_path):
+    state, action, reward = (np.ones(s, np.float32) for s in ((4001, 5), (4000, 2, 2), 4000))
+    tracemalloc.start()
+    with EpisodeWriter(SPEC, tmp_path / "log", {}) as writer:
+        for _ in range(100):
+            writer.add(state, action, reward, terminated=False)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (tmp_path / "log/state.npy").stat().st_size > 8_000_000
+    assert peak < 1_000_000

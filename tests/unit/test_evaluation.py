@@ -1,14 +1,18 @@
 """Playing the policies in a system: mean actions, own memories, nothing counted after the end."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
-from moma import history
+from moma import history, seeds
 from moma.config import ActorConfig
-from moma.evaluation import evaluate
+from moma.data import StartSampler
+from moma.evaluation import DynamicsEnvironment, evaluate
 from moma.policy import Actors
 from moma.tasks import Environment
-from tests.builders import FRAME, SPEC, make_starts, step_system
+from tests.builders import FRAME, SPEC, FakeDynamics, make_starts, step_system
 
 COPIES = 4
 
@@ -47,7 +51,7 @@ def slow_return(actors, state, end):
     for _ in range(min(end, SPEC.episode_limit)):
         seen = SPEC.observe(state[None])
         with torch.no_grad():
-            mean, _ = actors(actors.observed(seen), actors.remembered(window))
+            mean = actors(actors.observed(seen), actors.remembered(window)).mean
         action = SPEC.clamp(mean)
         window = history.shift(window, seen, action)
         after, reward = step_system(state.numpy(), action[0].numpy())
@@ -83,3 +87,72 @@ def test_actions_are_within_the_bounds():
     evaluate(actors, SPEC, system, seed=1)
     played = torch.stack(system.actions)
     assert torch.equal(played, SPEC.clamp(played))
+
+
+def imagined(dataset, cut_above, *, terminal_above=1e9, seed=1):
+    """An evaluation in a model of the data, and the environment after it."""
+    system = FakeDynamics(terminal_above=terminal_above)
+    environment = DynamicsEnvironment(system, StartSampler(dataset, 0, 1.0), 64, cut_above)
+    assert isinstance(environment, Environment)
+    return evaluate(make_actors(), SPEC, environment, seed), environment, system
+
+
+def by_hand(dataset, cut_above, terminal_above, seed=1):
+    """Returns and cuts of the same episodes, one copy after the other."""
+    starts = StartSampler(dataset, 0, 1.0).draw(64, seeds.derive(seed, "starts")).state
+    draws = seeds.rows(seeds.derive(seed, "members"), 64)
+    actors, system, totals, cuts = make_actors(), FakeDynamics(), [], []
+    for first, drawn in zip(starts.split(1), draws.split(1), strict=True):
+        state, draw = first, drawn
+        total, window, cut = 0.0, torch.zeros(1, 2, 3, FRAME), False
+        for _ in range(SPEC.episode_limit):
+            seen = SPEC.observe(state)
+            with torch.no_grad():
+                action = SPEC.clamp(actors(actors.observed(seen), actors.remembered(window)).mode())
+            window = history.shift(window, seen, action)
+            said = system.predict(state, action, draw)
+            total, state, draw = total + said.reward.item(), said.next_state, seeds.mix(draw)
+            ended = said.next_state[0, 0] > terminal_above
+            cut = bool(said.disagreement > cut_above) and not ended
+            if ended or cut:
+                break
+        totals.append(total)
+        cuts.append(cut)
+    return torch.tensor(totals), torch.tensor(cuts)
+
+
+@pytest.mark.parametrize("cut_above", [0.35, 1e9])
+@pytest.mark.parametrize("terminal_above", [0.45, 1e9])
+def test_imagined_episodes_equal_a_slow_loop_ends_and_cuts_included(
+    dataset, cut_above, terminal_above
+):
+    returns, environment, _ = imagined(dataset, cut_above, terminal_above=terminal_above)
+    slow, cuts = by_hand(dataset, cut_above, terminal_above)
+    torch.testing.assert_close(returns, slow, rtol=1e-4, atol=1e-4)
+    assert torch.equal(environment.cut, cuts)
+    assert cuts.any() == (cut_above < 1)
+
+
+def test_imagined_episodes_begin_where_the_datas_did(dataset):
+    _, environment, _ = imagined(dataset, 1e9)
+    first = {tuple(dataset.state[s + k]) for k, s in enumerate(dataset.episode_start)}
+    assert {tuple(state) for state in environment.reset(3).numpy()} <= first
+    assert len(first) == dataset.episodes > 1
+
+
+def test_every_step_draws_anew_and_a_doubt_that_is_no_number_cuts(dataset):
+    _, _, system = imagined(dataset, 1e9)
+    assert not torch.equal(system.seeds[0], system.seeds[1])
+    assert len(system.seeds[0].unique()) == 64
+
+    class Lost(FakeDynamics):
+        def predict(self, *rows, **more):
+            said = super().predict(*rows, **more)
+            return replace(said, disagreement=said.disagreement * torch.nan)
+
+    environment = DynamicsEnvironment(
+        Lost(terminal_above=1e9), StartSampler(dataset, 0, 1.0), 5, 1e9
+    )
+    environment.reset(0)
+    assert environment.step(torch.zeros(5, 2, 2))[2].all()
+    assert environment.cut.all()

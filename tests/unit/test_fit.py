@@ -8,7 +8,8 @@ import torch
 
 from model_server import likelihood
 from model_server.ensemble import Ensemble, Outputs
-from model_server.fit import fit, split
+from model_server.fit import fit
+from model_server.holdout import split
 from moma import recipes
 from tests.builders import SPEC, make_config
 
@@ -18,6 +19,11 @@ LEARNS = replace(CONFIG, width=32, updates=150, evaluate_every=50, learning_rate
 
 def ignore(_):
     """For callers that do not look at the progress."""
+
+
+def sides_of(dataset, config, seed):
+    """The rows trained on and those held out, listed."""
+    return [rows.at(np.arange(len(rows))) for rows in split(dataset, config, seed)]
 
 
 def predicted(fitted):
@@ -73,8 +79,8 @@ def test_the_reference_recipe_fits(dataset):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_episode_is_on_both_sides(dataset, seed):
-    train, held = split(dataset, replace(CONFIG, holdout=0.3), seed)
-    sides = [set(dataset.episode_of_row[rows].tolist()) for rows in (train, held)]
+    train, held = sides_of(dataset, replace(CONFIG, holdout=0.3), seed)
+    sides = [set(dataset.episode_of(rows).tolist()) for rows in (train, held)]
     assert not sides[0] & sides[1]
     assert len(sides[1]) == round(0.3 * dataset.episodes)
     everything = np.sort(np.concatenate([train, held]))
@@ -82,14 +88,14 @@ def test_no_episode_is_on_both_sides(dataset, seed):
 
 
 def test_by_transition_episodes_are_on_both_sides(dataset):
-    train, held = split(dataset, replace(CONFIG, holdout=0.3, holdout_by="transition"), 0)
-    sides = [set(dataset.episode_of_row[rows].tolist()) for rows in (train, held)]
+    train, held = sides_of(dataset, replace(CONFIG, holdout=0.3, holdout_by="transition"), 0)
+    sides = [set(dataset.episode_of(rows).tolist()) for rows in (train, held)]
     assert sides[0] & sides[1]
     assert len(held) == round(0.3 * dataset.transitions)
 
 
 def test_the_split_depends_on_the_seed(dataset):
-    first, again, other = (split(dataset, CONFIG, seed)[1] for seed in (1, 1, 2))
+    first, again, other = (sides_of(dataset, CONFIG, seed)[1] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert first.tolist() != other.tolist()
 
@@ -97,7 +103,7 @@ def test_the_split_depends_on_the_seed(dataset):
 @pytest.mark.parametrize("by", ["episode", "transition"])
 @pytest.mark.parametrize("holdout", [1e-6, 0.999])
 def test_both_sides_of_the_split_hold_something(dataset, by, holdout):
-    train, held = split(dataset, replace(CONFIG, holdout=holdout, holdout_by=by), 0)
+    train, held = sides_of(dataset, replace(CONFIG, holdout=holdout, holdout_by=by), 0)
     assert len(train) > 0
     assert len(held) > 0
 

@@ -41,7 +41,7 @@ def test_a_few_updates_find_the_best_action_of_every_agent():
     assert rewards[0] < -1.0
     assert rewards[-1] > 0.4 * rewards[0]
     observed = ppo.actors.observed(SPEC.observe(torch.zeros(1, 5)))
-    mean = ppo.actors(observed, torch.zeros(1, 2, 0, 5))[0][0][SPEC.action_mask]
+    mean = ppo.actors(observed, torch.zeros(1, 2, 0, 5)).mean[0][SPEC.action_mask]
     assert (mean > 0.2).all()
 
 

@@ -9,7 +9,6 @@ import torch
 from learner import batch, losses, ppo
 from learner.critic import ValueScale
 from learner.ppo import PPO
-from moma import policy
 from moma.config import ActorConfig
 from tests.builders import SPEC, imagine, make_config
 
@@ -74,14 +73,13 @@ def test_the_learner_sees_what_the_workers_actors_saw(actor):
         learned.actors.head.weight.mul_(100)
     rows = prepared(learned, segments(learned, config), config)
     with torch.no_grad():
-        mean, log_std = learned.actors(rows.observed, rows.remembered)
-    log_prob = policy.log_prob(rows.action, mean, log_std, learned.actors.action_mask)
+        log_prob = learned.actors(rows.observed, rows.remembered).log_prob(rows.action)
     torch.testing.assert_close(log_prob, rows.log_prob, rtol=1e-4, atol=1e-4)
     # Negative control: forgetting shows.
     if actor.history:
         with torch.no_grad():
-            mean, log_std = learned.actors(rows.observed, torch.zeros_like(rows.remembered))
-        forgot = policy.log_prob(rows.action, mean, log_std, learned.actors.action_mask)
+            forgetful = learned.actors(rows.observed, torch.zeros_like(rows.remembered))
+        forgot = forgetful.log_prob(rows.action)
         assert (forgot - rows.log_prob).abs().max() > 1e-2
 
 

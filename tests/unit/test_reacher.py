@@ -6,8 +6,8 @@ import torch
 
 from moma import tasks
 from moma.config import DataConfig
-from moma.tasks import reacher
-from moma.tasks.reacher import LINKS, Reacher, elbow_angles
+from moma.tasks import reacher_script
+from moma.tasks.reacher_script import LINKS, elbow_angles
 
 
 def fingertip(angles):
@@ -47,7 +47,7 @@ def test_a_target_out_of_reach_is_approached_with_a_stretched_arm():
 
 
 def test_forward_kinematics_and_features_agree_with_the_simulator():
-    state = Reacher(6).reset(3).numpy()
+    state = tasks.get("reacher-full").environment(6).reset(3).numpy()
     angles = np.arctan2(state[:, 2:4], state[:, 0:2])
     np.testing.assert_allclose(fingertip(angles) - state[:, 4:6], state[:, 8:10], atol=1e-5)
 
@@ -90,14 +90,15 @@ def test_noise_is_added_to_the_experts_actions(log, tmp_path):
         tmp_path / "calm", DataConfig(episodes=10, noise=0.0), 4
     )
     np.testing.assert_array_equal(calm.state[0], log.state[0])
-    expert = reacher.expert_torque(calm.state[:50], 1)
+    expert = reacher_script.expert_torque(calm.state[:50], 1)
     np.testing.assert_allclose(calm.action[:50, :, 0], expert.clip(-1, 1), atol=1e-6)
-    spread = (log.action[:50, :, 0] - reacher.expert_torque(log.state[:50], 1)).std()
+    spread = (log.action[:50, :, 0] - reacher_script.expert_torque(log.state[:50], 1)).std()
     assert 0.15 < spread < 0.25
 
 
 def test_a_copys_start_depends_on_the_seed_and_its_own_number_alone():
-    two, three, other = Reacher(2).reset(1), Reacher(3).reset(1), Reacher(2).reset(2)
+    copies = tasks.get("reacher-full").environment
+    two, three, other = copies(2).reset(1), copies(3).reset(1), copies(2).reset(2)
     assert torch.equal(two, three[:2])
     assert not torch.equal(two[0], two[1])
     assert not torch.equal(two, other)

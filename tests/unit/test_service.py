@@ -9,6 +9,7 @@ import torch
 
 from learner.ppo import PPO
 from learner.service import LearnerService
+from learner.starts import drawing
 from moma.data import StartSampler
 from moma.ports import InvalidFieldError, Learner
 from tests.builders import SPEC, make_config, make_trajectory, run_card
@@ -46,7 +47,7 @@ def service(dataset, clock, snapshot):
 
 def make_service(dataset, clock, seed=9):
     starts = StartSampler(dataset, CONFIG.actor.history, 0.5)
-    return LearnerService(run_card(CONFIG), starts, seed, clock=clock)
+    return LearnerService(run_card(CONFIG), drawing(starts, CONFIG.rollout.rows), seed, clock=clock)
 
 
 def segment(**fields):

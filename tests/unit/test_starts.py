@@ -11,7 +11,7 @@ from tests.builders import FRAME, SPEC
 def slow_history(data, row, length):
     """The frames before `row`, one agent and one step after the other."""
     window = np.zeros((2, length, FRAME), dtype=np.float32)
-    episode = int(data.episode_of_row[row])
+    episode = int(np.searchsorted(data.episode_start, row, side="right")) - 1
     for back in range(1, length + 1):
         past = row - back
         if past < data.episode_start[episode]:

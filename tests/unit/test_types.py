@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,7 +45,7 @@ def test_side_by_side_shows_each_agent_the_same_as_before():
 def test_dataset_side_by_side_keeps_what_agents_observe(dataset):
     joined = dataset.side_by_side()
     before, after = (
-        data.spec.observe(torch.from_numpy(data.state.copy())) for data in (dataset, joined)
+        data.spec.observe(torch.from_numpy(np.array(data.state[:]))) for data in (dataset, joined)
     )
     assert torch.equal(before, after)
     assert joined.state.shape == (len(dataset.state), 5)

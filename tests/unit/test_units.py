@@ -19,7 +19,7 @@ GOAL = 4
 def test_targets_come_back_as_next_states_and_rewards(dataset, standardised):
     rows = dataset.rows(np.arange(dataset.transitions))
     units = Units(5, 4, standardised=standardised)
-    units.fit(rows)
+    units.fit([rows])
     targets = units.targets(rows)
     torch.testing.assert_close(units.next_state(rows.state, targets[:, :-1]), rows.next_state)
     torch.testing.assert_close(units.reward(targets[:, -1]), rows.reward)
@@ -40,7 +40,7 @@ def test_units_of_data_in_which_nothing_varies_stay_finite():
         truncated=torch.ones(3, dtype=torch.bool), episode=torch.arange(3),
     )  # fmt: skip
     units = Units(5, 4, standardised=True)
-    units.fit(still)
+    units.fit([still])
     assert torch.isfinite(units.targets(still)).all()
     assert torch.isfinite(units.inputs(still.state, still.action)).all()
     assert torch.equal(units.next_state(still.state, torch.ones(3, 5)), still.state)

@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moma import seeds
-from moma.data.blocks import episode_of, take
 from moma.data.conventions.look import Look, Situations, Where, look
 from moma.data.dataset import Dataset
+from moma.data.mapped import take
 
 __all__ = ["FEWEST", "Look", "Situations", "look", "looks"]
 EPISODES = 600
@@ -59,7 +59,7 @@ def looks(dataset: Dataset, scale: NDArray[np.float64], seed: int = 0) -> list[L
             row = random.permutation(candidates)[:EPISODES]
             there = Situations(
                 where=where,
-                state=take(dataset.state, row + episode_of(dataset, row)),
+                state=take(dataset.state, row + dataset.episode_of(row)),
                 action=take(dataset.action, row),
             )
             found.append(look(dataset.spec, there, scale, seed))

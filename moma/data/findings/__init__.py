@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from moma.data.blocks import blocks, release
+from moma.data.blocks import blocks
 from moma.data.dataset import ARRAYS, Dataset, open_array
 from moma.data.findings.actions import actions
 from moma.data.findings.clock import clock
 from moma.data.findings.episodes import Presence, presence_marks, time_limits
 from moma.data.findings.finding import Finding
 from moma.data.findings.repeats import Repeats, hashes, repeated
-from moma.data.findings.values import columns, constant, not_finite
+from moma.data.findings.values import constant, extremes, not_finite
 from moma.data.validate import misplaced
 
 __all__ = ["Finding", "find", "hashes", "repeated"]
@@ -37,8 +37,6 @@ def _findings(dataset: Dataset) -> Iterator[Finding]:
     yield from _values(dataset)
     yield from actions(dataset.spec, dataset.action)
     faults = list(misplaced(dataset.path, {name: getattr(dataset, name) for name in ARRAYS}))
-    release(dataset.terminated)
-    release(dataset.truncated)
     for fault in faults:
         yield Finding(
             severity="error",
@@ -59,7 +57,7 @@ def _values(dataset: Dataset) -> Iterator[Finding]:
         "reward": ["reward"],
     }
     for name, of_columns in names.items():
-        found = columns(getattr(dataset, name))
+        found = extremes(getattr(dataset, name))
         yield from not_finite(name, found, of_columns)
         if name == "state":
             yield from constant(found, of_columns)

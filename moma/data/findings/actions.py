@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from moma.data.blocks import pieces
@@ -43,7 +44,7 @@ def actions(spec: TaskSpec, action: NDArray[np.float32]) -> Iterator[Finding]:
     for begin, part in pieces(action):
         beyond.add((part < low - SLACK) | (part > high + SLACK), begin)
         if spec.discrete:
-            wrong = ((part != 0) & (part != 1)).any(axis=2) | ((part == 1).sum(axis=2) != 1)
+            wrong = ~spec.one_hot(torch.from_numpy(np.array(part))).numpy()
             choice.add(np.repeat(wrong[:, :, None], shape[1], axis=2), begin)
         else:
             bound.add(((part <= low + near) | (part >= high - near)) & mask, begin)

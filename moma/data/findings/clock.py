@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moma.data.blocks import episode_of, pieces, release
+from moma.data.blocks import pieces
 from moma.data.dataset import Dataset
 from moma.data.findings.finding import FIRST, Finding, Severity, first
+from moma.data.mapped import take
 
 _SAMPLE = 1 << 16
 """Steps that the median is taken of."""
@@ -85,10 +86,9 @@ class _Steps:
 
 def _median(dataset: Dataset, stamp: NDArray[np.float64]) -> float:
     random = np.random.default_rng(0)
-    row = random.integers(dataset.transitions, size=min(_SAMPLE, dataset.transitions))
-    at = row + episode_of(dataset, row)
-    step = stamp[at + 1] - stamp[at]
-    release(stamp)
+    row = np.sort(random.integers(dataset.transitions, size=_SAMPLE))
+    at = row + dataset.episode_of(row)
+    step = take(stamp, at + 1) - take(stamp, at)
     return float(np.median(step[np.isfinite(step)])) if np.isfinite(step).any() else np.nan
 
 

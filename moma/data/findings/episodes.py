@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from moma.data.blocks import Block, pieces
 from moma.data.dataset import Dataset
 from moma.data.findings.finding import FIRST, Finding, first, listed
+from moma.data.mapped import take
 
 _SHARE = 0.2
 """Share of the terminated episodes with one length, the longest, that looks like a time limit."""
@@ -21,7 +22,7 @@ def time_limits(dataset: Dataset) -> Iterator[Finding]:
     """Yields terminals that all come after the same, longest number of steps."""
     start = dataset.episode_start
     lengths = np.diff(start, append=dataset.transitions)
-    terminal = np.asarray(dataset.terminated[start + lengths - 1])
+    terminal = take(dataset.terminated, start + lengths - 1)
     longest = int(lengths.max())
     at_limit = terminal & (lengths == longest)
     count = int(at_limit.sum())

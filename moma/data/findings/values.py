@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from moma.data.blocks import pieces
 from moma.data.findings.finding import FIRST, Finding, first, listed
+from moma.data.mapped import Columns
 
 _KINDS = {
     "NaN": "a value was never measured or a division failed: drop the episodes or fill the gap",
@@ -20,7 +21,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Columns:
+class Extremes:
     """What an array's C columns hold."""
 
     low: NDArray[np.float32]
@@ -33,7 +34,7 @@ class Columns:
     """The first rows of each kind."""
 
 
-def columns(array: NDArray[Any]) -> Columns:
+def extremes(array: NDArray[Any] | Columns) -> Extremes:
     """Goes through an array once; its axes after the first are joined to C columns."""
     width = int(np.prod(array.shape[1:]))
     low, high = np.full(width, np.inf, np.float32), np.full(width, -np.inf, np.float32)
@@ -52,10 +53,10 @@ def columns(array: NDArray[Any]) -> Columns:
             highest = part.max(axis=0, where=finite, initial=-np.inf)
         np.minimum(low, lowest, out=low)
         np.maximum(high, highest, out=high)
-    return Columns(low=low, high=high, odd=odd, rows=rows)
+    return Extremes(low=low, high=high, odd=odd, rows=rows)
 
 
-def not_finite(name: str, found: Columns, names: list[str]) -> Iterator[Finding]:
+def not_finite(name: str, found: Extremes, names: list[str]) -> Iterator[Finding]:
     """Yields one finding for each kind of value that is not finite."""
     for kind, meaning in _KINDS.items():
         where = [names[i] for i in np.flatnonzero(found.odd[kind])]
@@ -71,7 +72,7 @@ def not_finite(name: str, found: Columns, names: list[str]) -> Iterator[Finding]
             )
 
 
-def constant(found: Columns, names: list[str]) -> Iterator[Finding]:
+def constant(found: Extremes, names: list[str]) -> Iterator[Finding]:
     """Yields which features of the state never change; 0 throughout looks like padding."""
     still = found.low == found.high
     zero = [names[i] for i in np.flatnonzero(still & (found.low == 0))]

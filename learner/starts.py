@@ -1,0 +1,94 @@
+"""Where a round's rollouts begin when there is no log, or when they go on from the last round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from moma import history, seeds
+from moma.config import RolloutConfig
+from moma.tasks import Environment
+from moma.types import StartStates, TaskSpec, Trajectory
+
+
+@runtime_checkable
+class Starts(Protocol):
+    """Draws start states."""
+
+    def draw(self, count: int, seed: int) -> StartStates:
+        """Draws `count` of them; every draw comes from `seed`."""
+
+
+class TrueStarts:
+    """Beginnings of the true system's episodes."""
+
+    def __init__(self, environment: Environment, spec: TaskSpec, frames: int) -> None:
+        """Takes one copy of the true system; `frames` of nothing is what agents remember."""
+        self._environment, self._one_at_a_time = environment, Lock()
+        self._shape = (len(spec.agents), frames, spec.observation_width + spec.action_width)
+
+    def draw(self, count: int, seed: int) -> StartStates:
+        """Resets the system `count` times; callers' threads take turns, there is one system."""
+        with self._one_at_a_time:
+            resets = [self._environment.reset(seeds.derive(seed, row)) for row in range(count)]
+        return StartStates(state=torch.cat(resets), history=torch.zeros(count, *self._shape))
+
+
+def drawing(fresh: Starts, rows: int) -> Callable[[int, int], StartStates]:
+    """Returns what draws a whole segment's starts afresh, whatever its slot."""
+    return lambda _, seed: fresh.draw(rows, seed)
+
+
+class CarriedStarts(nn.Module):
+    """Where the last round's rollouts were cut by the horizon; fresh starts for all others.
+
+    Slot k's rollouts go on in slot k of the next round, so that a run does not depend on who made
+    which segment. What is carried is part of a checkpoint.
+    """
+
+    state: Tensor
+    history: Tensor
+    age: Tensor
+
+    def __init__(self, fresh: Starts, spec: TaskSpec, rollout: RolloutConfig, frames: int) -> None:
+        """Begins with nothing to go on with: age -1 stands for a rollout that has ended."""
+        super().__init__()
+        self._fresh, self._spec, self._horizon = fresh, spec, rollout.horizon
+        slots, rows = rollout.segments, rollout.rows
+        frame = spec.observation_width + spec.action_width
+        self.register_buffer("state", torch.zeros(slots, rows, spec.state_width))
+        self.register_buffer("history", torch.zeros(slots, rows, len(spec.agents), frames, frame))
+        self.register_buffer("age", torch.full((slots, rows), -1, dtype=torch.int64))
+
+    def draw(self, slot: int, seed: int) -> StartStates:
+        """Returns the start states of one slot's segment."""
+        state, remembered = self.state[slot].clone(), self.history[slot].clone()
+        ended = self.age[slot] < 0
+        if count := int(ended.sum()):
+            fresh = self._fresh.draw(count, seed)
+            state[ended], remembered[ended] = fresh.state, fresh.history
+        return StartStates(state=state, history=remembered)
+
+    def take(self, trajectories: Sequence[Trajectory]) -> None:
+        """Notes where a round's rollouts stopped."""
+        for trajectory in trajectories:
+            slot = trajectory.sequence % len(self.age)
+            steps = len(trajectory.reward)
+            age = self.age[slot].clamp_min(0) + steps
+            goes_on = trajectory.truncated[-1] & (age < self._spec.episode_limit)
+            if steps < self._horizon:
+                goes_on = torch.zeros_like(goes_on)
+            self.state[slot] = trajectory.state[-1]
+            self.history[slot] = self._remembered(trajectory)
+            self.age[slot] = torch.where(goes_on, age, -1)
+
+    def _remembered(self, trajectory: Trajectory) -> Float32[Tensor, "B A H F"]:
+        """The window after the last step."""
+        observed = self._spec.observe(trajectory.state[:-1])
+        executed = self._spec.clamp(trajectory.action)
+        return history.after(trajectory.history, observed, executed)

@@ -1,0 +1,95 @@
+"""What an actor draws its action from: two distributions of one shape. Pure.
+
+Actions are float32 `[N A U]` either way: continuous values, or one-hot over an agent's own
+dimensions. `mask` says which dimensions are an agent's own; padding counts for nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
+
+_IMPOSSIBLE = -1e9
+"""Logit of a padded choice: its probability is exactly 0, and no product with it is NaN."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaussian:
+    """Every agent's diagonal Gaussian over its continuous action."""
+
+    mean: Float32[Tensor, "N A U"]
+    log_std: Float32[Tensor, "N A U"]
+    mask: Bool[Tensor, "A U"]
+
+    @staticmethod
+    def noise(shape: tuple[int, ...], generator: torch.Generator) -> Float32[Tensor, "*N A U"]:
+        """Returns what `sample` needs: standard normal."""
+        return torch.randn(shape, generator=generator)
+
+    def sample(self, noise: Float32[Tensor, "N A U"]) -> Float32[Tensor, "N A U"]:
+        """Returns mean + std * noise, zero in the padding."""
+        return (self.mean + self.log_std.exp() * noise) * self.mask
+
+    def mode(self) -> Float32[Tensor, "N A U"]:
+        """Returns the most likely action: the mean."""
+        return self.mean
+
+    def log_prob(self, action: Float32[Tensor, "N A U"]) -> Float32[Tensor, "N A"]:
+        """Returns the log-density of each agent's action."""
+        scaled = (action - self.mean) * torch.exp(-self.log_std)
+        density = -0.5 * scaled.square() - self.log_std - 0.5 * math.log(2 * math.pi)
+        return (density * self.mask).sum(-1)
+
+    def entropy(self) -> Float32[Tensor, "N A"]:
+        """Returns each agent's differential entropy."""
+        return ((self.log_std + 0.5 * math.log(2 * math.pi * math.e)) * self.mask).sum(-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Categorical:
+    """Every agent's choice of one of its own dimensions; actions are one-hot."""
+
+    logits: Float32[Tensor, "N A U"]
+    mask: Bool[Tensor, "A U"]
+
+    @staticmethod
+    def noise(shape: tuple[int, ...], generator: torch.Generator) -> Float32[Tensor, "*N A U"]:
+        """Returns what `sample` needs: Gumbel, so that the largest logit + noise is the draw."""
+        uniform = torch.rand(shape, generator=generator)
+        return -torch.log(-torch.log(uniform.clamp_min(torch.finfo(torch.float32).tiny)))
+
+    @cached_property
+    def mean(self) -> Float32[Tensor, "N A U"]:
+        """Probability of every choice: the mean of the one-hot action."""
+        return self._log_probs.exp()
+
+    def sample(self, noise: Float32[Tensor, "N A U"]) -> Float32[Tensor, "N A U"]:
+        """Returns a one-hot draw (the Gumbel-max trick: Maddison et al. 2014, section 2)."""
+        return self._one_hot((self._log_probs + noise).argmax(-1))
+
+    def mode(self) -> Float32[Tensor, "N A U"]:
+        """Returns the most likely action, one-hot; of equals the first."""
+        return self._one_hot(self._log_probs.argmax(-1))
+
+    def log_prob(self, action: Float32[Tensor, "N A U"]) -> Float32[Tensor, "N A"]:
+        """Returns the log-probability of each agent's one-hot action."""
+        return (self._log_probs * action).sum(-1)
+
+    def entropy(self) -> Float32[Tensor, "N A"]:
+        """Returns each agent's entropy in nats."""
+        return -(self._log_probs * self.mean).sum(-1)
+
+    @cached_property
+    def _log_probs(self) -> Float32[Tensor, "N A U"]:
+        return torch.log_softmax(self.logits.masked_fill(~self.mask, _IMPOSSIBLE), dim=-1)
+
+    def _one_hot(self, choice: Int64[Tensor, "N A"]) -> Float32[Tensor, "N A U"]:
+        return torch.nn.functional.one_hot(choice, self.logits.shape[-1]).float()
+
+
+Distribution = Gaussian | Categorical

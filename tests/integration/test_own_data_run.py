@@ -1,0 +1,141 @@
+"""A log of which nothing else is known: from `--data` to the model's own estimate of a return."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from moma.run import RunDirectory
+from tests.builders import write_dataset
+
+TINY = (
+    "--model.members", "2", "--model.elites", "2", "--model.width", "16", "--model.depth", "1",
+    "--model.updates", "40", "--model.evaluate-every", "20", "--rollout.rows", "32",
+    "--rollout.horizon", "6", "--actor.width", "16", "--actor.frames", "2", "--ppo.rounds", "2",
+    "--eval.every", "1", "--eval.final-episodes", "16", "--in-process",
+)  # fmt: skip
+PLAINLY = "no environment, so no measured return; the model's own estimate of the return is"
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory):
+    """A user's log, with terminals."""
+    return write_dataset(tmp_path_factory.mktemp("own") / "log", episodes=40, terminals=True)
+
+
+@pytest.fixture
+def trained(log, tmp_path, cli, capsys, monkeypatch):
+    """A finished run on it, and what it said."""
+    monkeypatch.chdir(log.path.parent)
+    assert cli("train", "--data", "log", "--run-dir", tmp_path / "run", *TINY) == 0
+    return RunDirectory.open(tmp_path / "run"), capsys.readouterr().out
+
+
+def result_of(run):
+    return json.loads(run.result.read_text())
+
+
+def test_it_ends_with_an_estimate_that_is_called_one_and_no_score(trained):
+    run, said = trained
+    result = result_of(run)
+    estimate = result["estimate"]
+    low, high = estimate["return_ci95"]
+    assert low < estimate["return_mean"] < high
+    assert math.isfinite(low + high)
+    assert 0 <= estimate["cut_share"] <= 1
+    assert [result[name] for name in ("task", "score", "return_mean", "return_ci95")] == [
+        "lopsided", None, None, None,
+    ]  # fmt: skip
+    last = said.splitlines()[-1]
+    assert f"lopsided seed 0: {PLAINLY} {estimate['return_mean']:.2f} " in last
+    assert "16 imagined episodes" in last
+    assert "score" not in last
+    assert result["episodes"] == 16
+
+
+def test_while_it_trains_nothing_pretends_to_be_the_true_system(trained):
+    run, _ = trained
+    names = {name for line in (run.events / "metrics.jsonl").read_text().splitlines()
+             for name in json.loads(line)}  # fmt: skip
+    assert "rollout/return" in names
+    assert not any(name.startswith("eval/") for name in names)
+    assert json.loads(run.status.read_text())["progress"]["score"] is None
+
+
+def test_evaluate_repeats_the_estimate_and_other_starts_give_another(trained, cli, capsys):
+    run, _ = trained
+    estimate = result_of(run)["estimate"]
+    assert cli("evaluate", run.path) == 0
+    said = capsys.readouterr().out
+    assert f"{PLAINLY} {estimate['return_mean']:.2f} " in said
+    assert cli("evaluate", run.path, "--episodes", "7", "--seed", "3") == 0
+    other = capsys.readouterr().out
+    assert f"{PLAINLY} {estimate['return_mean']:.2f} " not in other
+    assert "7 imagined episodes" in other
+
+
+def test_episodes_that_the_model_was_not_sure_of_are_counted(tmp_path, cli, capsys):
+    endless = write_dataset(tmp_path / "log")
+    words = ("--data", endless.path, "--run-dir", tmp_path / "run", *TINY)
+    assert cli("train", *words, "--pessimism.cut", "1e-9") == 0
+    assert "100 % of them cut where the model was not sure" in capsys.readouterr().out
+    assert result_of(RunDirectory.open(tmp_path / "run"))["estimate"]["cut_share"] == 1.0
+
+
+def test_it_goes_on_from_another_directory(trained, cli, capsys, monkeypatch):
+    run, _ = trained
+    monkeypatch.chdir("/")
+    assert cli("train", "--resume", run.path, "--ppo.rounds", "3", "--in-process") == 0
+    assert PLAINLY in capsys.readouterr().out
+    assert (result_of(run)["updates"], result_of(run)["resumes"]) == (3, 1)
+
+
+def test_a_run_whose_log_has_gone_says_which(trained, log, tmp_path, cli, capsys):
+    run, _ = trained
+    config = run.config_path.read_text()
+    run.config_path.write_text(config.replace(str(log.path), str(tmp_path / "gone")))
+    assert cli("evaluate", run.path) == 2
+    assert f"{tmp_path}/gone/meta.json cannot be read" in capsys.readouterr().err
+
+
+def test_published_settings_imagine_on_observations_side_by_side(log, tmp_path, cli, capsys):
+    small = ("--mode", "reference", *TINY, "--ppo.minibatch", "64", "--actor.memory-width", "8")
+    assert cli("train", "--data", log.path, "--run-dir", tmp_path / "run", *small) == 0
+    assert PLAINLY in capsys.readouterr().out
+    card = json.loads((tmp_path / "run" / "model" / "card.json").read_text())
+    assert card["task"]["state_names"] == [
+        "wide.a", "wide.c", "wide.goal", "narrow.b", "narrow.goal",
+    ]  # fmt: skip
+
+
+def test_fit_takes_the_same_words(log, tmp_path, cli, capsys):
+    assert cli("fit", "--data", log.path, "--run-dir", tmp_path / "run", *TINY[:-1]) == 0
+    assert "hold-out rmse per feature" in capsys.readouterr().out
+    assert RunDirectory.open(tmp_path / "run").config().recipe == "data"
+
+
+def test_a_log_that_is_none_is_refused(tmp_path, cli, capsys):
+    shutil.copytree(write_dataset(tmp_path / "log", episodes=2).path, tmp_path / "broken")
+    (tmp_path / "broken" / "reward.npy").unlink()
+    for name, why in (("broken", "reward.npy cannot be read"), ("absent", "is this a dataset?")):
+        words = ("--data", tmp_path / name, "--run-dir", tmp_path / f"run-{name}", *TINY)
+        assert cli("train", *words) == 2
+        assert why in capsys.readouterr().err
+
+
+def test_a_learner_by_itself_takes_the_same_words(log, tmp_path, root):
+    words = ["--data", "log", "--model-server", "127.0.0.1:9", "--run-dir", str(tmp_path / "run")]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "launch", "learn", *words, "--task", "reacher-full"]
+    ended = subprocess.run(
+        command, cwd=log.path.parent, env=environment, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert f"the data at {log.path} is for task lopsided" in ended.stderr

@@ -1,0 +1,262 @@
+"""Rollouts that go on where the horizon cut them, and true starts that threads draw at once."""
+
+import math
+import threading
+import time
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+import torch
+
+from learner import checkpoint
+from learner.checkpoint import Counters
+from learner.ppo import PPO
+from learner.starts import CarriedStarts, Starts, TrueStarts, drawing
+from moma import seeds, tasks
+from moma.config import RolloutConfig
+from moma.policy import Actors
+from moma.types import StartStates
+from rollout_workers.rollout import Identity, rollout
+from tests.builders import (
+    FRAME,
+    SPEC,
+    FakeDynamics,
+    make_config,
+    make_starts,
+    make_trajectory,
+    run_card,
+)
+
+ROWS, HORIZON, FRAMES = 5, 3, 4
+CONFIG = make_config(rollout=RolloutConfig(segments=2, rows=ROWS, horizon=HORIZON, carry=True))
+CONFIG = replace(CONFIG, actor=replace(CONFIG.actor, frames=FRAMES))
+TAPE = torch.randn(2 * HORIZON, ROWS, 2, 2, generator=torch.Generator().manual_seed(0))
+
+
+class Certain(FakeDynamics):
+    """The small system without its draws."""
+
+    def predict(self, state, action, seed, deadline=math.inf):
+        return super().predict(state, action, torch.zeros_like(seed), deadline)
+
+
+class Fresh:
+    """Start states that a reader can tell: 100 and the seed, -1 in the memory."""
+
+    def __init__(self):
+        self.counts = []
+
+    def draw(self, count, seed):
+        self.counts.append(count)
+        state = torch.full((count, SPEC.state_width), 100.0 + seed)
+        return StartStates(state=state, history=torch.full((count, 2, FRAMES, FRAME), -1.0))
+
+
+class Noise:
+    """In place of a distribution: the noise of given steps instead of drawn noise."""
+
+    def __init__(self, steps):
+        self._steps = steps
+
+    def noise(self, shape, generator):  # noqa: ARG002 - the distribution's
+        return self._steps.expand(shape)
+
+
+def imagine(starts, begin, end, *, sequence=0, system=None):
+    """A segment with the tape's noise of steps `begin` to `end`."""
+    actors = Actors(SPEC, CONFIG.actor, seed=4)
+    actors.standardise(torch.full((2, 3), 0.1), torch.full((2, 3), 1.5))
+    with torch.no_grad():
+        actors.head.weight.mul_(100)  # so that what they see and remember shows in what they do
+    actors.distribution = Noise(TAPE[begin:end])
+    config = replace(CONFIG, rollout=replace(CONFIG.rollout, horizon=end - begin))
+    who = Identity(policy_version=0, epoch=0, worker="w", incarnation=0, sequence=sequence)
+    system = system or Certain(terminal_above=math.inf)
+    return rollout(actors, system, starts, run_card(config), math.inf, 0, who)
+
+
+def carried(fresh=None):
+    return CarriedStarts(fresh or Fresh(), SPEC, CONFIG.rollout, FRAMES)
+
+
+def differing(one, other, rows=None):
+    """Names of tensors in which the second half of one differs from the other."""
+    names = ("state", "action", "log_prob", "reward", "terminated", "valid")
+    rows = torch.arange(ROWS) if rows is None else rows
+    return [
+        name
+        for name in names
+        if not torch.equal(getattr(one, name)[HORIZON:][:, rows], getattr(other, name)[:, rows])
+    ]
+
+
+def test_two_segments_of_h_are_one_of_2h():
+    start = make_starts(ROWS, FRAMES)
+    long = imagine(start, 0, 2 * HORIZON)
+    starts = carried()
+    starts.take([imagine(start, 0, HORIZON)])
+    second = imagine(starts.draw(0, 1), HORIZON, 2 * HORIZON)
+    assert differing(long, second) == []
+    assert second.truncated[-1].all()
+    # Negative controls: without its memory it acts otherwise, and so it does elsewhere.
+    remembered = starts.draw(0, 1)
+    forgot = replace(remembered, history=torch.zeros_like(remembered.history))
+    assert "action" in differing(long, imagine(forgot, HORIZON, 2 * HORIZON))
+    moved = replace(remembered, state=remembered.state + 0.01)
+    assert "action" in differing(long, imagine(moved, HORIZON, 2 * HORIZON))
+
+
+def test_rows_that_ended_begin_anew_and_the_others_go_on():
+    start = make_starts(ROWS, FRAMES)
+    tops = imagine(start, 0, 2 * HORIZON).state[1 : HORIZON + 1, :, 0].amax(0)
+    system = Certain(terminal_above=float(tops.median()))
+    first = imagine(start, 0, HORIZON, system=system)
+    ended = ~first.truncated[-1]
+    assert 0 < ended.sum() < ROWS
+    fresh = Fresh()
+    starts = carried(fresh)
+    starts.take([first])
+    drawn = starts.draw(0, 7)
+    assert fresh.counts == [int(ended.sum())]
+    assert (drawn.state[ended] == 107).all()
+    assert (drawn.history[ended] == -1).all()
+    long = imagine(start, 0, 2 * HORIZON, system=system)
+    second = imagine(drawn, HORIZON, 2 * HORIZON, system=system)
+    assert differing(long, second, (~ended).nonzero().flatten()) == []
+
+
+def test_at_first_all_rows_are_fresh():
+    fresh = Fresh()
+    starts = carried(fresh)
+    assert isinstance(fresh, Starts)
+    assert (starts.draw(1, 3).state == 103).all()
+    assert fresh.counts == [ROWS]
+
+
+def test_a_segment_in_which_all_ended_before_the_horizon_leaves_nothing_to_go_on_with():
+    starts = carried(fresh := Fresh())
+    starts.take([make_trajectory(CONFIG)])
+    starts.draw(0, 0)
+    assert fresh.counts == []
+    starts.take([make_trajectory(CONFIG, steps=HORIZON - 1)])
+    starts.draw(0, 0)
+    assert fresh.counts == [ROWS]
+
+
+def test_a_rollout_is_as_long_as_an_episode_at_most():
+    # Segments of 3 steps, episodes of 8: after 3 and 6 steps it goes on, after 9 it does not.
+    starts, counts = carried(fresh := Fresh()), []
+    for round_ in range(6):
+        starts.take([make_trajectory(CONFIG, sequence=2 * round_)])
+        starts.draw(0, 0)
+        counts.append(sum(fresh.counts))
+    assert SPEC.episode_limit == 8
+    assert counts == [0, 0, ROWS, ROWS, ROWS, 2 * ROWS]
+
+
+def test_slots_go_on_each_for_itself_and_one_that_is_missing_stays_as_it_was():
+    starts = carried()
+    first, second = (make_trajectory(CONFIG, seed=s, sequence=s) for s in (0, 1))
+    starts.take([second, first])
+    for slot, made in enumerate((first, second)):
+        assert torch.equal(starts.draw(slot, 0).state, made.state[-1])
+    # The next round closed without its second segment.
+    third = make_trajectory(CONFIG, seed=2, sequence=2)
+    starts.take([third])
+    assert torch.equal(starts.draw(0, 0).state, third.state[-1])
+    assert torch.equal(starts.draw(1, 0).state, second.state[-1])
+    assert starts.age.tolist() == [[2 * HORIZON] * ROWS, [HORIZON] * ROWS]
+
+
+def test_drawing_changes_nothing_so_that_a_segment_can_be_handed_out_again():
+    starts = carried()
+    starts.take([make_trajectory(CONFIG)])
+    drawn = starts.draw(0, 0)
+    drawn.state.add_(1)
+    drawn.history.add_(1)
+    again = starts.draw(0, 0)
+    assert torch.equal(again.state + 1, drawn.state)
+    assert torch.equal(again.history + 1, drawn.history)
+
+
+def test_what_is_carried_is_part_of_a_checkpoint(tmp_path):
+    ppo = PPO(SPEC, CONFIG, torch.zeros(5), torch.ones(5))
+    starts, found = carried(), carried()
+    starts.take([make_trajectory(CONFIG)])
+    counters = Counters(version=0, transitions=0, resumes=0, seconds=0.0)
+    checkpoint.save(tmp_path, ppo, counters, starts)
+    assert checkpoint.load(tmp_path, ppo, found) == counters
+    for name, value in starts.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value), name
+    wider = CarriedStarts(Fresh(), SPEC, replace(CONFIG.rollout, rows=ROWS + 1), FRAMES)
+    with pytest.raises(ValueError, match=r"other settings: carried\.state is \[2, 5, 5\]"):
+        checkpoint.load(tmp_path, ppo, wider)
+
+
+def test_a_checkpoint_without_them_cannot_be_gone_on_with(tmp_path):
+    ppo = PPO(SPEC, CONFIG, torch.zeros(5), torch.ones(5))
+    counters = Counters(version=0, transitions=0, resumes=0, seconds=0.0)
+    checkpoint.save(tmp_path, ppo, counters)
+    with pytest.raises(ValueError, match=r"carried\.state is nothing"):
+        checkpoint.load(tmp_path, ppo, carried())
+
+
+def test_without_carrying_every_slot_draws_the_same_way():
+    draw = drawing(Fresh(), ROWS)
+    for slot in (0, 1):
+        assert (draw(slot, 5).state == 105).all()
+
+
+class Slow:
+    """One true system: what it returns is what it was last reset to, a moment later."""
+
+    def __init__(self):
+        self._seed = 0
+
+    def reset(self, seed):
+        self._seed = seed
+        time.sleep(2e-4)
+        return torch.full((1, SPEC.state_width), float(self._seed % 100_003))
+
+    def step(self, action): ...
+
+
+def drawn_at_once(starts):
+    """Four threads draw at the same time, each with its own seed."""
+    found, threads = {}, []
+    barrier = threading.Barrier(4)
+
+    def draw(seed):
+        barrier.wait()
+        found[seed] = starts.draw(20, seed).state
+
+    for seed in range(4):
+        threads.append(threading.Thread(target=draw, args=(seed,)))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    return [found[seed] for seed in range(4)]
+
+
+def test_true_starts_that_threads_draw_at_once_are_those_drawn_one_after_the_other():
+    starts = TrueStarts(Slow(), SPEC, FRAMES)
+    serial = [starts.draw(20, seed).state for seed in range(4)]
+    assert all(torch.equal(a, b) for a, b in zip(serial, drawn_at_once(starts), strict=True))
+    # Negative control: without turns one thread reads what another one reset.
+    starts._one_at_a_time = nullcontext()
+    assert not all(torch.equal(a, b) for a, b in zip(serial, drawn_at_once(starts), strict=True))
+
+
+def test_true_starts_are_the_true_systems_and_remember_nothing():
+    task = tasks.get("hopper-3x1")
+    starts = TrueStarts(task.environment(1), task.spec, 3)
+    drawn = starts.draw(4, 1)
+    frame = task.spec.observation_width + task.spec.action_width
+    assert drawn.history.shape == (4, 3, 3, frame)
+    assert not drawn.history.any()
+    alone = task.environment(1)
+    for row in range(4):
+        assert torch.equal(drawn.state[row], alone.reset(seeds.derive(1, row))[0])
+    assert torch.equal(starts.draw(2, 1).state, drawn.state[:2])
+    assert not torch.equal(starts.draw(4, 2).state, drawn.state)
