@@ -1,4 +1,4 @@
-"""The picture of two agents' choices: joint, apart, and compared between like situations."""
+"""The picture of two agents' choices: joint, apart, and what the state does not say of them."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def conventions(look: Look, spec: TaskSpec) -> bytes:
     dims = [f"{name}, {kind} {dim}" for name, dim in zip(names, look.dims, strict=True)]
 
     def draw(figure: Figure) -> None:
-        (joint, product), (pairs, null) = figure.subplots(2, 2)
+        (joint, product), (left, null) = figure.subplots(2, 2)
         _joint(figure, (joint, product), look, spec)
         for axes in (joint, product):
             x, y = [f"{name}, choice" for name in names] if spec.discrete else dims
             axes.set(xlabel=x, ylabel=y)
             axes.locator_params(nbins=10, integer=spec.discrete)
-        _pairs(pairs, look)
-        pairs.set(xlabel=f"{dims[0]}: difference", ylabel=f"{dims[1]}: difference")
-        null.hist(look.dependence.null, bins=BINS, color=GREY, label="after random swaps")
+        _left(left, look)
+        left.set(xlabel=f"{dims[0]}: off", ylabel=f"{dims[1]}: off")
+        null.hist(look.dependence.null, bins=BINS, color=GREY, label="with random signs")
         strength = float(look.dependence.strength[look.pair])
         null.axvline(strength, color=ORANGE, linewidth=2, label="in the log")
-        null.set(title="Strength of dependence", xlabel="strength", ylabel="swaps")
+        null.set(title="Strength of dependence", xlabel="strength", ylabel="draws")
         null.legend(frameon=False)
 
     return drawn((10, 7.4), draw)
@@ -68,15 +68,15 @@ def _cells(
     return edges, np.eye(_CELLS)[cell]
 
 
-def _pairs(axes: Axes, look: Look) -> None:
+def _left(axes: Axes, look: Look) -> None:
     random = np.random.default_rng(0)
-    signs = random.choice((-1.0, 1.0), look.difference.shape[1])
-    swapped = look.difference * np.stack([signs, np.ones_like(signs)])
-    for difference, mark, colour, label in (
-        (look.difference, "o", ORANGE, "in the log"),
-        (swapped, "x", GREY, "one agent's swapped"),
+    signs = random.choice((-1.0, 1.0), look.left.shape[1])
+    untied = look.left * np.stack([signs, np.ones_like(signs)])
+    for left, mark, colour, label in (
+        (look.left, "o", ORANGE, "in the log"),
+        (untied, "x", GREY, "with random signs"),
     ):
-        x, y = aligned(difference, look.near) + random.normal(0, _JITTER, difference.shape)
+        x, y = aligned(left, look.near) + random.normal(0, _JITTER, left.shape)
         axes.plot(x, y, mark, color=colour, markersize=4, alpha=0.7, label=label)
-    axes.set(title="Matched episodes")
-    axes.legend(loc="upper left", edgecolor="none", framealpha=0.8, handletextpad=0)
+    axes.set(title="What the state does not say")
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)

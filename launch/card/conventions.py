@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from launch.card import choices
 from launch.card.html import Markup, join, picture, table, tag
 from moma.data.conventions import FEWEST, Look
-from moma.data.conventions.look import ALIKE, LEVEL, OPEN, STRONG, SWAPS
+from moma.data.conventions.verdict import ALIKE, FLIPS, LEVEL, OPEN, STRONG
 from moma.types import TaskSpec
 
 _ORDER = ("several", "none", "unclear")
@@ -17,21 +17,21 @@ _HOW = (
     "Where every agent's own actions (marginals) fit the log and their product does not, the team "
     "settles one choice in more than one way, and agents that are cloned one by one would mix the "
     "ways. Tested at one row per episode: what the joint state says of each action is taken out by "
-    "kernel ridge regression, episodes in the most similar states are matched, and one agent's "
-    "actions are swapped within matches at random. Strength: squared correlation of two agents' "
-    "differences within matches, compared between neighbouring matches; p: how often "
-    f"{SWAPS} random swaps reach it for any two agents. Several: p at most {LEVEL:g}, strength at "
-    f"least {STRONG:g}, and the state leaves at least {OPEN:.0%} of both agents' variance open. "
-    f"Cannot tell: matches lie more than {ALIKE:g} of the distance of two random rows apart. "
+    "leave-one-out kernel ridge regression. Strength: squared correlation of what is left of two "
+    "agents, among neighbouring states, as what goes with what may vary with the state; p: how "
+    f"often {FLIPS} draws of random signs, which cut all ties between agents, reach it for any two "
+    f"agents. Several: p at most {LEVEL:g}, strength at least {STRONG:g}, and the state leaves at "
+    f"least {OPEN:.0%} of both agents' variance open. Cannot tell: the nearest states of other "
+    f"episodes lie more than {ALIKE:g} of the distance of two random rows apart. "
     "Exploration noise that agents share, signals that they remember and the state does not hold, "
     "and policies of different skill look the same."
 )
 _READ = (
     "Top: where the agents' joint actions lie, and where they would lie if each agent chose by "
-    "itself, whatever the situation. Bottom left: one dot per two episodes in like situations, how "
-    "far the two agents' actions are apart, in widths of their bounds. Dots along the rising "
-    "diagonal: the agents change their minds together. A cross or a cloud: each by itself. Bottom "
-    "right: the same as one number, against what chance makes."
+    "itself, whatever the situation. Bottom left: one dot per episode, how far the two actions are "
+    "from what the state says, in widths of their bounds. Dots along the rising diagonal: the "
+    "agents decide together. A cross or a cloud: each by itself. Bottom right: the same as one "
+    "number, against what chance makes."
 )
 
 
@@ -41,7 +41,7 @@ def section(spec: TaskSpec, looks: Sequence[Look]) -> Markup:
         text = f"Not looked for: it takes two agents and {FEWEST} episodes."
         return tag("p", text)
     clearest = min(looks, key=lambda look: (_ORDER.index(look.verdict), _p(look)))
-    heads = ("where", "", "episodes", "strength", "p", "left open", "matches apart", "why")
+    heads = ("where", "", "episodes", "strength", "p", "left open", "nearest", "why")
     return join(
         tag("p", _sentence(looks)),
         table(heads, [_row(look) for look in looks], "ttnnnnnt"),

@@ -146,3 +146,13 @@ def test_few_episodes_and_single_agents_are_not_looked_at(tmp_path):
     one_step = random.uniform(-1, 1, (60, 1, 2, 1))
     (only,) = looks(log(tmp_path / "short", np.zeros((60, 2, 1)), one_step), scale)
     assert only.rows.where == "first step"
+
+
+def test_large_logs_and_large_teams_are_looked_at_in_part(tmp_path, monkeypatch):
+    monkeypatch.setattr("moma.data.conventions.EPISODES", 60)
+    random = np.random.default_rng(0)
+    for agents, rows in ((2, 60), (11, 43)):
+        action = random.uniform(-1, 1, (70, 1, agents, 1))
+        (found,) = looks(log(tmp_path / f"{agents}", np.zeros((70, 2, 1)), action), np.ones(1))
+        assert len(found.rows.state) == rows
+        assert len(np.unique(found.rows.action[:, 0])) == rows

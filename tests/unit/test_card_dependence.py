@@ -1,16 +1,10 @@
-"""The test's parts: matches, neighbours, swaps, and the smoother before them."""
+"""The test's parts: neighbours, strength against random signs, and the smoother before them."""
 
 import numpy as np
 import pytest
 
-from moma.data.conventions.dependence import aligned, dependence, match, neighbours
+from moma.data.conventions.dependence import aligned, dependence, neighbours
 from moma.data.conventions.smoother import leave_one_out, squared_distances
-
-
-def test_the_nearest_rows_are_matched_and_each_once():
-    x = np.array([[0.0], [10.0], [0.1], [11.0], [50.0]])
-    pairs = match(squared_distances(x))
-    assert pairs.tolist() == [[0, 2], [1, 3]]
 
 
 def test_neighbours_are_a_tenth_of_all_pairs_and_all_ties():
@@ -25,7 +19,7 @@ def test_neighbours_are_a_tenth_of_all_pairs_and_all_ties():
 ALL = 1.0 - np.eye(60)
 
 
-def test_equal_choices_have_strength_one_and_no_swap_reaches_it():
+def test_equal_choices_have_strength_one_and_no_draw_of_signs_reaches_it():
     random = np.random.default_rng(0)
     one = random.normal(size=(60, 2))
     found = dependence(np.stack([one, one, random.normal(size=(60, 2))]), ALL, 199, 0)
@@ -36,23 +30,30 @@ def test_equal_choices_have_strength_one_and_no_swap_reaches_it():
     assert np.array_equal(found.strength, found.strength.T)
 
 
+def smallest_p_values(draw, flips, count=200):
+    random = [np.random.default_rng(seed) for seed in range(count)]
+    found = [dependence(draw(r), ALL, flips, seed).p_value for seed, r in enumerate(random)]
+    return np.array([p_value.min() for p_value in found])
+
+
 def test_p_values_of_independent_agents_are_as_small_as_they_say_and_no_more_often():
-    values = [
-        dependence(np.random.default_rng(seed).normal(size=(3, 60, 1)), ALL, 99, seed).p_value
-        for seed in range(200)
-    ]
-    smallest = np.array([value.min() for value in values])
+    values = smallest_p_values(lambda random: random.normal(size=(3, 60, 1)), 99)
     for level in (0.05, 0.2, 0.5):
-        assert (smallest <= level).mean() == pytest.approx(level, abs=0.09)
+        assert (values <= level).mean() == pytest.approx(level, abs=0.09)
 
 
-def test_an_agent_that_never_differs_depends_on_nobody():
+def test_agents_whose_rare_choices_meet_by_chance_are_not_significant():
+    values = smallest_p_values(lambda random: (random.random((3, 60, 1)) < 0.1) - 0.1, 199)
+    assert (values <= 0.01).mean() <= 0.03
+
+
+def test_an_agent_that_never_strays_depends_on_nobody():
     found = dependence(np.stack([np.zeros((60, 1)), np.ones((60, 1))]), ALL, 99, 0)
     assert found.strength[0, 1] == 0
     assert found.p_value[0, 1] == 1
 
 
-def test_differences_are_turned_as_the_neighbours_say():
+def test_what_is_left_is_turned_as_the_neighbours_say():
     random = np.random.default_rng(0)
     half = np.arange(60) < 30
     near = (half[:, None] == half) * ALL

@@ -8,10 +8,10 @@ product is not, and agents that are cloned one by one act on the product.
 So the test is of independence given the situation (the joint state; features in standard
 deviations of the whole log). One row per episode, rows of different episodes being independent.
 (1) What the situation says of each agent's action is taken out by a leave-one-out smoother.
-(2) Episodes in the nearest situations are matched; `dependence` swaps within matches.
-(3) The log holds several conventions where two agents' dependence is significant and strong
-and the situation leaves a good part of both agents' actions open. Where matches are not alike,
-actions differ because situations do, and nothing is said.
+(2) `dependence` tests whether what is left of two agents goes together in neighbouring situations.
+(3) The log holds several conventions where that is significant and strong and the situation
+leaves a good part of both agents' actions open. Where no two situations are alike the smoother
+cannot know what they say, what it leaves may be their part, and nothing is said.
 
 What it cannot tell from conventions: exploration noise that agents share, a signal that both
 remember and the state does not hold, and joint policies of different skill. In all of these the
@@ -24,13 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moma import seeds
-from moma.data.conventions.look import Look, Situations, Where, look
+from moma.data.conventions.verdict import Look, Situations, Where, look
 from moma.data.dataset import Dataset
 from moma.data.mapped import take
 
 __all__ = ["FEWEST", "Look", "Situations", "look", "looks"]
 EPISODES = 600
 """Episodes that are looked at, at most."""
+TEAM = 8
+"""Agents up to which they are that many; the work grows with the square of agents times episodes."""
 FEWEST = 40
 """Episodes that are needed."""
 
@@ -49,6 +51,7 @@ def looks(dataset: Dataset, scale: NDArray[np.float64], seed: int = 0) -> list[L
     lengths = np.diff(dataset.episode_start, append=dataset.transitions)
     random = np.random.default_rng(seeds.derive(seed, "conventions"))
     later = dataset.episode_start + random.integers(1, np.maximum(lengths, 2))
+    count = max(FEWEST, EPISODES * TEAM // max(TEAM, len(dataset.spec.agents)))
     rows: dict[Where, NDArray[np.int64]] = {
         "first step": dataset.episode_start,
         "later step": later[lengths > 1],
@@ -56,7 +59,7 @@ def looks(dataset: Dataset, scale: NDArray[np.float64], seed: int = 0) -> list[L
     found = []
     for where, candidates in rows.items():
         if len(dataset.spec.agents) > 1 and len(candidates) >= FEWEST:
-            row = random.permutation(candidates)[:EPISODES]
+            row = random.permutation(candidates)[:count]
             there = Situations(
                 where=where,
                 state=take(dataset.state, row + dataset.episode_of(row)),

@@ -1,4 +1,4 @@
-"""Do agents choose together? A permutation test on pairs of episodes that are alike."""
+"""Do agents choose together? A test of what is left of their actions in like situations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _NEAR = 0.1
-"""Share of all pairs of matches that count as neighbours."""
+"""Share of all pairs of rows that count as neighbours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,59 +21,41 @@ class Dependence:
     p_value: NDArray[np.float64]
     """`[A A]`, corrected for the number of pairs of agents."""
     null: NDArray[np.float64]
-    """The largest strength of any two agents after each random swap, `[F]`."""
-
-
-def match(distance: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Pairs rows off, the nearest first, each row in one pair at most.
-
-    Args:
-        distance: between any two rows, `[n n]`.
-
-    Returns:
-        `[n // 2, 2]`.
-    """
-    left, right = np.triu_indices(len(distance), 1)
-    free, pairs = np.ones(len(distance), np.bool_), []
-    for at in np.argsort(distance[left, right], kind="stable"):
-        i, j = left[at], right[at]
-        if free[i] and free[j]:
-            free[i] = free[j] = False
-            pairs.append((i, j))
-    return np.array(pairs, np.int64).reshape(-1, 2)
+    """The largest strength of any two agents under each draw of random signs, `[F]`."""
 
 
 def neighbours(distance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns 1 for the closest tenth of all pairs of rows and for ties, `[P P]`; 0 for itself."""
+    """Returns 1 for the closest tenth of all pairs of rows and for ties, `[n n]`; 0 for itself."""
     edge = np.quantile(distance[np.triu_indices(len(distance), 1)], _NEAR)
     return (distance <= edge) * (1.0 - np.eye(len(distance)))
 
 
 def dependence(
-    difference: NDArray[np.float64], near: NDArray[np.float64], swaps: int, seed: int
+    left: NDArray[np.float64], near: NDArray[np.float64], flips: int, seed: int
 ) -> Dependence:
-    """Tests whether agents' actions differ together between the two rows of a match.
+    """Tests whether agents leave what the situation says in directions that go together.
 
-    Strength of agents i and j, over neighbouring matches p and q:
-    `S_ij = sum (d_ip . d_iq)(d_jp . d_jq) / sqrt(sum (d_ip . d_iq)^2 sum (d_jp . d_jq)^2)`,
-    a squared correlation (RV coefficient) of the two agents' differences d that is taken locally:
-    which choices go together may vary with the situation. Where agents choose independently,
-    given the situation, swapping one agent's actions within a match changes nothing; a swap flips
-    the sign of its difference. So the null distribution has random signs for every agent and
-    match. How large differences are plays no part, only whether they point the same way together.
+    Strength of agents i and j, over neighbouring rows p and q:
+    `S_ij = sum (e_ip . e_iq)(e_jp . e_jq) / sqrt(sum (e_ip . e_iq)^2 sum (e_jp . e_jq)^2)`,
+    a squared correlation (RV coefficient) of what is left of two agents' actions, e, that is taken
+    locally: which choices go together may vary with the situation. Where agents choose
+    independently, given the situation, the products of their e have mean 0 in every row, so the
+    null distribution has a random sign for every agent and row (a wild bootstrap). How large
+    e are plays no part, only whether they go together: noise whose size agents share is no
+    convention.
 
     Args:
-        difference: between the two rows of every match, `[A P U]`.
-        near: which matches are neighbours, `[P P]`.
-        swaps: F, random swaps to compare with.
-        seed: of the swaps.
+        left: of the agents' actions, once what the situation says is taken out, `[A n U]`.
+        near: which rows are neighbours, `[n n]`.
+        flips: F, draws of random signs to compare with.
+        seed: of the signs.
     """
-    agents, pairs = difference.shape[:2]
-    gram = np.einsum("apu,aqu->apq", difference, difference)
+    agents, rows = left.shape[:2]
+    gram = np.einsum("apu,aqu->apq", left, left)
     norm = np.sqrt(np.einsum("pq,apq->a", near, gram**2))
-    signs = np.random.default_rng(seed).choice((-1.0, 1.0), (swaps, agents, pairs))
+    signs = np.random.default_rng(seed).choice((-1.0, 1.0), (flips, agents, rows))
     strength, p_value = np.eye(agents), np.ones((agents, agents))
-    null = np.full(swaps, -np.inf)
+    null = np.full(flips, -np.inf)
     for i, j in combinations(range(agents), 2):
         product = near * gram[i] * gram[j] / max(norm[i] * norm[j], np.finfo(np.float64).tiny)
         strength[i, j] = strength[j, i] = product.sum()
@@ -81,19 +63,19 @@ def dependence(
         null = np.maximum(null, ((sign @ product) * sign).sum(axis=1))
     for i, j in combinations(range(agents), 2):
         as_strong = 1 + int((null >= strength[i, j]).sum())
-        p_value[i, j] = p_value[j, i] = as_strong / (1 + swaps)
+        p_value[i, j] = p_value[j, i] = as_strong / (1 + flips)
     return Dependence(strength=strength, p_value=p_value, null=null)
 
 
-def aligned(difference: NDArray[np.float64], near: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turns one agent's differences by the sign that the neighbouring matches give.
+def aligned(left: NDArray[np.float64], near: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turns what is left of one agent's actions by the sign that the neighbouring rows give.
 
     Args:
-        difference: of two agents, `[2 P]`.
-        near: which matches are neighbours, `[P P]`.
+        left: of two agents' actions, `[2 n]`.
+        near: which rows are neighbours, `[n n]`.
 
     Returns:
-        `[2 P]`; where agents choose together the rows are positively correlated.
+        `[2 n]`; where agents choose together the two are positively correlated.
     """
-    sign = np.sign(near @ (difference[0] * difference[1]))
-    return np.stack([difference[0] * sign, difference[1]])
+    sign = np.sign(near @ (left[0] * left[1]))
+    return np.stack([left[0] * sign, left[1]])

@@ -1,4 +1,4 @@
-"""One look: rows of different episodes, tested for choices that agents make together."""
+"""One look at rows of different episodes: did the agents choose together?"""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from moma.data.conventions.dependence import Dependence, dependence, match, neighbours
+from moma.data.conventions.dependence import Dependence, dependence, neighbours
 from moma.data.conventions.smoother import leave_one_out, squared_distances
 from moma.types import TaskSpec
 
 Where = Literal["first step", "later step"]
-SWAPS = 999
+FLIPS = 999
 LEVEL = 0.005
 """A p-value at or below it is significant: 0.01, halved for two looks."""
 STRONG = 0.1
 """From this strength on, a correlation of about 0.3, agents choose together."""
 OPEN = 0.25
 """The situation must leave this share of an agent's variance open."""
-ALIKE = 0.3
-"""Matched situations must be this near, in distances of two rows drawn from the log."""
+ALIKE = 0.25
+"""The nearest other situation must be this near, in distances of two rows of the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ class Look:
     verdict: Literal["several", "none", "unclear"]
     reason: str
     alike: float
-    """Median distance within a match, in distances of two rows drawn from the log."""
+    """Median distance to the nearest other situation, in distances of two rows of the log."""
     left_open: NDArray[np.float64]
     """Share of each agent's variance of action that the situation does not explain, `[A]`."""
     dependence: Dependence
@@ -51,10 +51,10 @@ class Look:
     """The agents of the largest strength."""
     dims: tuple[int, int]
     """The dimension of each one's action in which it is largest."""
-    difference: NDArray[np.float64]
-    """Of these two actions within every match, `[2 P]`."""
+    left: NDArray[np.float64]
+    """Of these two actions, in widths of their bounds, what the situation does not say, `[2 n]`."""
     near: NDArray[np.float64]
-    """Which matches are neighbours, `[P P]`."""
+    """Which rows are neighbours, `[n n]`."""
 
 
 def look(spec: TaskSpec, rows: Situations, scale: NDArray[np.float64], seed: int) -> Look:
@@ -62,9 +62,9 @@ def look(spec: TaskSpec, rows: Situations, scale: NDArray[np.float64], seed: int
 
     Args:
         spec: who acts within which bounds.
-        rows: four or more, in random order: ties between matches fall to the first.
+        rows: three or more.
         scale: standard deviation of every feature of the state over the whole log, `[S]`.
-        seed: of the swaps.
+        seed: of the test's random signs.
     """
     varies = scale > 0
     situation = (rows.state - rows.state.mean(axis=0))[:, varies] / scale[varies]
@@ -72,15 +72,13 @@ def look(spec: TaskSpec, rows: Situations, scale: NDArray[np.float64], seed: int
     action = rows.action.astype(np.float64) / np.where(high > low, high - low, 1)
     left = leave_one_out(situation, action.reshape(len(action), -1)).reshape(action.shape)
     distance = np.sqrt(squared_distances(situation))
-    pairs = match(distance)
-    near = neighbours(squared_distances(situation[pairs].mean(axis=1)))
-    difference = (left[pairs[:, 0]] - left[pairs[:, 1]]).transpose(1, 0, 2)
-    found = dependence(difference, near, SWAPS, seed)
+    near = neighbours(distance)
+    found = dependence(left.transpose(1, 0, 2), near, FLIPS, seed)
     first, second = pair = _strongest(found.strength)
-    dims = _dims(difference[first], difference[second], near)
+    dims = _dims(left[:, first], left[:, second], near)
     left_open = left.var(axis=0).sum(axis=1) / np.maximum(action.var(axis=0).sum(axis=1), 1e-12)
-    typical = np.sqrt(2 * max(int(varies.sum()), 1))
-    alike = float(np.median(distance[pairs[:, 0], pairs[:, 1]])) / float(typical)
+    nearest = (distance + np.diag(np.full(len(distance), np.inf))).min(axis=1)
+    alike = float(np.median(nearest)) / float(np.sqrt(2 * max(int(varies.sum()), 1)))
     verdict, reason = _verdict(spec.agents, found, alike, left_open)
     return Look(
         rows=rows,
@@ -91,7 +89,7 @@ def look(spec: TaskSpec, rows: Situations, scale: NDArray[np.float64], seed: int
         dependence=found,
         pair=pair,
         dims=dims,
-        difference=np.stack([difference[first, :, dims[0]], difference[second, :, dims[1]]]),
+        left=np.stack([left[:, first, dims[0]], left[:, second, dims[1]]]),
         near=near,
     )
 
@@ -105,7 +103,7 @@ def _strongest(strength: NDArray[np.float64]) -> tuple[int, int]:
 def _dims(
     first: NDArray[np.float64], second: NDArray[np.float64], near: NDArray[np.float64]
 ) -> tuple[int, int]:
-    """Returns the dimensions of two agents' differences, `[P U]` each, that go together most."""
+    """Returns the dimensions of what is left of two agents, `[n U]`, that go together most."""
     products = np.einsum("pu,pv->uvp", first, second)
     together = np.einsum("uvp,pq,uvq->uv", products, near, products, optimize=True)
     one, other = np.unravel_index(int(together.argmax()), together.shape)
@@ -117,8 +115,8 @@ def _verdict(
 ) -> tuple[Literal["several", "none", "unclear"], str]:
     if alike > ALIKE:
         return "unclear", (
-            f"no two episodes are in situations alike enough to compare: matches are {alike:.2f} "
-            f"of the distance of two random rows apart, {ALIKE} at most is near"
+            f"no two episodes are in situations alike enough to compare: the nearest are "
+            f"{alike:.2f} of the distance of two random rows apart, {ALIKE:g} at most is near"
         )
     undecided = np.minimum(left_open[:, None], left_open[None]) >= OPEN
     together = (found.p_value <= LEVEL) & (found.strength >= STRONG) & undecided
