@@ -32,7 +32,7 @@ __all__ = ["FEWEST", "Look", "Situations", "look", "looks"]
 EPISODES = 600
 """Episodes that are looked at, at most."""
 TEAM = 8
-"""Agents up to which they are that many; the work grows with the square of agents times episodes."""
+"""Agents up to which they are that many: the work grows with both, squared."""
 FEWEST = 40
 """Episodes that are needed."""
 
