@@ -54,12 +54,7 @@ class Cast:
 def pieces(sources: Sequence[Source]) -> list[Source]:
     """Returns the sources cut into pieces, in order."""
     return [
-        Source(
-            run=source.run,
-            version=source.version,
-            transitions=min(PIECE, source.transitions - begin),
-            parameters=source.parameters,
-        )
+        replace(source, transitions=min(PIECE, source.transitions - begin))
         for source in sources
         for begin in range(0, source.transitions, PIECE)
     ]

@@ -96,10 +96,11 @@ def _trained(task: Task, variant: str, args: Make) -> Dataset:
         raise ValueError(
             f"task {task.spec.name} has no data {variant!r}; perhaps you meant: {', '.join(near)}"
         )
-    experts = [
-        Expert(task.experts[name], args.experts, args.seed, args.rounds) for name in plays[variant]
-    ]
     threads = args.threads or os.cpu_count() or 1
+    experts = [
+        Expert(task.experts[name], args.experts, args.seed, args.rounds, threads)
+        for name in plays[variant]
+    ]
     torch.set_num_threads(threads)
     for expert in experts:
         if not expert.trained and train.main(expert.command) != 0:

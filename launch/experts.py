@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from launch.collect import Cast, Source, play
@@ -35,6 +34,8 @@ class Expert:
     seed: int
     rounds: int = 0
     """Of training; 0: as the recipe says."""
+    threads: int = 1
+    """Of the simulator in which kept policies are judged."""
 
     @property
     def run(self) -> RunDirectory:
@@ -114,7 +115,7 @@ class Expert:
             if list(found) == names:
                 return np.array(list(found.values()))
         cast = Cast(expert=self.task, actor=self.config.actor, task=self.task)
-        simulator = Simulator(self.task, torch.get_num_threads())
+        simulator = Simulator(self.task, self.threads)
         returns = []
         for source in self._kept:
             played = play(cast, simulator, source, _EPISODES, seeds.derive(self.seed, "judge"))

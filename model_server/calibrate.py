@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor
@@ -84,7 +83,7 @@ def along_episodes(
     if len(whole) == 0:
         return {"episodes": 0, "steps": [], "rmse": [], "persistence_rmse": []}
     first = dataset.episode_start[whole]
-    horizon = int((np.append(dataset.episode_start, dataset.transitions)[whole + 1] - first).min())
+    horizon = int((dataset.edges[whole + 1] - first).min())
     state = start = torch.from_numpy(take(dataset.state, first + whole))
     row_seed = seeds.rows(seed, len(whole))
     error, still = [], []

@@ -76,7 +76,7 @@ def split(dataset: Dataset, config: ModelConfig, seed: int) -> tuple[Runs, Runs]
     units = dataset.episodes if whole else dataset.transitions
     count = min(max(1, round(config.holdout * units)), units - 1)
     held = np.sort(random.permutation(units)[:count])
-    edges = np.append(dataset.episode_start, dataset.transitions)
+    edges = dataset.edges
     begin, end = (edges[held], edges[held + 1]) if whole else (held, held + 1)
     train = Runs.between(np.append(0, end), np.append(begin, dataset.transitions))
     return train, Runs.between(begin, end)
@@ -84,5 +84,5 @@ def split(dataset: Dataset, config: ModelConfig, seed: int) -> tuple[Runs, Runs]
 
 def held_episodes(dataset: Dataset, held: Runs) -> NDArray[np.int64]:
     """Returns the episodes of which every row is held out."""
-    edges = np.append(dataset.episode_start, dataset.transitions)
+    edges = dataset.edges
     return np.flatnonzero(np.diff(held.below(edges)) == np.diff(edges))

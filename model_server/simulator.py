@@ -16,12 +16,11 @@ from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model_server.calibrate import QUANTILES
 from moma.checks import check_rows
 from moma.tasks import Task
 from moma.tasks.system import control
 from moma.types import Metrics, ModelCard, Prediction
-
-_QUANTILES = ("0.50", "0.90", "0.95", "0.99", "0.999", "1.00")
 
 
 class Simulator:
@@ -53,7 +52,7 @@ class Simulator:
             task=self._spec,
             members=1,
             elites=(0,),
-            disagreement_quantiles=dict.fromkeys(_QUANTILES, 0.0),
+            disagreement_quantiles=dict.fromkeys(QUANTILES, 0.0),
             measured={},
             terminates=True,
             digest=hashlib.sha256(what.encode()).hexdigest(),

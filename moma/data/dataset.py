@@ -49,7 +49,8 @@ class Dataset:
         Raises:
             DatasetError: naming file, field, row and value of the first fault.
         """
-        meta, spec = _meta(path / "meta.json"), spec_of(path)
+        meta = _meta(path / "meta.json")
+        spec = _spec(path, meta)
         arrays = {name: open_array(path / f"{name}.npy") for name in ARRAYS}
         (check if checked else check_shapes)(path, spec, arrays)
         return cls(path=path, spec=spec, origin=meta.get("origin", {}), **arrays)
@@ -65,9 +66,19 @@ class Dataset:
         return len(self.episode_start)
 
     @cached_property
+    def edges(self) -> NDArray[np.int64]:
+        """The first step of every episode and, last, the number of steps, `[K+1]`."""
+        return np.append(self.episode_start, self.transitions)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps of every episode, `[K]`."""
+        return np.diff(self.edges)
+
+    @cached_property
     def terminals(self) -> NDArray[np.int64]:
         """The steps at which the task itself ended an episode."""
-        last = np.append(self.episode_start[1:], self.transitions) - 1
+        last = self.edges[1:] - 1
         ended: NDArray[np.bool_] = take(self.terminated, last)
         return last[ended]
 
@@ -102,9 +113,7 @@ class Dataset:
         return bool(self.terminated[self._steps(number).stop - 1])
 
     def _steps(self, number: int) -> slice:
-        last = number + 1 == self.episodes
-        stop = self.transitions if last else int(self.episode_start[number + 1])
-        return slice(int(self.episode_start[number]), stop)
+        return slice(int(self.edges[number]), int(self.edges[number + 1]))
 
     def side_by_side(self) -> Dataset:
         """Returns the data with all agents' observations, copies included, as the state."""
@@ -129,7 +138,10 @@ def spec_of(path: Path) -> TaskSpec:
     Raises:
         DatasetError: `meta.json` is missing or does not say it.
     """
-    meta = _meta(path / "meta.json")
+    return _spec(path, _meta(path / "meta.json"))
+
+
+def _spec(path: Path, meta: Mapping[str, Any]) -> TaskSpec:
     try:
         return documents.build(TaskSpec, meta["task"])
     except (KeyError, ValueError) as error:

@@ -22,7 +22,7 @@ _ROWS = 1 << 15
 
 def npz(data: Dataset, path: Path) -> None:
     """Writes a dataset as one npz file, uncompressed, whole or not at all."""
-    lengths = np.diff(data.episode_start, append=data.transitions)
+    lengths = data.lengths
     states, steps = len(data.state), data.transitions
     with _aside(path) as aside, zipfile.ZipFile(aside, "w", allowZip64=True) as archive:
         _member(archive, "meta", np.array(documents.dump(_meta(data))))
@@ -53,7 +53,7 @@ def parquet(data: Dataset, path: Path) -> None:
 
 def _table(data: Dataset, first: int, last: int) -> pyarrow.Table:
     """Episodes `first` up to `last`, each with one more row for its final state."""
-    edges = np.append(data.episode_start, data.transitions)[first : last + 1]
+    edges = data.edges[first : last + 1]
     steps, states = slice(edges[0], edges[-1]), slice(edges[0] + first, edges[-1] + last)
     number = np.repeat(np.arange(first, last), np.diff(edges) + 1)
     final = np.zeros(len(number), np.bool_)

@@ -43,7 +43,7 @@ def summarise(dataset: Dataset, seed: int = 0) -> Summary:
     """Goes through a sound log's states and rewards once and draws rows."""
     state, action = _draw(dataset, seed)
     return Summary(
-        lengths=np.diff(dataset.episode_start, append=dataset.transitions),
+        lengths=dataset.lengths,
         returns=_returns(dataset),
         extremes=extremes(dataset.state),
         state=state,

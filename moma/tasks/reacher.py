@@ -99,7 +99,7 @@ def conventional(elbow: int) -> System:
 
 def _elbows(dataset: Dataset) -> Mapping[str, float]:
     """Which convention the data holds: the share of episodes that end with the elbow at +1."""
-    last = np.append(dataset.episode_start[1:], dataset.transitions) + np.arange(dataset.episodes)
+    last = dataset.edges[1:] + np.arange(dataset.episodes)
     return {"elbow_positive": float((dataset.state[last][:, 3] > 0).mean())}
 
 

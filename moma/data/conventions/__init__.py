@@ -48,7 +48,7 @@ def looks(dataset: Dataset, scale: NDArray[np.float64], seed: int = 0) -> list[L
     Returns:
         Nothing for a single agent or fewer than `FEWEST` episodes.
     """
-    lengths = np.diff(dataset.episode_start, append=dataset.transitions)
+    lengths = dataset.lengths
     random = np.random.default_rng(seeds.derive(seed, "conventions"))
     later = dataset.episode_start + random.integers(1, np.maximum(lengths, 2))
     count = max(FEWEST, EPISODES * TEAM // max(TEAM, len(dataset.spec.agents)))

@@ -69,7 +69,7 @@ class Presence:
 
     def findings(self) -> Iterator[Finding]:
         """Yields zeros at the ends of episodes, then agents that seem not to be there."""
-        start, several = self._data.episode_start, self._lengths() > 1
+        start, several = self._data.episode_start, self._data.lengths > 1
         padded = self._zero_end & several
         if padded.any():
             yield Finding(
@@ -99,9 +99,6 @@ class Presence:
                     file="reward.npy",
                     meaning="was it there? An agent that is absent teaches the others to ignore it",
                 )
-
-    def _lengths(self) -> NDArray[np.int64]:
-        return np.diff(self._data.episode_start, append=self._data.transitions)
 
 
 def presence_marks(dataset: Dataset, present: NDArray[np.bool_]) -> Iterator[Finding]:

@@ -18,11 +18,12 @@ that did not terminate was truncated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from moma import documents
-from moma.data.importing.log import ImportDataError, Layout, columns, numbered
+from moma.data.importing.log import Episode, ImportDataError, Layout, Log, columns, numbered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,17 +119,39 @@ def layout(
     )
 
 
-def one_team(described: Mapping[str, tuple[Names, Layout]]) -> tuple[Names, Layout]:
-    """Returns what all files of a log are alike in.
+def read(
+    path: Path,
+    suffix: str,
+    describe: Callable[[Path], tuple[Names, Layout, int]],
+    episodes: Callable[[list[Path], Names], Iterator[Episode]],
+) -> Log:
+    """Opens a file, or all files of a directory, as one log.
+
+    Args:
+        path: the file or directory.
+        suffix: of the files in a directory, which are read in the order of their names.
+        describe: says what a file's arrays are, and how many steps it has.
+        episodes: reads the files from the beginning.
 
     Raises:
-        ImportDataError: one differs from the first.
+        ImportDataError: there is none, or one is of another team than the first.
     """
-    (first, team), *others = described.items()
+    files = sorted(path.glob(f"*{suffix}")) if path.is_dir() else [path]
+    if not files:
+        raise ImportDataError(f"{path} holds no {suffix} file")
+    described = {file: describe(file) for file in files}
+    (first, (names, layout, _)), *others = described.items()
     for file, said in others:
-        if said != team:
-            raise ImportDataError(f"{file} is of another team than {first}: {said} is not {team}")
-    return team
+        if said[:2] != (names, layout):
+            raise ImportDataError(
+                f"{file} is of another team than {first}: {said[:2]} is not {(names, layout)}"
+            )
+    return Log(
+        source=str(path),
+        layout=layout,
+        rows=sum(steps for _, _, steps in described.values()),
+        episodes=lambda: episodes(files, names),
+    )
 
 
 def _meta(source: str, names: Names, text: str) -> Meta:

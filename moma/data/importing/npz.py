@@ -29,16 +29,11 @@ def read(path: Path) -> Log:
     Raises:
         ImportDataError: an array is missing, of another shape, or must not be read.
     """
-    files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
-    if not files:
-        raise ImportDataError(f"{path} holds no .npz file")
-    described = {str(file): _describe(file) for file in files}
-    names, layout = canonical.one_team({file: said[:2] for file, said in described.items()})
-    return Log(
-        source=str(path),
-        layout=layout,
-        rows=sum(steps for _, _, steps in described.values()),
-        episodes=lambda: (episode for file in files for episode in _episodes(file, names)),
+    return canonical.read(
+        path,
+        ".npz",
+        _describe,
+        lambda files, names: (episode for file in files for episode in _episodes(file, names)),
     )
 
 

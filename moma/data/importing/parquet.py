@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from moma.data.importing import canonical, table
-from moma.data.importing.log import ImportDataError, Layout, Log
+from moma.data.importing.log import Layout, Log
 from moma.data.importing.rows import episodes
 
 
@@ -23,17 +23,11 @@ def read(path: Path) -> Log:
     Raises:
         ImportDataError: a column is missing, of another type, or must not be read.
     """
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    if not files:
-        raise ImportDataError(f"{path} holds no .parquet file")
-    described = {str(file): _describe(file) for file in files}
-    names, layout = canonical.one_team({file: said[:2] for file, said in described.items()})
-
-    return Log(
-        source=str(path),
-        layout=layout,
-        rows=sum(steps for _, _, steps in described.values()),
-        episodes=lambda: episodes(
+    return canonical.read(
+        path,
+        ".parquet",
+        _describe,
+        lambda files, names: episodes(
             table.rows(
                 files, names.features, names.actions, names.rewards, ("terminated", "episode")
             ),
