@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float32, Int64
@@ -23,8 +23,13 @@ class Batch:
 
     state: Float32[Tensor, "N S"]
     observed: Float32[Tensor, "N A O"]
-    """In the actors' units, as is `remembered`."""
-    remembered: Float32[Tensor, "N A H F"]
+    """In the actors' units, as is `path`."""
+    path: Float32[Tensor, "A B P F"]
+    """Every frame of the round once; a row's window is where `step` and `rollout` say."""
+    frames: int
+    """H."""
+    step: Int64[Tensor, " N"]
+    rollout: Int64[Tensor, " N"]
     action: Float32[Tensor, "N A U"]
     log_prob: Float32[Tensor, "N A"]
     advantage: Float32[Tensor, " N"]
@@ -35,7 +40,13 @@ class Batch:
 
     def take(self, index: Int64[Tensor, " M"]) -> Batch:
         """Returns the rows `index`."""
-        return Batch(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        per_row = [f.name for f in fields(self) if f.name not in ("path", "frames")]
+        return replace(self, **{n: getattr(self, n).index_select(0, index) for n in per_row})
+
+    @property
+    def remembered(self) -> Float32[Tensor, "N A H F"]:
+        """Every row's window."""
+        return history.windows(self.path, self.frames, self.step, self.rollout)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,15 +79,17 @@ def prepare(
             path.reward, value, path.terminated, path.truncated, config.discount, config.gae_lambda
         )
         observed = actors.observed(spec.observe(path.state[:-1]))
-        windows = history.windows(
-            actors.remembered(path.history), observed, spec.clamp(path.action)
-        )
+        begun = actors.remembered(path.history)
         rows = path.valid
+        step, rollout = rows.nonzero().unbind(1)
         flat = advantage[rows]
         return Batch(
             state=path.state[:-1][rows],
             observed=observed[rows],
-            remembered=windows[rows],
+            path=history.lay(begun, observed, spec.clamp(path.action)),
+            frames=begun.shape[2],
+            step=step,
+            rollout=rollout,
             action=path.action[rows],
             log_prob=path.log_prob[rows],
             advantage=(flat - flat.mean()) / (flat.std(correction=0) + 1e-8),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from moma import seeds
 from moma.config import PPOConfig
-from moma.stacked import StackedLinear
+from moma.stacked import StackedLinear, chain
 
 _DECAY = 0.95
 """How much of the running return statistics a round keeps."""
@@ -34,16 +34,14 @@ class Critic(nn.Module):
         widths = [len(mean), *[config.value_width] * config.value_depth]
         self.layers = nn.ModuleList(StackedLinear(1, i, o, generator) for i, o in pairwise(widths))
         self.head = StackedLinear(1, widths[-1], 1, generator)
-        self._activate = torch.tanh if config.value_activation == "tanh" else torch.relu
+        self._activations = [config.value_activation] * config.value_depth
         self.register_buffer("state_mean", mean.clone())
         self.register_buffer("state_std", std.clone())
 
     def forward(self, state: Float32[Tensor, "*N S"]) -> Float32[Tensor, "*N"]:
         """Returns normalised values."""
         hidden = ((state - self.state_mean) / self.state_std).flatten(0, -2)[None]
-        for layer in self.layers:
-            hidden = self._activate(layer(hidden))
-        value: Tensor = self.head(hidden)
+        value = chain([*self.layers, self.head], hidden, self._activations)
         return value.reshape(state.shape[:-1])
 
 

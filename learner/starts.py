@@ -91,4 +91,5 @@ class CarriedStarts(nn.Module):
         """The window after the last step."""
         observed = self._spec.observe(trajectory.state[:-1])
         executed = self._spec.clamp(trajectory.action)
-        return history.after(trajectory.history, observed, executed)
+        path = history.lay(trajectory.history, observed, executed)
+        return history.after(path, trajectory.history.shape[2])

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from model_server.units import Units
 from moma import seeds
 from moma.config import ModelConfig
-from moma.stacked import StackedLinear, StackedNorm
+from moma.dense import Activation, activate
+from moma.stacked import StackedLinear, StackedNorm, chain
 from moma.types import TaskSpec
 
 REFERENCE_LOG_STD = (-6.0, 2.0)
@@ -35,24 +36,40 @@ class Outputs:
     """None where the data holds no terminal."""
 
 
-class StackedMLP(nn.Module):
+class Hidden(nn.Module):
     """The hidden layers of E networks of one shape."""
 
     def __init__(
         self, count: int, widths: list[int], config: ModelConfig, generator: torch.Generator
     ) -> None:
         super().__init__()
-        self.activate = nn.functional.silu if config.activation == "silu" else torch.relu
         pairs = list(pairwise(widths))
         self.layers = nn.ModuleList(StackedLinear(count, i, o, generator) for i, o in pairs)
         self.norms = nn.ModuleList(StackedNorm(count, o) for _, o in pairs) if config.norm else None
 
+
+class Network(nn.Sequential):
+    """E networks of one shape: hidden layers, then a linear head."""
+
+    def __init__(
+        self, count: int, widths: list[int], config: ModelConfig, generator: torch.Generator
+    ) -> None:
+        super().__init__(
+            Hidden(count, widths[:-1], config, generator),
+            StackedLinear(count, widths[-2], widths[-1], generator),
+        )
+        self.activation: Activation = config.activation
+
     def forward(self, x: Float32[Tensor, "E N I"]) -> Float32[Tensor, "E N J"]:
-        """Applies every layer and its activation."""
-        for i, layer in enumerate(self.layers):
-            x = layer(x.to(layer.get_parameter("weight").dtype))
-            x = self.activate(x if self.norms is None else self.norms[i](x))
-        return x.float()
+        """Maps every network's rows to its outputs."""
+        hidden, head = self
+        layers, norms = list(hidden.get_submodule("layers").children()), hidden.norms
+        if norms is None:
+            return chain([*layers, head], x, [self.activation] * len(layers))
+        for layer, norm in zip(layers, hidden.get_submodule("norms").children(), strict=True):
+            x = activate(norm(layer(x)), self.activation)
+        outputs: Tensor = head(x)
+        return outputs
 
 
 class Ensemble(nn.Module):
@@ -71,37 +88,39 @@ class Ensemble(nn.Module):
         super().__init__()
         state_width, actions = task.state_width, len(task.agents) * task.action_width
         generator = seeds.generator(seed, "ensemble")
-        trunk = config.network == "trunk"
         self.config = config
         self.units = Units(state_width, actions, standardised=config.units == "standardised")
-        inputs, hidden = state_width + actions, [config.width] * config.depth
+        # Mean and log-variance of the state, the same of the reward, the termination's logit.
+        self.outputs = {"state": 2 * state_width, "reward": 2}
+        if terminates:
+            self.outputs["termination"] = 1
 
-        def head(depth: int, outputs: int) -> nn.Sequential:
-            widths = [] if trunk else [inputs, *[config.width] * depth]
-            body = [StackedMLP(members, widths, config, generator)] if widths else []
-            return nn.Sequential(*body, StackedLinear(members, config.width, outputs, generator))
+        def network(depth: int, outputs: int) -> Network:
+            hidden = [config.width] * depth
+            return Network(members, [state_width + actions, *hidden, outputs], config, generator)
 
-        self.trunk = (
-            StackedMLP(members, [inputs, *hidden], config, generator) if trunk else nn.Identity()
-        )
-        self.state_head = head(config.depth, 2 * state_width)
-        self.reward_head = head(config.depth, 2)
-        self.termination_head = head(TERMINATION_DEPTH, 1) if terminates else None
+        if config.network == "trunk":
+            self.trunk = network(config.depth, sum(self.outputs.values()))
+        else:
+            self.state_head = network(config.depth, self.outputs["state"])
+            self.reward_head = network(config.depth, self.outputs["reward"])
+            if terminates:
+                self.termination_head = network(TERMINATION_DEPTH, 1)
         bound = torch.ones(members, 1, state_width + 1)
         self.max_log_variance = nn.Parameter(bound * 0.5)
         self.min_log_variance = nn.Parameter(bound * -10.0)
 
     def forward(self, inputs: Float32[Tensor, "E N I"]) -> Outputs:
         """Maps standardised inputs to every member's Gaussian and termination logit."""
-        hidden = self.trunk(inputs)
-        state_mean, state_raw = self.state_head(hidden).chunk(2, dim=-1)
-        reward_mean, reward_raw = self.reward_head(hidden).chunk(2, dim=-1)
+        if self.config.network == "trunk":
+            parts = self.trunk(inputs).split(list(self.outputs.values()), dim=-1)
+        else:
+            parts = [self.get_submodule(f"{name}_head")(inputs) for name in self.outputs]
+        (state_mean, state_raw), (reward_mean, reward_raw) = (p.chunk(2, dim=-1) for p in parts[:2])
         return Outputs(
             mean=torch.cat([state_mean, reward_mean], dim=-1),
             log_variance=self._bounded(torch.cat([state_raw, reward_raw], dim=-1)),
-            termination_logit=None
-            if self.termination_head is None
-            else self.termination_head(hidden).squeeze(-1),
+            termination_logit=parts[2].squeeze(-1) if len(parts) == 3 else None,
         )
 
     def _bounded(self, raw: Float32[Tensor, "E N D"]) -> Float32[Tensor, "E N D"]:
@@ -119,7 +138,7 @@ class Ensemble(nn.Module):
         First and last layers, LayerNorm and everything after them stay in fp32.
         """
         for module in self.modules():
-            if isinstance(module, StackedMLP) and module.norms is None:
+            if isinstance(module, Hidden) and module.norms is None:
                 for layer in list(module.layers)[1:]:
                     layer.to(torch.bfloat16)
 

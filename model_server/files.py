@@ -20,6 +20,7 @@ from moma import documents, seeds
 from moma.config import ModelConfig
 from moma.data import Dataset
 from moma.data.mapped import chunks
+from moma.dense import native_bf16
 from moma.storage import digest, new_directory, verify
 from moma.types import ModelCard
 
@@ -61,12 +62,6 @@ def _box(dataset: Dataset) -> Float32[Tensor, "2 D"]:
         low.append(np.min([part[0] for part in parts], axis=0))
         high.append(np.max([part[1] for part in parts], axis=0))
     return torch.from_numpy(np.stack([np.append(*low), np.append(*high)]))
-
-
-def native_bf16() -> bool:
-    """Says whether this processor multiplies bf16 natively."""
-    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile"))
 
 
 def load(path: Path, precision: Literal["auto", "fp32", "bf16"] = "fp32") -> WorldModel:

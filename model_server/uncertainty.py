@@ -7,7 +7,6 @@ its code, sample covariances are unbiased).
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float32
 from torch import Tensor
 
@@ -30,4 +29,5 @@ def aleatoric(log_variance: Float32[Tensor, "E N D"]) -> Float32[Tensor, " N"]:
 
 def reward_disagreement(mean: Float32[Tensor, "E N D"]) -> Float32[Tensor, " N"]:
     """Unbiased variance of the members' mean rewards."""
-    return torch.var(mean[..., -1], dim=0)
+    reward = mean[..., -1]
+    return (reward - reward.mean(0)).square().sum(0) / (mean.shape[0] - 1)

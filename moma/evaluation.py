@@ -32,12 +32,13 @@ def evaluate(
     returns = torch.zeros(len(state))
     alive = torch.ones(len(state), dtype=torch.bool)
     frame = spec.observation_width + spec.action_width
-    remembered = torch.zeros(len(state), len(spec.agents), actors.config.history, frame)
+    nothing = torch.zeros(len(state), len(spec.agents), actors.config.history, frame)
+    remembered = history.Ring(nothing)
     with torch.no_grad():
         for _ in range(spec.episode_limit):
             observed = actors.observed(spec.observe(state))
-            action = spec.clamp(actors(observed, remembered).mode())
-            remembered = history.shift(remembered, observed, action)
+            action = spec.clamp(actors(observed, remembered.window).mode())
+            remembered.push(observed, action)
             state, reward, terminated = environment.step(action)
             returns += reward * alive
             alive &= ~terminated

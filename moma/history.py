@@ -1,49 +1,82 @@
-"""Observation-action windows: what an agent with a finite memory remembers. Pure.
+"""Observation-action windows: what an agent with a finite memory remembers.
 
 A frame is one agent's own (observation, action) pair of one step, F = O + U wide. The window at
 step t holds the H frames before t, oldest first, and zeros for steps before the episode began.
+Frames are laid side by side once; a window is a view of them, wherever it begins.
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
-
-def shift(
-    history: Float32[Tensor, "*B H F"],
-    observation: Float32[Tensor, "*B O"],
-    action: Float32[Tensor, "*B U"],
-) -> Float32[Tensor, "*B H F"]:
-    """Drops the oldest frame and appends (observation, action); H = 0 stays empty."""
-    frame = torch.cat([observation, action], dim=-1)
-    return torch.cat([history, frame.unsqueeze(-2)], dim=-2)[..., 1:, :]
+_ROOM = 32
+"""Frames that a ring takes in before it starts again at its front."""
 
 
-def after(
+class Ring:
+    """The newest frames of B rollouts that go on step by step."""
+
+    def __init__(self, history: Float32[Tensor, "B A H F"]) -> None:
+        """Begins with a window."""
+        rows, agents, self._length, width = history.shape
+        self._frames = history.new_zeros(rows, agents, self._length + _ROOM, width)
+        self._frames[:, :, : self._length] = history
+        self._first = 0
+
+    @property
+    def window(self) -> Float32[Tensor, "B A H F"]:
+        """The last H frames, oldest first: a view that `push` leaves as it is, if not for good."""
+        return self._frames[:, :, self._first : self._first + self._length]
+
+    def push(self, observation: Float32[Tensor, "B A O"], action: Float32[Tensor, "B A U"]) -> None:
+        """Drops the oldest frame and appends (observation, action)."""
+        if self._first == _ROOM:
+            self._frames[:, :, : self._length] = self.window.clone()
+            self._first = 0
+        frame, width = self._frames[:, :, self._first + self._length], observation.shape[-1]
+        frame[..., :width], frame[..., width:] = observation, action
+        self._first += 1
+
+    def keep(self, rows: Int64[Tensor, " M"]) -> None:
+        """Drops all rollouts but these."""
+        self._frames = self._frames[rows]
+
+
+def lay(
     history: Float32[Tensor, "B A H F"],
     observation: Float32[Tensor, "T B A O"],
     action: Float32[Tensor, "T B A U"],
-) -> Float32[Tensor, "B A H F"]:
-    """Returns the window after the last step of a path: T applications of `shift`."""
-    frames = torch.cat([observation, action], dim=-1).permute(1, 2, 0, 3)
-    return torch.cat([history, frames], dim=2)[:, :, frames.shape[2] :]
+) -> Float32[Tensor, "A B H+T F"]:
+    """Lays the frames of whole rollouts side by side, those of the window at the start first."""
+    frames = torch.cat([observation, action], dim=-1)
+    return torch.cat([history.transpose(0, 1), frames.permute(2, 1, 0, 3)], dim=2)
 
 
 def windows(
-    history: Float32[Tensor, "B A H F"],
-    observation: Float32[Tensor, "T B A O"],
-    action: Float32[Tensor, "T B A U"],
-) -> Float32[Tensor, "T B A H F"]:
-    """Rebuilds the window at every step of a path from the window at its start.
+    path: Float32[Tensor, "A B P F"],
+    length: int,
+    step: Int64[Tensor, " N"],
+    rollout: Int64[Tensor, " N"],
+) -> Float32[Tensor, "N A H F"]:
+    """Gathers the windows at some steps of some rollouts.
 
-    Equal to T applications of `shift`, which is how the tests check it.
+    Args:
+        path: as `lay` gives it.
+        length: H.
+        step: of every window wanted.
+        rollout: beside it.
     """
-    steps, length = observation.shape[0], history.shape[2]
-    frames = torch.cat([observation, action], dim=-1)
-    path = torch.cat([history.permute(2, 0, 1, 3), frames[: steps - 1]])
-    if length == 0:
-        return history.expand(steps, *history.shape)
-    # Overlapping views of one path: no frame is copied here, only where a minibatch gathers rows.
-    return path.unfold(0, length, 1).permute(0, 1, 2, 4, 3)
+    agents, rollouts, steps, width = path.shape
+    # One overlapping view per agent, whose rows lie in one piece each: copied, never indexed.
+    views = path.reshape(agents, rollouts * steps * width).unfold(1, length * width, width)
+    gathered = path.new_empty(agents, len(step), length * width)
+    for view, out in zip(views, gathered, strict=True):
+        torch.index_select(view, 0, rollout * steps + step, out=out)
+    return gathered.view(agents, len(step), length, width).transpose(0, 1)
+
+
+def after(path: Float32[Tensor, "A B P F"], length: int) -> Float32[Tensor, "B A H F"]:
+    """Returns the window after the last step of a path."""
+    return path[:, :, path.shape[2] - length :].transpose(0, 1)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from moma import memory, seeds
 from moma.config import ActorConfig
 from moma.distributions import Categorical, Distribution, Gaussian
-from moma.stacked import StackedLinear
+from moma.stacked import StackedLinear, chain
 from moma.types import TaskSpec
 
 _HEAD_SCALE = 0.01
@@ -78,10 +78,8 @@ class Actors(nn.Module):
         """
         summary = self.memory(remembered.transpose(0, 1))
         hidden = torch.cat([observed.transpose(0, 1), summary], dim=-1)
-        activate = torch.tanh if self.config.activation == "tanh" else torch.relu
-        for layer in self.layers:
-            hidden = activate(layer(hidden))
-        outputs = self.head(hidden)
+        activations = [self.config.activation] * len(self.layers)
+        outputs = chain([*self.layers, self.head], hidden, activations)
         if self.log_std is None:
             return Categorical(logits=outputs.transpose(0, 1), mask=self.action_mask)
         mean, log_std = (

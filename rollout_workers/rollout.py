@@ -47,15 +47,15 @@ def rollout(
     noise = actors.distribution.noise(store.action.shape, seeds.generator(seed, "actions"))
     row_seed = seeds.rows(seeds.derive(seed, "members"), rows)
     alive = torch.ones(rows, dtype=torch.bool)
-    state, remembered = starts.state, actors.remembered(starts.history)
+    state, remembered = starts.state, history.Ring(actors.remembered(starts.history))
     for step in range(last + 1):
         observed = actors.observed(spec.observe(state))
-        distribution = actors(observed, remembered)
+        distribution = actors(observed, remembered.window)
         action = distribution.sample(noise[step])
         executed = spec.clamp(action)
         draw = seeds.mix(row_seed + step) if settings.member_per == "step" else row_seed
         prediction = dynamics.predict(state, executed, draw)
-        remembered = history.shift(remembered, observed, executed)
+        remembered.push(observed, executed)
         state = prediction.next_state
         cut = pessimism.cut(prediction, cut_above) | (step == last)
         store.action[step] = action

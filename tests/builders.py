@@ -213,6 +213,12 @@ def imagine(snapshot, config, dynamics=None, *, sequence=0, task=SPEC):
     return rollout(actors, system, starts, run_card(config, task), 0.8, seed, who)
 
 
+def shift(window, observation, action):
+    """A window after one more step, the slow way: the oldest frame goes, a new one comes."""
+    frame = torch.cat([observation, action], dim=-1)
+    return torch.cat([window, frame.unsqueeze(-2)], dim=-2)[..., 1:, :]
+
+
 def free_port():
     """A port of this machine that was free a moment ago."""
     with socket.socket() as probe:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from moma import history, seeds
+from moma import seeds
 from moma.config import ActorConfig
 from moma.data import StartSampler
 from moma.evaluation import DynamicsEnvironment, evaluate
 from moma.policy import Actors
 from moma.tasks import Environment
-from tests.builders import FRAME, SPEC, FakeDynamics, make_starts, step_system
+from tests.builders import FRAME, SPEC, FakeDynamics, make_starts, shift, step_system
 
 COPIES = 4
 
@@ -53,7 +53,7 @@ def slow_return(actors, state, end):
         with torch.no_grad():
             mean = actors(actors.observed(seen), actors.remembered(window)).mean
         action = SPEC.clamp(mean)
-        window = history.shift(window, seen, action)
+        window = shift(window, seen, action)
         after, reward = step_system(state.numpy(), action[0].numpy())
         total, state = total + float(reward), torch.from_numpy(after)
     return total
@@ -109,7 +109,7 @@ def by_hand(dataset, cut_above, terminal_above, seed=1):
             seen = SPEC.observe(state)
             with torch.no_grad():
                 action = SPEC.clamp(actors(actors.observed(seen), actors.remembered(window)).mode())
-            window = history.shift(window, seen, action)
+            window = shift(window, seen, action)
             said = system.predict(state, action, draw)
             total, state, draw = total + said.reward.item(), said.next_state, seeds.mix(draw)
             ended = said.next_state[0, 0] > terminal_above

@@ -59,7 +59,7 @@ def test_a_termination_head_learns_what_can_be_separated(terminal_dataset):
 
 def test_without_terminals_there_is_nothing_to_predict_them_with(dataset):
     fitted = fit(dataset, CONFIG, 0, ignore)
-    assert fitted.ensemble.termination_head is None
+    assert "termination" not in fitted.ensemble.outputs
     assert predicted(fitted)[0].termination_logit is None
 
 

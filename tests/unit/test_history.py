@@ -1,70 +1,106 @@
-"""Windows rebuilt at once against windows shifted step by step."""
+"""Windows that are views of frames laid once, against windows shifted step by step."""
 
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from moma import history
+from tests.builders import shift
+
+
+def path(steps, length, rows, agents):
+    """A start window, observations and actions of noise."""
+    random = torch.Generator().manual_seed(steps * 10 + length)
+    start = torch.randn(rows, agents, length, 5, generator=random)
+    observation = torch.randn(steps, rows, agents, 3, generator=random)
+    action = torch.randn(steps, rows, agents, 2, generator=random)
+    return start, observation, action
 
 
 def slow_windows(start, observation, action):
-    """One shift per step; the window at step t is what was there before step t."""
-    collected, window = [], start
-    for step in range(len(observation)):
-        collected.append(window)
-        window = history.shift(window, observation[step], action[step])
+    """One shift per step: the windows before every step, and the one after the last."""
+    collected = [start]
+    for seen, done in zip(observation, action, strict=True):
+        collected.append(shift(collected[-1], seen, done))
     return torch.stack(collected)
 
 
+def every_step(steps, rows):
+    step, rollout = torch.ones(steps, rows).nonzero().unbind(1)
+    return {"step": step, "rollout": rollout}
+
+
+SIZES = (st.integers(1, 7), st.integers(0, 5), st.integers(1, 3), st.integers(1, 3))
+
+
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 7), st.integers(0, 5), st.integers(1, 3), st.integers(1, 3))
+@given(*SIZES)
 @example(1, 0, 1, 1)
 @example(1, 4, 2, 2)
 @example(7, 0, 2, 1)
-def test_windows_equal_repeated_shifts(steps, length, rows, agents):
-    random = torch.Generator().manual_seed(steps * 10 + length)
-    start = torch.randn(rows, agents, length, 5, generator=random)
-    observation = torch.randn(steps, rows, agents, 3, generator=random)
-    action = torch.randn(steps, rows, agents, 2, generator=random)
-    fast = history.windows(start, observation, action)
-    assert fast.shape == (steps, rows, agents, length, 5)
-    assert torch.equal(fast, slow_windows(start, observation, action))
+def test_gathered_windows_equal_repeated_shifts(steps, length, rows, agents):
+    parts = path(steps, length, rows, agents)
+    slow = slow_windows(*parts)
+    laid = history.lay(*parts)
+    assert laid.shape == (agents, rows, length + steps, 5)
+    fast = history.windows(laid, length, **every_step(steps, rows))
+    assert torch.equal(fast, slow[:-1].flatten(0, 1))
+    assert torch.equal(history.after(laid, length), slow[-1])
 
 
-def test_shift_drops_the_oldest_and_appends_own_observation_then_action():
-    window = torch.tensor([[[1.0, 1.0], [2.0, 2.0]]])
-    moved = history.shift(window, torch.tensor([[7.0]]), torch.tensor([[8.0]]))
-    assert moved.tolist() == [[[2.0, 2.0], [7.0, 8.0]]]
+def test_windows_come_in_the_order_asked_for():
+    laid = history.lay(*path(5, 3, 4, 2))
+    step, rollout = torch.tensor([4, 0, 2]), torch.tensor([1, 3, 0])
+    got = history.windows(laid, 3, step, rollout)
+    whole = history.windows(laid, 3, **every_step(5, 4))
+    assert torch.equal(got, whole[step * 4 + rollout])
 
 
-def test_the_last_frame_of_a_path_is_in_no_window():
-    start = torch.zeros(1, 1, 2, 2)
-    observation, action = torch.ones(3, 1, 1, 1), torch.ones(3, 1, 1, 1)
-    before = history.windows(start, observation, action)
+def test_a_frame_is_own_observation_then_action():
+    laid = history.lay(
+        torch.zeros(1, 1, 1, 2), torch.tensor([[[[7.0]]]]), torch.tensor([[[[8.0]]]])
+    )
+    assert laid.tolist() == [[[[0.0, 0.0], [7.0, 8.0]]]]
+
+
+def test_the_last_frame_of_a_path_is_in_no_window_but_in_the_one_after_it():
+    start, observation, action = (
+        torch.zeros(1, 1, 2, 2),
+        torch.ones(3, 1, 1, 1),
+        torch.ones(3, 1, 1, 1),
+    )
+    before = history.lay(start, observation, action)
     observation[-1] = 99.0
-    assert torch.equal(history.windows(start, observation, action), before)
+    after = history.lay(start, observation, action)
+    same = every_step(3, 1)
+    assert torch.equal(history.windows(before, 2, **same), history.windows(after, 2, **same))
+    assert not torch.equal(history.after(before, 2), history.after(after, 2))
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 7), st.integers(0, 5), st.integers(1, 3), st.integers(1, 3))
-@example(1, 4, 2, 2)
-@example(7, 0, 2, 1)
-@example(2, 4, 1, 1)
-def test_the_window_after_a_path_is_one_shift_per_step(steps, length, rows, agents):
-    random = torch.Generator().manual_seed(steps * 10 + length)
-    start = torch.randn(rows, agents, length, 5, generator=random)
-    observation = torch.randn(steps, rows, agents, 3, generator=random)
-    action = torch.randn(steps, rows, agents, 2, generator=random)
-    window = start
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 80), *SIZES[1:])
+@example(33, 5, 2, 2)
+@example(80, 40, 1, 1)
+@example(3, 0, 2, 1)
+def test_a_ring_is_repeated_shifts_past_its_room(steps, length, rows, agents):
+    start, observation, action = path(steps, length, rows, agents)
+    slow, ring = slow_windows(start, observation, action), history.Ring(start)
     for step in range(steps):
-        window = history.shift(window, observation[step], action[step])
-    after = history.after(start, observation, action)
-    assert after.shape == (rows, agents, length, 5)
-    assert torch.equal(after, window)
+        assert torch.equal(ring.window, slow[step]), step
+        ring.push(observation[step], action[step])
+    assert torch.equal(ring.window, slow[-1])
 
 
-def test_the_window_after_a_path_holds_its_last_frame():
-    start, observation = torch.zeros(1, 1, 2, 2), torch.ones(3, 1, 1, 1)
-    before = history.after(start, observation, observation)
-    observation[-1] = 99.0
-    assert not torch.equal(history.after(start, observation, torch.ones(3, 1, 1, 1)), before)
+def test_a_ring_keeps_the_rollouts_asked_for_and_leaves_its_start_alone():
+    start, observation, action = path(3, 4, 5, 2)
+    before, rows = start.clone(), torch.tensor([3, 0])
+    ring, small = history.Ring(start), history.Ring(start[rows])
+    for step in range(3):
+        if step == 0:
+            ring.push(observation[0], action[0])
+            ring.keep(rows)
+        else:
+            ring.push(observation[step, rows], action[step, rows])
+        small.push(observation[step, rows], action[step, rows])
+    assert torch.equal(ring.window, small.window)
+    assert torch.equal(start, before)

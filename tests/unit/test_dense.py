@@ -1,0 +1,144 @@
+"""The fused layer against the formula in float64, forward and backward, and the plain way."""
+
+import pytest
+import torch
+
+from moma import dense as module
+from moma.dense import activate, dense, fused, native_bf16
+from moma.stacked import StackedLinear, chain
+
+ACTIVATIONS = ["none", "relu", "silu", "tanh"]
+SHAPES = [(1, 1, 1), (7, 3, 5), (64, 33, 20)]
+
+
+def parts(shape, dtype=torch.float32):
+    rows, inputs, outputs = shape
+    random = torch.Generator().manual_seed(rows)
+    x, weight, bias = (
+        torch.randn(*size, generator=random).to(dtype)
+        for size in ((rows, inputs), (inputs, outputs), (1, outputs))
+    )
+    return x, weight, bias
+
+
+def formula(x, weight, bias, activation):
+    """The layer as it is written down, in float64."""
+    z = x.double() @ weight.double() + bias.double()
+    return {
+        "none": lambda: z,
+        "relu": lambda: z * (z > 0),
+        "silu": lambda: z / (1 + torch.exp(-z)),
+        "tanh": lambda: torch.tanh(z),
+    }[activation]()
+
+
+def gradients(layer, values, activation):
+    values = [value.clone().requires_grad_() for value in values]
+    y = layer(*values, activation)
+    weights = torch.linspace(-1, 1, y.numel(), dtype=torch.float64).view_as(y)
+    return torch.autograd.grad((y.double() * weights).sum(), values)
+
+
+@pytest.fixture(params=["fused", "plain"])
+def way(request, monkeypatch):
+    if request.param == "plain":
+        monkeypatch.setattr(module, "_available", lambda: False)
+    elif not fused(torch.zeros(1, 1)):
+        pytest.skip("torch was built without oneDNN")
+    return request.param
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_it_is_the_formula_forward_and_backward(way, shape, activation):
+    assert fused(torch.zeros(1, 1)) == (way == "fused")
+    values = parts(shape)
+    slow = formula(*values, activation)
+    for y in (
+        dense(*values, activation),
+        dense(values[0], values[1].clone().requires_grad_(), values[2], activation),
+    ):
+        torch.testing.assert_close(y.double(), slow, rtol=1e-5, atol=1e-5)
+    got = gradients(dense, values, activation)
+    expected = gradients(formula, [value.double() for value in values], activation)
+    for one, other in zip(got, expected, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_in_bf16_it_is_near_the_formula(activation):
+    values = parts((32, 16, 8), torch.bfloat16)
+    y = dense(*values, activation)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.double(), formula(*values, activation), rtol=2e-2, atol=2e-2)
+    got = gradients(dense, values, activation)
+    expected = gradients(formula, [value.double() for value in values], activation)
+    for one, other in zip(got, expected, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=5e-2, atol=0.3)
+
+
+def test_no_rows_give_no_rows():
+    x, weight, bias = parts((0, 3, 5))
+    assert dense(x, weight, bias, "relu").shape == (0, 5)
+
+
+def test_views_are_taken_as_they_lie():
+    x, weight, bias = parts((6, 4, 3))
+    wide = torch.zeros(6, 9)
+    wide[:, 2:6] = x
+    assert torch.equal(dense(wide[:, 2:6], weight, bias), dense(x, weight, bias))
+
+
+def test_bf16_is_fused_only_where_the_processor_has_it(monkeypatch):
+    x = torch.zeros(1, 1, dtype=torch.bfloat16)
+    assert fused(x) == (native_bf16() and fused(x.float()))
+    monkeypatch.setattr(module, "native_bf16", lambda: False)
+    assert not fused(x)
+
+
+def test_float64_takes_the_plain_way():
+    values = [value.double() for value in parts((5, 4, 3))]
+    assert not fused(values[0])
+    assert dense(*values, "silu").dtype == torch.float64
+
+
+def networks():
+    random = torch.Generator().manual_seed(0)
+    return [StackedLinear(3, i, o, random) for i, o in ((4, 6), (6, 6), (6, 2))]
+
+
+def batched(layers, x, activations):
+    """All networks at once, as on a device that is no CPU."""
+    for layer, activation in zip(layers, [*activations, "none"], strict=True):
+        x = activate(torch.baddbmm(layer.bias, x, layer.weight), activation)
+    return x
+
+
+def test_a_chain_is_its_layers_one_after_the_other_for_every_network():
+    layers, x = networks(), torch.randn(3, 5, 4)
+    got, slow = chain(layers, x, ["silu", "relu"]), batched(layers, x, ["silu", "relu"])
+    torch.testing.assert_close(got, slow, rtol=1e-5, atol=1e-6)
+    weights = [layer.weight for layer in layers]
+    one, other = (torch.autograd.grad(y.square().sum(), weights) for y in (got, slow))
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_networks_of_a_chain_do_not_touch_each_other():
+    layers, x = networks(), torch.randn(3, 5, 4)
+    before = chain(layers, x, ["relu", "relu"])
+    x[1] += 1
+    after = chain(layers, x, ["relu", "relu"])
+    assert torch.equal(before[[0, 2]], after[[0, 2]])
+    assert not torch.equal(before[1], after[1])
+
+
+def test_a_chain_goes_through_each_layers_own_precision():
+    layers, x = networks(), torch.randn(3, 5, 4)
+    exact = chain(layers, x, ["silu", "silu"])
+    layers[1].to(torch.bfloat16)
+    lowered = chain(layers, x, ["silu", "silu"])
+    assert lowered.dtype == torch.float32
+    assert not torch.equal(lowered, exact)
+    torch.testing.assert_close(lowered, exact, rtol=0.02, atol=0.02)
