@@ -124,11 +124,16 @@ def play(cast: Cast, simulator: Simulator, source: Source, rows: int, seed: int)
         actor=cast.actor,
     )
     who = Identity(
-        policy_version=source.version, epoch=0, worker="player", incarnation=0, sequence=0
+        policy_version=source.version,
+        epoch=0,
+        worker="player",
+        incarnation=0,
+        sequence=0,
+        seed=seeds.derive(seed, "play"),
     )
     starts = TrueStarts(cast.expert.copies(1), spec, cast.actor.history)
     begun = starts.draw(rows, seeds.derive(seed, "starts"))
-    return rollout(actors, simulator, begun, card, 0.0, seeds.derive(seed, "play"), who)
+    return rollout(actors, simulator, begun, card, 0.0, who)
 
 
 def _write(writer: EpisodeWriter, cast: Cast, segment: Trajectory, left: int) -> int:

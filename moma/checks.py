@@ -102,13 +102,16 @@ def check_trajectory(
         check_tensor(name, getattr(trajectory, name), shape, torch.float32)
     for name in ("terminated", "truncated", "valid"):
         check_tensor(name, getattr(trajectory, name), (steps, rows), torch.bool)
-    _check_one_hot(task, trajectory.action)
+    _check_one_hot(task, trajectory.action, trajectory.valid[..., None])
     _check_ends(trajectory)
 
 
-def _check_one_hot(task: TaskSpec, action: Tensor) -> None:
+def _check_one_hot(task: TaskSpec, action: Tensor, valid: Tensor | None = None) -> None:
     """Discrete actions are one-hot; a network fitted to such has no meaning for others."""
-    if task.discrete and bool((wrong := ~task.one_hot(action)).any()):
+    if not task.discrete:
+        return
+    wrong = ~task.one_hot(action)
+    if bool((wrong := wrong if valid is None else wrong & valid).any()):
         at = wrong.nonzero()[0].tolist()
         raise InvalidFieldError(
             f"action: action{at} of {task.agents[at[-1]]} is {action[tuple(at)].tolist()}, "

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,8 @@ from moma.rpc.learner import LearnerClient
 from rollout_workers.worker import Worker
 
 _LOG = logging.getLogger(__name__)
+_GROUPS = 8
+"""Groups of a segment that are imagined at once at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +52,13 @@ def _work(args: Work) -> int:
     def patience(whom: str) -> Patience:
         return Patience(whom, stopping.is_set, _LOG.warning)
 
+    # A thread per group: while one waits for the model, the other's actors act.
+    pool = ThreadPoolExecutor(_GROUPS, "group", lambda: torch.set_num_threads(args.threads))
     try:
         learner = LearnerClient(args.learner, patience(f"the learner at {args.learner}"))
         model_address = learner.describe().model_address
         dynamics = DynamicsClient(model_address, patience(f"the model server at {model_address}"))
-        worker = Worker(learner, dynamics, name, args.incarnation)
+        worker = Worker(learner, dynamics, name, args.incarnation, together=pool.map)
         _LOG.info(
             "%s works for the learner at %s, imagines at %s", name, args.learner, model_address
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from moma import history, seeds
@@ -14,41 +15,78 @@ from moma.ports import Dynamics
 from moma.types import Metrics, Prediction, RunCard, StartStates, Trajectory
 from rollout_workers import pessimism
 
+Together = Callable[..., Iterable[int]]
+"""How groups are imagined: `map`, one after the other, or the `map` of a pool of threads."""
+_COMPACT = 0.75
+"""Rollouts that have ended are left out once no more than this share of a group goes on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Whose segment this is, and which one."""
+    """Whose segment this is, which one, and the seed of every draw in it."""
 
     policy_version: int
     epoch: int
     worker: str
     incarnation: int
     sequence: int
+    seed: int
 
 
-@torch.no_grad()
 def rollout(
     actors: Actors,
     dynamics: Dynamics,
     starts: StartStates,
     card: RunCard,
     cut_above: float,
-    seed: int,
     identity: Identity,
+    together: Together = map,
 ) -> Trajectory:
     """Imagines one segment of B rollouts, to the horizon or until all have ended.
 
     Rollouts begin at `starts` and are truncated where the ensemble's disagreement passes
-    `cut_above`; every draw comes from `seed`; `identity` goes with the segment.
+    `cut_above`; every draw comes from the seed of `identity`, which goes with the segment. With
+    several groups in `card.rollout` and a `together` that runs them at once, the actors of one act
+    while the model predicts for another; what comes out is the same.
     """
-    spec, settings = card.task, card.rollout
-    rows, last = starts.state.shape[0], settings.horizon - 1
+    rows = len(starts.state)
     store = _Store(card, starts)
-    noise = actors.distribution.noise(store.action.shape, seeds.generator(seed, "actions"))
-    row_seed = seeds.rows(seeds.derive(seed, "members"), rows)
-    alive = torch.ones(rows, dtype=torch.bool)
-    state, remembered = starts.state, history.Ring(actors.remembered(starts.history))
-    for step in range(last + 1):
+    noise = actors.distribution.noise(store.action.shape, seeds.generator(identity.seed, "actions"))
+    row_seed = seeds.rows(seeds.derive(identity.seed, "members"), rows)
+    groups = [
+        _Group(index=index, state=starts.state[index], history=starts.history[index],
+               noise=noise[:, index], seed=row_seed[index])
+        for index in torch.arange(rows).chunk(card.rollout.groups)
+    ]  # fmt: skip
+
+    def imagine(group: _Group) -> int:
+        with torch.inference_mode():
+            return _imagine(actors, dynamics, group, store, cut_above)
+
+    steps = max(together(imagine, groups))
+    return store.trajectory(identity, steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """Rollouts of a segment that ask the model together."""
+
+    index: Int64[Tensor, " G"]
+    state: Float32[Tensor, "G S"]
+    history: Float32[Tensor, "G A H F"]
+    noise: Float32[Tensor, "T G A U"]
+    seed: Int64[Tensor, " G"]
+
+
+def _imagine(
+    actors: Actors, dynamics: Dynamics, group: _Group, store: _Store, cut_above: float
+) -> int:
+    """Goes on until no rollout of the group does; returns the steps made."""
+    spec, settings = store.card.task, store.card.rollout
+    index, state, noise, row_seed = group.index, group.state, group.noise, group.seed
+    remembered = history.Ring(actors.remembered(group.history))
+    alive = torch.ones(len(index), dtype=torch.bool)
+    for step in range(settings.horizon):
         observed = actors.observed(spec.observe(state))
         distribution = actors(observed, remembered.window)
         action = distribution.sample(noise[step])
@@ -57,12 +95,18 @@ def rollout(
         prediction = dynamics.predict(state, executed, draw)
         remembered.push(observed, executed)
         state = prediction.next_state
-        cut = pessimism.cut(prediction, cut_above) | (step == last)
-        store.action[step] = action
-        store.log_prob[step] = distribution.log_prob(action)
-        if not (alive := store.outcome(step, prediction, cut, alive)).any():
+        cut = pessimism.cut(prediction, cut_above) | (step == settings.horizon - 1)
+        store.acted(step, index, action, distribution.log_prob(action))
+        alive = store.outcome(step, index, prediction, cut, alive)
+        going = int(alive.sum())
+        if not going:
             break
-    return store.trajectory(identity, step + 1)
+        if going <= _COMPACT * len(alive):
+            kept = alive.nonzero().squeeze(1)
+            index, state, row_seed, alive = (x[kept] for x in (index, state, row_seed, alive))
+            noise = noise[:, kept]
+            remembered.keep(kept)
+    return step + 1
 
 
 class _Store:
@@ -71,7 +115,7 @@ class _Store:
     def __init__(self, card: RunCard, starts: StartStates) -> None:
         steps, rows, spec = card.rollout.horizon, len(starts.state), card.task
         agents, width = len(spec.agents), spec.action_width
-        self._pessimism, self._history = card.pessimism, starts.history
+        self.card, self._history = card, starts.history
         self.state = torch.zeros(steps + 1, rows, spec.state_width)
         self.state[0] = starts.state
         self.action = torch.zeros(steps, rows, agents, width)
@@ -79,23 +123,35 @@ class _Store:
         self.reward, self.penalty, self.disagreement = torch.zeros(3, steps, rows)
         self.terminated, self.truncated, self.valid = torch.zeros(3, steps, rows, dtype=torch.bool)
 
+    def acted(
+        self,
+        step: int,
+        index: Int64[Tensor, " G"],
+        action: Float32[Tensor, "G A U"],
+        log_prob: Float32[Tensor, "G A"],
+    ) -> None:
+        """Stores what was done in some rollouts, and how likely it was."""
+        self.action[step, index] = action
+        self.log_prob[step, index] = log_prob
+
     def outcome(
         self,
         step: int,
+        index: Int64[Tensor, " G"],
         prediction: Prediction,
-        cut: Bool[Tensor, " B"],
-        alive: Bool[Tensor, " B"],
-    ) -> Bool[Tensor, " B"]:
-        """Stores what came of a step; returns the rows that go on. Ended is not cut."""
-        penalty = pessimism.penalty(prediction, self._pessimism)
+        cut: Bool[Tensor, " G"],
+        alive: Bool[Tensor, " G"],
+    ) -> Bool[Tensor, " G"]:
+        """Stores what came of a step; returns the rollouts that go on. Ended is not cut."""
+        penalty = pessimism.penalty(prediction, self.card.pessimism)
         truncated = cut & ~prediction.terminated
-        self.state[step + 1] = prediction.next_state
-        self.reward[step] = prediction.reward - penalty
-        self.penalty[step] = penalty
-        self.disagreement[step] = prediction.disagreement
-        self.terminated[step] = prediction.terminated & alive
-        self.truncated[step] = truncated & alive
-        self.valid[step] = alive
+        self.state[step + 1, index] = prediction.next_state
+        self.reward[step, index] = prediction.reward - penalty
+        self.penalty[step, index] = penalty
+        self.disagreement[step, index] = prediction.disagreement
+        self.terminated[step, index] = prediction.terminated & alive
+        self.truncated[step, index] = truncated & alive
+        self.valid[step, index] = alive
         return alive & ~(prediction.terminated | truncated)
 
     def trajectory(self, identity: Identity, steps: int) -> Trajectory:
@@ -122,7 +178,7 @@ class _Store:
         valid = self.valid
         rows, count = valid.shape[1], valid.sum()
         doubt: Tensor = self.disagreement[valid]
-        doubt = torch.where(doubt.isfinite(), doubt, self._pessimism.clamp)
+        doubt = torch.where(doubt.isfinite(), doubt, self.card.pessimism.clamp)
         early = self.truncated[: steps - 1].sum() if steps == len(valid) else self.truncated.sum()
         return {
             "rollout/length": float(count / rows),

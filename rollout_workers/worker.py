@@ -10,7 +10,7 @@ from moma.policy import Actors
 from moma.ports import Dynamics, Learner
 from moma.types import Assignment
 from rollout_workers import pessimism
-from rollout_workers.rollout import Identity, rollout
+from rollout_workers.rollout import Identity, Together, rollout
 
 
 class Worker:
@@ -23,6 +23,7 @@ class Worker:
         name: str,
         incarnation: int = 0,
         wait_s: float = 5.0,
+        together: Together = map,
     ) -> None:
         """Asks both peers what they are.
 
@@ -32,12 +33,14 @@ class Worker:
             name: unique within the run.
             incarnation: how often this worker has been started before.
             wait_s: how long the learner may keep a request for work waiting.
+            together: how a segment's groups are imagined; `map`: one after the other.
 
         Raises:
             ValueError: the model was made for another task.
         """
         self._learner, self._dynamics = learner, dynamics
         self._name, self._incarnation, self._wait_s = name, incarnation, wait_s
+        self._together = together
         self._card = learner.describe()
         model = dynamics.describe()
         check_model(model, self._card.task, self._card.model_address)
@@ -62,8 +65,8 @@ class Worker:
             assignment.starts,
             self._card,
             self._cut_above,
-            assignment.seed,
             self._identity(assignment),
+            self._together,
         )
         seconds = {
             "perf/worker_wait_s": begun - asked,
@@ -80,4 +83,5 @@ class Worker:
             worker=self._name,
             incarnation=self._incarnation,
             sequence=assignment.sequence,
+            seed=assignment.seed,
         )

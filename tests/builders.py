@@ -207,10 +207,15 @@ def imagine(snapshot, config, dynamics=None, *, sequence=0, task=SPEC):
     actors.load(snapshot.parameters)
     starts = make_starts(config.rollout.rows, config.actor.history, seed, task)
     who = Identity(
-        policy_version=snapshot.version, epoch=0, worker="w", incarnation=0, sequence=sequence
+        policy_version=snapshot.version,
+        epoch=0,
+        worker="w",
+        incarnation=0,
+        sequence=sequence,
+        seed=seed,
     )
     system = dynamics or FakeDynamics(task)
-    return rollout(actors, system, starts, run_card(config, task), 0.8, seed, who)
+    return rollout(actors, system, starts, run_card(config, task), 0.8, who)
 
 
 def shift(window, observation, action):

@@ -71,9 +71,9 @@ def imagine(starts, begin, end, *, sequence=0, system=None):
         actors.head.weight.mul_(100)  # so that what they see and remember shows in what they do
     actors.distribution = Noise(TAPE[begin:end])
     config = replace(CONFIG, rollout=replace(CONFIG.rollout, horizon=end - begin))
-    who = Identity(policy_version=0, epoch=0, worker="w", incarnation=0, sequence=sequence)
+    who = Identity(policy_version=0, epoch=0, worker="w", incarnation=0, sequence=sequence, seed=0)
     system = system or Certain(terminal_above=math.inf)
-    return rollout(actors, system, starts, run_card(config), math.inf, 0, who)
+    return rollout(actors, system, starts, run_card(config), math.inf, who)
 
 
 def carried(fresh=None):

@@ -60,10 +60,12 @@ def test_the_learner_sees_what_the_workers_actors_saw(actor):
 
 
 def test_what_was_drawn_is_what_the_model_is_asked_and_what_is_remembered():
-    learned, dynamics = learner(), FakeDynamics(CHOICES)
-    made = segment(learned, dynamics=dynamics)
-    assert CHOICES.one_hot(made.action).all()
-    assert torch.equal(torch.stack(dynamics.actions), made.action)
+    learned, dynamics = learner(), FakeDynamics(CHOICES, terminal_above=math.inf)
+    certain = replace(CONFIG, pessimism=replace(CONFIG.pessimism, disagreement=0.0))
+    made = segment(learned, certain, dynamics)
+    assert made.valid[0].all()
+    assert CHOICES.one_hot(made.action[made.valid]).all()
+    assert torch.equal(dynamics.actions[0], made.action[0])
     assert torch.equal(CHOICES.clamp(made.action), made.action)
     observed = CHOICES.observe(made.state[:-1])
     laid = history.lay(made.history, observed, made.action)[:, :, made.history.shape[2] :]
@@ -176,6 +178,8 @@ def test_a_dynamics_refuses_actions_that_are_not_one_hot():
 
 def test_a_learner_refuses_segments_that_are_not_one_hot():
     made = segment(learner())
+    check_trajectory(made, CHOICES, CONFIG.rollout, CONFIG.actor.history)
+    made.action[:, :, 0][~made.valid] = 0.5  # what comes after an end is nobody's choice
     check_trajectory(made, CHOICES, CONFIG.rollout, CONFIG.actor.history)
     made.action[0, 3, 0] = 0.0
     with pytest.raises(InvalidFieldError, match=r"^action: action\[0, 3, 0\] of wide is \[0\.0"):

@@ -1,6 +1,7 @@
 """Imagined segments against a plain loop over rows and steps."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from moma import seeds
 from moma.checks import check_trajectory
 from moma.config import PessimismConfig, RolloutConfig
 from moma.policy import Actors
+from rollout_workers import rollout as module
 from rollout_workers.rollout import Identity, rollout
 from tests.builders import SPEC, FakeDynamics, make_config, make_starts, run_card
 
@@ -18,24 +20,28 @@ CONFIG = make_config(
     rollout=RolloutConfig(rows=ROWS, horizon=HORIZON),
     pessimism=PessimismConfig(disagreement=0.3, aleatoric=0.2, reward_disagreement=0.1, clamp=0.5),
 )
-WHO = Identity(policy_version=3, epoch=1, worker="w", incarnation=2, sequence=7)
+WHO = Identity(policy_version=3, epoch=1, worker="w", incarnation=2, sequence=7, seed=11)
 
 
-def imagine(dynamics, *, config=CONFIG, seed=11, cut=CUT, starts=None):
+def imagine(dynamics, *, config=CONFIG, seed=11, cut=CUT, starts=None, together=map):
     actors = Actors(SPEC, config.actor, seed=4)
     actors.standardise(torch.full((2, 3), 0.1), torch.full((2, 3), 1.5))
     starts = starts or make_starts(ROWS, config.actor.history)
-    return actors, rollout(actors, dynamics, starts, run_card(config), cut, seed, WHO)
+    who = replace(WHO, seed=seed)
+    return actors, rollout(actors, dynamics, starts, run_card(config), cut, who, together)
 
 
-def slow_marks(segment, dynamics_seed_rows, row):
+def drawn(step):
+    """The draws of every row at a step, as `member_per` step has them."""
+    return seeds.mix(seeds.rows(seeds.derive(WHO.seed, "members"), ROWS) + step)
+
+
+def slow_marks(segment, row):
     """Redoes one row from its actions, by the fake's rules and the definition of an end."""
     state, marks = segment.state[0, row], []
     for step in range(len(segment.reward)):
         action = SPEC.clamp(segment.action[step, row])
-        answer = FakeDynamics().predict(
-            state[None], action[None], dynamics_seed_rows[step][row : row + 1]
-        )
+        answer = FakeDynamics().predict(state[None], action[None], drawn(step)[row : row + 1])
         terminated = bool(answer.terminated)
         doubted = bool(answer.disagreement > CUT) or step == HORIZON - 1
         doubts = ((0.3, answer.disagreement), (0.2, answer.aleatoric),
@@ -49,11 +55,10 @@ def slow_marks(segment, dynamics_seed_rows, row):
 
 
 def test_marks_and_rewards_equal_a_plain_loop_over_rows():
-    dynamics = FakeDynamics()
-    _, segment = imagine(dynamics)
+    _, segment = imagine(FakeDynamics())
     kinds = set()
     for row in range(ROWS):
-        marks = slow_marks(segment, dynamics.seeds, row)
+        marks = slow_marks(segment, row)
         length = len(marks)
         valid = [True] * length + [False] * (len(segment.valid) - length)
         assert segment.valid[:, row].tolist() == valid
@@ -111,9 +116,9 @@ def test_the_segment_says_whose_it_is_and_passes_the_learners_check():
 
 
 def test_the_model_is_asked_with_actions_in_bounds_and_the_segment_keeps_the_sample():
-    dynamics = FakeDynamics()
+    dynamics = FakeDynamics(terminal_above=math.inf)
     wide = replace(CONFIG, actor=replace(CONFIG.actor, log_std=2.0, log_std_max=2.0))
-    _, segment = imagine(dynamics, config=wide)
+    _, segment = imagine(dynamics, config=wide, cut=math.inf)
     executed = torch.stack(dynamics.actions)
     assert torch.equal(executed, SPEC.clamp(executed))
     assert torch.equal(executed, SPEC.clamp(segment.action))
@@ -138,8 +143,8 @@ def test_one_seed_gives_one_segment_and_another_seed_another():
 @pytest.mark.parametrize(("per", "same"), [("rollout", True), ("step", False)])
 def test_members_are_drawn_per_rollout_or_per_step(per, same):
     config = replace(CONFIG, rollout=replace(CONFIG.rollout, member_per=per))
-    dynamics = FakeDynamics()
-    imagine(dynamics, config=config)
+    dynamics = FakeDynamics(terminal_above=math.inf)
+    imagine(dynamics, config=config, cut=math.inf)
     first, *later = dynamics.seeds
     assert later
     assert len(first.unique()) == ROWS
@@ -147,6 +152,64 @@ def test_members_are_drawn_per_rollout_or_per_step(per, same):
     assert len({int(seeds.choose(step[:1], 1000)) for step in dynamics.seeds}) == (
         1 if same else len(dynamics.seeds)
     )
+
+
+def on_valid(segment):
+    """What the learner reads of a segment, without what comes after a rollout's end."""
+    names = ("action", "log_prob", "reward", "penalty", "terminated", "truncated")
+    parts = {name: getattr(segment, name)[segment.valid] for name in names}
+    return parts | {"valid": segment.valid, "after": segment.state[1:][segment.valid]}
+
+
+def alike(one, other):
+    return all(
+        torch.allclose(value.float(), other[name].float(), atol=1e-5) for name, value in one.items()
+    )
+
+
+def test_rollouts_that_ended_are_left_out_and_nothing_else_changes(monkeypatch):
+    dynamics = FakeDynamics()
+    _, compacted = imagine(dynamics)
+    asked = [len(seed) for seed in dynamics.seeds]
+    going = [ROWS, *compacted.valid.sum(1)[1:].tolist()]
+    assert asked[-1] < ROWS
+    # Left out once a quarter of those asked for has ended, not one by one.
+    assert all(
+        alive <= rows < alive / 0.75 or rows == alive
+        for alive, rows in zip(going, asked, strict=True)
+    )
+    assert asked == sorted(asked, reverse=True)
+    monkeypatch.setattr(module, "_COMPACT", 0.0)
+    whole = FakeDynamics()
+    _, carried = imagine(whole)
+    assert {len(seed) for seed in whole.seeds} == {ROWS}
+    assert alike(on_valid(compacted), on_valid(carried))
+    assert compacted.metrics == pytest.approx(carried.metrics, abs=1e-5)
+
+
+@pytest.mark.parametrize("groups", [2, 3, ROWS])
+def test_groups_give_the_segment_of_one_whether_in_turn_or_at_once(groups):
+    _, alone = imagine(FakeDynamics())
+    config = replace(CONFIG, rollout=replace(CONFIG.rollout, groups=groups))
+    dynamics = FakeDynamics()
+    _, in_turn = imagine(dynamics, config=config)
+    assert max(len(seed) for seed in dynamics.seeds) == ROWS // groups
+    assert alike(on_valid(alone), on_valid(in_turn))
+    with ThreadPoolExecutor(groups) as pool:
+        _, at_once = imagine(FakeDynamics(), config=config, together=pool.map)
+    assert equal(in_turn, at_once)
+
+
+def test_an_error_in_one_group_is_the_rollouts():
+    class Failing(FakeDynamics):
+        def predict(self, state, action, seed, deadline=math.inf):
+            if len(self.seeds) >= 2:
+                raise ConnectionError("gone")
+            return super().predict(state, action, seed, deadline)
+
+    config = replace(CONFIG, rollout=replace(CONFIG.rollout, groups=2))
+    with ThreadPoolExecutor(2) as pool, pytest.raises(ConnectionError, match="gone"):
+        imagine(Failing(), config=config, together=pool.map)
 
 
 class Doubtful(FakeDynamics):
