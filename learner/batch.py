@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float32, Int64
@@ -25,11 +25,10 @@ class Batch:
     observed: Float32[Tensor, "N A O"]
     """In the actors' units, as is `path`."""
     path: Float32[Tensor, "A B P F"]
-    """Every frame of the round once; a row's window is where `step` and `rollout` say."""
+    """Every frame of the round once; a row's window begins at its `place`."""
     frames: int
     """H."""
-    step: Int64[Tensor, " N"]
-    rollout: Int64[Tensor, " N"]
+    place: Int64[Tensor, " N"]
     action: Float32[Tensor, "N A U"]
     log_prob: Float32[Tensor, "N A"]
     advantage: Float32[Tensor, " N"]
@@ -38,15 +37,34 @@ class Batch:
     """As the critic saw it before the update."""
     returns: Float32[Tensor, " N"]
 
-    def take(self, index: Int64[Tensor, " M"]) -> Batch:
-        """Returns the rows `index`."""
-        per_row = [f.name for f in fields(self) if f.name not in ("path", "frames")]
-        return replace(self, **{n: getattr(self, n).index_select(0, index) for n in per_row})
-
     @property
     def remembered(self) -> Float32[Tensor, "N A H F"]:
         """Every row's window."""
-        return history.windows(self.path, self.frames, self.step, self.rollout)
+        return history.windows(self.path, self.frames, self.place)
+
+
+class Rows:
+    """A batch that minibatches are drawn from: a row's numbers lie side by side."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._shapes = {n: getattr(batch, n).shape[1:] for n in _PACKED}
+        self._packed = torch.cat(
+            [getattr(batch, n).reshape(len(batch.place), -1) for n in _PACKED], 1
+        )
+
+    def take(self, index: Int64[Tensor, " M"]) -> Batch:
+        """Returns the rows `index`."""
+        packed = self._packed.index_select(0, index)
+        parts = packed.split([shape.numel() for shape in self._shapes.values()], dim=1)
+        values = {
+            name: part.unflatten(1, shape) if shape else part.squeeze(1)
+            for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
+        }
+        return replace(self._batch, place=self._batch.place.index_select(0, index), **values)
+
+
+_PACKED = ("state", "observed", "action", "log_prob", "advantage", "value", "returns")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,16 +98,16 @@ def prepare(
         )
         observed = actors.observed(spec.observe(path.state[:-1]))
         begun = actors.remembered(path.history)
+        frames = history.lay(begun, observed, spec.clamp(path.action))
         rows = path.valid
         step, rollout = rows.nonzero().unbind(1)
         flat = advantage[rows]
         return Batch(
             state=path.state[:-1][rows],
             observed=observed[rows],
-            path=history.lay(begun, observed, spec.clamp(path.action)),
+            path=frames,
             frames=begun.shape[2],
-            step=step,
-            rollout=rollout,
+            place=history.places(frames, step, rollout),
             action=path.action[rows],
             log_prob=path.log_prob[rows],
             advantage=(flat - flat.mean()) / (flat.std(correction=0) + 1e-8),

@@ -145,8 +145,8 @@ def _tensors(ppo: PPO, carried: nn.Module | None) -> dict[str, Tensor]:
     for name, module in _modules(ppo, carried).items():
         state = module.state_dict()
         tensors.update({f"{name}.{key}": value for key, value in state.items()})
-    for index, state in ppo.optimiser.state_dict()["state"].items():
-        tensors.update({f"optimiser.{index}.{key}": value for key, value in state.items()})
+    for state in ppo.optimiser.state_dict()["state"].values():
+        tensors.update({f"optimiser.all.{key}": value for key, value in state.items()})
     return {name: tensor.contiguous() for name, tensor in tensors.items()}
 
 
@@ -157,9 +157,7 @@ def _restore(ppo: PPO, carried: nn.Module | None, tensors: dict[str, Tensor]) ->
         parts.setdefault(part, {})[key] = tensor
     for name, module in _modules(ppo, carried).items():
         module.load_state_dict(parts[name])
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in parts["optimiser"].items():
-        index, _, key = name.partition(".")
-        moments.setdefault(int(index), {})[key] = tensor
+    moments = {name.partition(".")[2]: tensor for name, tensor in parts["optimiser"].items()}
+    state = {0: moments} if moments else {}
     groups = ppo.optimiser.state_dict()["param_groups"]
-    ppo.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+    ppo.optimiser.load_state_dict({"state": state, "param_groups": groups})

@@ -9,8 +9,9 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from learner import losses
-from learner.batch import Batch, prepare
+from learner.batch import Batch, Rows, prepare
 from learner.critic import Critic, RunningMoments, ValueScale
+from learner.flat import flatten, limit
 from moma import seeds
 from moma.config import Config
 from moma.policy import Actors
@@ -35,10 +36,15 @@ class PPO:
         self.scale = ValueScale()
         self.moments = RunningMoments(spec.state_width)
         self._standardise(state_mean, state_std)
-        self._parameters = [*self.actors.parameters(), *self.critic.parameters()]
+        self._parameters = flatten([*self.actors.parameters(), *self.critic.parameters()])
         self.optimiser = torch.optim.Adam(
-            self._parameters, lr=config.ppo.learning_rate, eps=1e-5, fused=True
+            [self._parameters], lr=config.ppo.learning_rate, eps=1e-5, fused=True
         )
+
+    @property
+    def _gradient(self) -> Tensor:
+        assert self._parameters.grad is not None
+        return self._parameters.grad
 
     def _standardise(self, mean: Float32[Tensor, " S"], std: Float32[Tensor, " S"]) -> None:
         """Sets the units in which the networks see states."""
@@ -57,6 +63,7 @@ class PPO:
         config = self._config
         batch = prepare(trajectories, self._spec, self.actors, self.critic, self.scale, config)
         self.scale.update(batch.returns)
+        rows = Rows(batch)
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
         random = seeds.generator(self._seed, "minibatches", self.version)
@@ -67,7 +74,7 @@ class PPO:
             kl = torch.zeros(())
             parts = order.split(config.minibatch)
             for index in parts:
-                measured = self._step(batch.take(index))
+                measured = self._step(rows.take(index))
                 kl = kl + measured["approx_kl"].mean()
                 tally.add(measured)
             epochs = epoch + 1
@@ -102,14 +109,16 @@ class PPO:
             + config.mean_bound * bound
             + config.value_weight * value
         )
-        self.optimiser.zero_grad(set_to_none=True)
+        gradient = self._gradient.zero_()
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, config.grad_norm, foreach=True)
+        norm = limit(gradient, config.grad_norm)
         finite = torch.isfinite(norm)
         if finite:
             self.optimiser.step()
         with torch.no_grad():
-            agents = losses.ratio(log_prob, rows.log_prob, "agent")
+            agents = ratios.detach()
+            if config.ratio == "joint":
+                agents = losses.ratio(log_prob, rows.log_prob, "agent")
             return {
                 "policy": policy_loss.detach(),
                 "entropy": entropy.detach(),

@@ -54,27 +54,24 @@ def lay(
     return torch.cat([history.transpose(0, 1), frames.permute(2, 1, 0, 3)], dim=2)
 
 
-def windows(
-    path: Float32[Tensor, "A B P F"],
-    length: int,
-    step: Int64[Tensor, " N"],
-    rollout: Int64[Tensor, " N"],
-) -> Float32[Tensor, "N A H F"]:
-    """Gathers the windows at some steps of some rollouts.
+def places(
+    path: Float32[Tensor, "A B P F"], step: Int64[Tensor, " N"], rollout: Int64[Tensor, " N"]
+) -> Int64[Tensor, " N"]:
+    """Returns where in a path the windows at some steps of some rollouts begin."""
+    return rollout * path.shape[2] + step
 
-    Args:
-        path: as `lay` gives it.
-        length: H.
-        step: of every window wanted.
-        rollout: beside it.
-    """
+
+def windows(
+    path: Float32[Tensor, "A B P F"], length: int, place: Int64[Tensor, " N"]
+) -> Float32[Tensor, "N A H F"]:
+    """Gathers the windows of H frames that begin at `places` of a path, as `lay` gives it."""
     agents, rollouts, steps, width = path.shape
     # One overlapping view per agent, whose rows lie in one piece each: copied, never indexed.
     views = path.reshape(agents, rollouts * steps * width).unfold(1, length * width, width)
-    gathered = path.new_empty(agents, len(step), length * width)
+    gathered = path.new_empty(agents, len(place), length * width)
     for view, out in zip(views, gathered, strict=True):
-        torch.index_select(view, 0, rollout * steps + step, out=out)
-    return gathered.view(agents, len(step), length, width).transpose(0, 1)
+        torch.index_select(view, 0, place, out=out)
+    return gathered.view(agents, len(place), length, width).transpose(0, 1)
 
 
 def after(path: Float32[Tensor, "A B P F"], length: int) -> Float32[Tensor, "B A H F"]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from moma.dense import Activation, activate, dense
+from moma.dense import Activation, activate, dense, fused, product
+
+_FEW = 1024
+"""Rows per network below which networks learn in one batched product."""
 
 
 class StackedLinear(nn.Module):
@@ -53,22 +58,83 @@ def chain(
     """Runs K networks through their layers; layers beyond `activations` have none.
 
     On a CPU one network after the other, so that its rows stay in the cache from layer to layer
-    and nothing is stacked in between; elsewhere all of them in one batched product.
+    and nothing is stacked in between; all of them in one batched product on any other device, and
+    to learn from few rows, where that is faster (docs/performance.md).
     """
     linear: list[Activation] = ["none"] * (len(layers) - len(activations))
     kinds = [*activations, *linear]
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or (torch.is_grad_enabled() and x.shape[1] < _FEW):
         for layer, kind in zip(layers, kinds, strict=True):
             x = activate(torch.baddbmm(layer.bias, x.to(layer.weight.dtype), layer.weight), kind)
         return x
-    parameters = [(layer.weight.unbind(), layer.bias.unbind()) for layer in layers]
+    parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
+    if torch.is_grad_enabled() and fused(x) and all(p.dtype == x.dtype for p in parameters):
+        y: Tensor = _Chain.apply(x, kinds, *parameters)  # type: ignore[no-untyped-call]
+        return y
     outputs = []
     for k, rows in enumerate(x.unbind()):
         y = rows
-        for (weight, bias), kind in zip(parameters, kinds, strict=True):
-            y = dense(y.to(weight[k].dtype), weight[k], bias[k], kind)
+        for layer, kind in zip(layers, kinds, strict=True):
+            y = dense(y.to(layer.weight.dtype), layer.weight[k], layer.bias[k], kind)
         outputs.append(y)
     return torch.stack(outputs)
+
+
+class _Chain(torch.autograd.Function):
+    """A chain with its derivative, in one node of the graph; nearly all products are oneDNN's."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,  # noqa: ANN401 - torch's context
+        x: Tensor,
+        kinds: Sequence[Activation],
+        *parameters: Tensor,
+    ) -> Tensor:
+        weights, biases = parameters[::2], parameters[1::2]
+        outputs, kept = [], []
+        for k, rows in enumerate(x.unbind()):
+            y = rows
+            for weight, bias, kind in zip(weights, biases, kinds, strict=True):
+                kept.append(y)
+                # relu's and tanh's derivatives are in terms of the result, silu's of the argument.
+                apart = kind == "silu"
+                z = product(y, weight[k].t(), bias[k, 0], "none" if apart else kind)
+                y = activate(z, kind) if apart else z
+                kept.append(z)
+            outputs.append(y)
+        ctx.kinds = kinds
+        ctx.save_for_backward(*weights, *kept)
+        return torch.stack(outputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        depth = len(ctx.kinds)
+        weights, kept = ctx.saved_tensors[:depth], ctx.saved_tensors[depth:]
+        to_weights = [torch.empty_like(weight) for weight in weights]
+        to_biases = [weight.new_empty(len(weight), 1, weight.shape[2]) for weight in weights]
+        to_x = []
+        for k, rows in enumerate(gradient.unbind()):
+            g = rows
+            for i in reversed(range(depth)):
+                entered, result = kept[2 * (k * depth + i) :][:2]
+                g = _BACK[ctx.kinds[i]](g, result)
+                # Not by `product`, which would first copy its first factor in order.
+                torch.mm(entered.t(), g, out=to_weights[i][k])
+                torch.sum(g, 0, out=to_biases[i][k, 0])
+                if i or ctx.needs_input_grad[0]:
+                    g = product(g, weights[i][k])
+            to_x.append(g)
+        pairs = [part for pair in zip(to_weights, to_biases, strict=True) for part in pair]
+        return torch.stack(to_x) if ctx.needs_input_grad[0] else None, None, *pairs
+
+
+_BACK: dict[Activation, Callable[[Tensor, Tensor], Tensor]] = {
+    "none": lambda gradient, _: gradient,
+    "relu": lambda gradient, y: torch.ops.aten.threshold_backward(gradient, y, 0),
+    "silu": torch.ops.aten.silu_backward,
+    "tanh": torch.ops.aten.tanh_backward,
+}
 
 
 def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> Tensor:

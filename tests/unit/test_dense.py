@@ -142,3 +142,36 @@ def test_a_chain_goes_through_each_layers_own_precision():
     assert lowered.dtype == torch.float32
     assert not torch.equal(lowered, exact)
     torch.testing.assert_close(lowered, exact, rtol=0.02, atol=0.02)
+
+
+def test_products_of_fp32_are_fp32_whatever_kernel_torch_was_sent_to():
+    random = torch.Generator().manual_seed(0)
+    x, y = torch.randn(300, 257, generator=random), torch.randn(257, 130, generator=random)
+    exact = x.double() @ y.double()
+    for got in (x @ y, torch.bmm(x[None], y[None])[0], (y.t() @ x.t()).t()):
+        assert (got - exact).abs().max() < 1e-4
+    # Negative control: rounding the factors to bf16 is a hundred times as far off.
+    assert (x.bfloat16().double() @ y.bfloat16().double() - exact).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("rows", [5, 1500])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_chain_has_the_derivative_of_the_formula_for_few_rows_and_for_many(rows, activation):
+    random = torch.Generator().manual_seed(rows)
+    layers = [StackedLinear(2, i, o, random) for i, o in ((4, 6), (6, 3))]
+    x = torch.randn(2, rows, 4, generator=random).requires_grad_()
+    wanted = [x, *(p for layer in layers for p in (layer.weight, layer.bias))]
+
+    def slow(x, *parameters):
+        first = torch.stack(
+            [formula(x[k], parameters[0][k], parameters[1][k], activation) for k in range(2)]
+        )
+        return torch.stack(
+            [formula(first[k], parameters[2][k], parameters[3][k], "none") for k in range(2)]
+        )
+
+    got, exact = chain(layers, x, [activation]), slow(*(p.double() for p in wanted))
+    torch.testing.assert_close(got.double(), exact, rtol=1e-4, atol=1e-5)
+    one, other = (torch.autograd.grad(y.square().sum(), wanted) for y in (got, exact))
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)

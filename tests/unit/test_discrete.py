@@ -77,13 +77,14 @@ def test_what_was_drawn_is_what_the_model_is_asked_and_what_is_remembered():
 
 def test_an_update_moves_every_parameter_and_no_bound_is_passed():
     learned = learner()
-    before = [p.detach().clone() for p in learned._parameters]
+    parameters = [*learned.actors.parameters(), *learned.critic.parameters()]
+    before = [p.detach().clone() for p in parameters]
     metrics = train(learned, 1).update([segment(learned)])
     assert all(math.isfinite(value) for value in metrics.values()), metrics
     assert metrics["losses/mean_bound"] == 0
     assert 0 < metrics["losses/entropy/narrow"] <= math.log(2) + 1e-6
     assert metrics["losses/entropy/narrow"] < metrics["losses/entropy/wide"] <= math.log(3) + 1e-6
-    moved = [not torch.equal(a, b) for a, b in zip(before, learned._parameters, strict=True)]
+    moved = [not torch.equal(a, b) for a, b in zip(before, parameters, strict=True)]
     assert all(moved)
 
 

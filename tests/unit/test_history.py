@@ -25,9 +25,8 @@ def slow_windows(start, observation, action):
     return torch.stack(collected)
 
 
-def every_step(steps, rows):
-    step, rollout = torch.ones(steps, rows).nonzero().unbind(1)
-    return {"step": step, "rollout": rollout}
+def every_place(laid, steps, rows):
+    return history.places(laid, *torch.ones(steps, rows).nonzero().unbind(1))
 
 
 SIZES = (st.integers(1, 7), st.integers(0, 5), st.integers(1, 3), st.integers(1, 3))
@@ -43,7 +42,7 @@ def test_gathered_windows_equal_repeated_shifts(steps, length, rows, agents):
     slow = slow_windows(*parts)
     laid = history.lay(*parts)
     assert laid.shape == (agents, rows, length + steps, 5)
-    fast = history.windows(laid, length, **every_step(steps, rows))
+    fast = history.windows(laid, length, every_place(laid, steps, rows))
     assert torch.equal(fast, slow[:-1].flatten(0, 1))
     assert torch.equal(history.after(laid, length), slow[-1])
 
@@ -51,8 +50,8 @@ def test_gathered_windows_equal_repeated_shifts(steps, length, rows, agents):
 def test_windows_come_in_the_order_asked_for():
     laid = history.lay(*path(5, 3, 4, 2))
     step, rollout = torch.tensor([4, 0, 2]), torch.tensor([1, 3, 0])
-    got = history.windows(laid, 3, step, rollout)
-    whole = history.windows(laid, 3, **every_step(5, 4))
+    got = history.windows(laid, 3, history.places(laid, step, rollout))
+    whole = history.windows(laid, 3, every_place(laid, 5, 4))
     assert torch.equal(got, whole[step * 4 + rollout])
 
 
@@ -72,8 +71,8 @@ def test_the_last_frame_of_a_path_is_in_no_window_but_in_the_one_after_it():
     before = history.lay(start, observation, action)
     observation[-1] = 99.0
     after = history.lay(start, observation, action)
-    same = every_step(3, 1)
-    assert torch.equal(history.windows(before, 2, **same), history.windows(after, 2, **same))
+    same = every_place(before, 3, 1)
+    assert torch.equal(history.windows(before, 2, same), history.windows(after, 2, same))
     assert not torch.equal(history.after(before, 2), history.after(after, 2))
 
 
