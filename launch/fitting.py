@@ -78,7 +78,11 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Callable[[]
 
     data = build.view(dataset, config)
     files.save(
-        fit(data, config.model, config.seed, progress), data, config.model, config.seed, run.model
+        fit(data, config.model, config.seed, progress, config.device),
+        data,
+        config.model,
+        config.seed,
+        run.model,
     )
 
 

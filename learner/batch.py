@@ -90,7 +90,7 @@ def prepare(
     config: PPOConfig,
 ) -> Batch:
     """Values, advantages and windows of a round; segments in the order given."""
-    path = _side_by_side(trajectories)
+    path = _side_by_side(trajectories, critic.state_mean.device)
     with torch.no_grad():
         value = scale.restore(critic(path.state))
         advantage = gae(
@@ -116,17 +116,17 @@ def prepare(
         )
 
 
-def _side_by_side(trajectories: Sequence[Trajectory]) -> _Path:
+def _side_by_side(trajectories: Sequence[Trajectory], device: torch.device) -> _Path:
     """Joins segments along B; shorter ones are padded with steps that are not valid."""
     steps = max(len(t.reward) for t in trajectories)
 
     def joined(name: str, length: int) -> Tensor:
         parts = [getattr(t, name) for t in trajectories]
         padded = [torch.cat([p, p.new_zeros(length - len(p), *p.shape[1:])]) for p in parts]
-        return torch.cat(padded, dim=1)
+        return torch.cat(padded, dim=1).to(device)
 
     return _Path(
-        history=torch.cat([t.history for t in trajectories]),
+        history=torch.cat([t.history for t in trajectories]).to(device),
         state=joined("state", steps + 1),
         **{
             name: joined(name, steps)

@@ -18,6 +18,7 @@ from moma import evaluation, seeds, tasks
 from moma.config import Config
 from moma.data import Dataset, StartSampler
 from moma.metrics import MetricsWriter
+from moma.policy import Actors
 from moma.run import RunDirectory
 from moma.tasks import Task
 from moma.types import Metrics, RunCard, TaskSpec
@@ -92,9 +93,11 @@ def _look(ppo: PPO, config: Config, task: Task) -> Callable[[], Metrics]:
     """Returns what plays the actors in the true system; always the same start states."""
     environment = task.copies(config.eval.episodes)
     seed = seeds.derive(config.seed, "look")
+    actors = Actors(task.spec, config.actor)
 
     def look() -> Metrics:
-        mean = float(evaluation.evaluate(ppo.actors, task.spec, environment, seed).mean())
+        actors.load(ppo.snapshot().parameters)
+        mean = float(evaluation.evaluate(actors, task.spec, environment, seed).mean())
         score = task.score(mean)
         return {"eval/return": mean} | ({} if score is None else {"eval/score": score})
 

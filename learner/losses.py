@@ -52,7 +52,7 @@ def mean_bound_loss(
 
     Zero for discrete actions: their means are probabilities, their bounds 0 and 1.
     """
-    low, high = bounds
+    low, high = (bound.to(mean.device) for bound in bounds)
     outside = torch.relu(mean - high) + torch.relu(low - mean)
     return (outside.square() * mask).sum((-1, -2)).mean()
 
@@ -67,4 +67,4 @@ def explained_variance(
 ) -> Float32[Tensor, ""]:
     """1 - var(target - value) / var(target); 0 where the target does not vary."""
     variance = target.var()
-    return torch.where(variance > 0, 1 - (target - value).var() / variance, torch.zeros(()))
+    return torch.where(variance > 0, 1 - (target - value).var() / variance, 0.0)

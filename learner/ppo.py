@@ -28,7 +28,8 @@ class PPO:
         state_mean: Float32[Tensor, " S"],
         state_std: Float32[Tensor, " S"],
     ) -> None:
-        """Builds networks from the config and the data's state statistics."""
+        """Builds networks on `config.device` from the data's state statistics."""
+        self.device = torch.device(config.device)
         self.version = 0
         self._spec, self._config, self._seed = spec, config.ppo, config.seed
         self.actors = Actors(spec, config.actor, config.seed)
@@ -36,6 +37,8 @@ class PPO:
         self.scale = ValueScale()
         self.moments = RunningMoments(spec.state_width)
         self._standardise(state_mean, state_std)
+        for module in (self.actors, self.critic, self.scale, self.moments):
+            module.to(self.device)
         self._parameters = flatten([*self.actors.parameters(), *self.critic.parameters()])
         self.optimiser = torch.optim.Adam(
             [self._parameters], lr=config.ppo.learning_rate, eps=1e-5, fused=True
@@ -48,14 +51,15 @@ class PPO:
 
     def _standardise(self, mean: Float32[Tensor, " S"], std: Float32[Tensor, " S"]) -> None:
         """Sets the units in which the networks see states."""
-        padding = (~self._spec.observation_mask).float()
+        padding = (~self._spec.observation_mask).float().to(mean.device)
         self.actors.standardise(self._spec.observe(mean), self._spec.observe(std) + padding)
         self.critic.state_mean.copy_(mean)
         self.critic.state_std.copy_(std)
 
     def snapshot(self) -> PolicySnapshot:
-        """Returns a copy of the actors at this version."""
-        parameters = {name: value.clone() for name, value in self.actors.state_dict().items()}
+        """Returns a copy of the actors at this version, in this machine's memory."""
+        state = self.actors.state_dict()
+        parameters = {name: value.to("cpu", copy=True) for name, value in state.items()}
         return PolicySnapshot(version=self.version, parameters=parameters)
 
     def update(self, trajectories: Sequence[Trajectory]) -> Metrics:
@@ -70,8 +74,8 @@ class PPO:
         tally = Tally()
         epochs = 0
         for epoch in range(config.epochs):
-            order = torch.randperm(len(batch.returns), generator=random)
-            kl = torch.zeros(())
+            order = torch.randperm(len(batch.returns), generator=random).to(self.device)
+            kl = torch.zeros((), device=self.device)
             parts = order.split(config.minibatch)
             for index in parts:
                 measured = self._step(rows.take(index))
@@ -113,8 +117,9 @@ class PPO:
         loss.backward()
         norm = limit(gradient, config.grad_norm)
         finite = torch.isfinite(norm)
-        if finite:
-            self.optimiser.step()
+        # As torch's own gradient scaler has steps skipped: the host need not know.
+        self.optimiser.found_inf = (~finite).float()  # type: ignore[attr-defined]
+        self.optimiser.step()
         with torch.no_grad():
             agents = ratios.detach()
             if config.ratio == "joint":

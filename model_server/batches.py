@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -28,6 +28,13 @@ class Rows:
     inputs: Float32[Tensor, "*N I"]
     targets: Float32[Tensor, "*N D"]
     terminated: Bool[Tensor, "*N"]
+
+    def to(self, device: str) -> Rows:
+        """Returns the rows on a device, copied while the host goes on where it can be."""
+        if device == "cpu":
+            return self
+        parts = {f.name: getattr(self, f.name).pin_memory() for f in fields(self)}
+        return Rows(**{name: part.to(device, non_blocking=True) for name, part in parts.items()})
 
     def __getitem__(self, index: Int64[Tensor, "*M"]) -> Rows:
         return Rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -51,7 +52,11 @@ class Fitted:
 
 
 def fit(
-    dataset: Dataset, config: ModelConfig, seed: int, progress: Callable[[FitProgress], None]
+    dataset: Dataset,
+    config: ModelConfig,
+    seed: int,
+    progress: Callable[[FitProgress], None],
+    device: str = "cpu",
 ) -> Fitted:
     """Trains `config.members` networks on their own streams of rows and keeps the best ones.
 
@@ -60,6 +65,7 @@ def fit(
         config: architecture, optimiser, hold-out, stopping and ranking.
         seed: of every draw.
         progress: called at every look at the held-out data.
+        device: where to; the result lies in this machine's memory.
     """
     train, held = split(dataset, config, seed)
     terminates = len(dataset.terminals) > 0
@@ -69,10 +75,11 @@ def fit(
     ensemble.units.fit(Parts(dataset=dataset, rows=train))
     order = torch.randperm(len(held), generator=seeds.generator(seed, "look"))[:_HOLDOUT_ROWS]
     look = held.at(order.numpy())
-    looked = batches.rows(ensemble.units, dataset, look)
+    looked = batches.rows(ensemble.units, dataset, look).to(device)
     weight = terminal_weight(len(train), int(train.contains(dataset.terminals).sum()))
-    best = _Best(ensemble, config)
-    drawn = batches.draw(ensemble.units, dataset, train, config, seed)
+    units = copy.deepcopy(ensemble.units)
+    best = _Best(ensemble.to(device), config)
+    drawn = (rows.to(device) for rows in batches.draw(units, dataset, train, config, seed))
     for update in _train(ensemble, drawn, config, weight):
         if update % config.evaluate_every and update != config.updates:
             continue
@@ -82,9 +89,9 @@ def fit(
             break
     elites = best.restore(config.elites)
     return Fitted(
-        ensemble=ensemble.eval().requires_grad_(False),
+        ensemble=ensemble.eval().requires_grad_(False).cpu(),
         elites=tuple(elites),
-        scores=best.score,
+        scores=best.score.cpu(),
         holdout=dataset.rows(np.sort(look)),
         held=held,
     )
@@ -94,7 +101,7 @@ class _Best:
     """Every member's best weights so far, or its last ones (reference)."""
 
     def __init__(self, ensemble: Ensemble, config: ModelConfig) -> None:
-        self.score = torch.full((config.members,), math.inf)
+        self.score = torch.full_like(ensemble.max_log_variance[:, 0, 0].detach(), math.inf)
         self.waited = 0
         """Looks since the last improvement of any member."""
         self._ensemble, self._last = ensemble, config.stopping == "last"
@@ -153,7 +160,9 @@ def _score(ensemble: Ensemble, held: Rows, config: ModelConfig, seed: int) -> Te
             score = nll(ensemble, outputs, held.targets)
         else:
             noise = torch.randn(outputs.mean.shape, generator=seeds.generator(seed, "ranking"))
-            sampled = outputs.mean + noise * torch.exp(0.5 * outputs.log_variance)
+            sampled = outputs.mean + noise.to(outputs.mean.device) * torch.exp(
+                0.5 * outputs.log_variance
+            )
             error = sampled - held.targets
             score = 0.5 * (error[..., :-1].norm(dim=-1) + error[..., -1].abs()).mean(1)
         return torch.nan_to_num(score, nan=math.inf)

@@ -27,7 +27,7 @@ def nll(
     terms = 0.5 * (error + outputs.log_variance)
     if beta:
         terms = terms * torch.exp(beta * outputs.log_variance.detach())
-    varies = torch.cat([~ensemble.units.constant, torch.ones(1, dtype=torch.bool)])
+    varies = torch.nn.functional.pad(~ensemble.units.constant, (0, 1), value=True)
     return terms[..., varies].mean((1, 2))
 
 
@@ -47,7 +47,7 @@ def termination_loss(
     loss = torch.nn.functional.binary_cross_entropy_with_logits(
         logit,
         terminated.float(),
-        pos_weight=torch.tensor(weight),
+        pos_weight=torch.tensor(weight, device=logit.device),
         reduction="none",
     )
     return loss.mean(1).sum()

@@ -113,7 +113,7 @@ class Units(nn.Module):
     @property
     def output_scale(self) -> Float32[Tensor, " D"]:
         """One output unit in units of the standardised state and reward (1 in raw units)."""
-        return torch.cat([self.output_std, torch.ones(1)])
+        return torch.nn.functional.pad(self.output_std, (0, 1), value=1.0)
 
 
 def _add(moments: Moments, x: Float32[Tensor, "N W"]) -> None:

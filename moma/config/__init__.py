@@ -70,6 +70,8 @@ class Config:
     """Rounds between two policies that are kept for good, to make data with; 0: none."""
     threads: int = 0
     """Torch threads of the model server and of the learner; 0: one per core."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the model is fitted and served, and the policies are updated."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the served model's hidden layers; auto: bf16 where the processor has it natively."""
     deterministic: bool = False

@@ -123,11 +123,12 @@ class TaskSpec:
 
     def observe(self, state: Float32[Tensor, "... S"]) -> Float32[Tensor, "... A O"]:
         """Returns what each agent sees of the joint state, zero where an agent's row is padded."""
-        return state[..., self._padded_index] * self.observation_mask
+        mask = self.observation_mask.to(state.device)
+        return state[..., self._padded_index.to(state.device)] * mask
 
     def clamp(self, action: Float32[Tensor, "... A U"]) -> Float32[Tensor, "... A U"]:
         """Returns the action cut to the task's bounds, as the model and the true system see it."""
-        low, high = self.action_bounds
+        low, high = (bound.to(action.device) for bound in self.action_bounds)
         return torch.clamp(action, low, high)
 
     def one_hot(self, action: Float32[Tensor, "... A U"]) -> Bool[Tensor, "... A"]:
