@@ -53,26 +53,41 @@ class WorldModel:
     ) -> Prediction:
         """Predicts one step; each row's next state and reward are those of one drawn member."""
         check_rows(self._card.task, state, action, seed)
+        self._rows += state.shape[0]
+        return self.compute(state, action, seed)
+
+    @torch.inference_mode()
+    def compute(
+        self,
+        state: Float32[Tensor, "B S"],
+        action: Float32[Tensor, "B A U"],
+        seed: Int64[Tensor, " B"],
+    ) -> Prediction:
+        """Predicts rows that lie where the model does; nothing is read back, nothing checked."""
         ensemble, units = self._ensemble, self._ensemble.units
         members = len(self._card.elites)
-        with torch.inference_mode():
-            inputs = units.inputs(state, action)
-            outputs = ensemble(inputs.expand(members, *inputs.shape))
-            row = torch.arange(state.shape[0])
-            member = seeds.choose(seed, members)
-            drawn = outputs.mean[member, row]
-            next_state = units.next_state(state, drawn[:, :-1])
-            scaled = outputs.mean * units.output_scale
-            log_variance = outputs.log_variance + 2 * units.output_scale.clamp_min(1e-12).log()
-            low, high = self._box
-            self._rows += state.shape[0]
-            return Prediction(
-                next_state=torch.clamp(next_state, low[:-1], high[:-1]),
-                reward=torch.clamp(units.reward(drawn[:, -1]), low[-1], high[-1]),
-                terminated=torch.zeros(len(row), dtype=torch.bool)
-                if outputs.termination_logit is None
-                else outputs.termination_logit[member, row] > 0,
-                disagreement=uncertainty.disagreement(scaled),
-                aleatoric=uncertainty.aleatoric(log_variance),
-                reward_disagreement=uncertainty.reward_disagreement(scaled),
-            )
+        inputs = units.inputs(state, action)
+        outputs = ensemble(inputs.expand(members, *inputs.shape))
+        row = torch.arange(state.shape[0], device=state.device)
+        member = seeds.choose(seed, members)
+        drawn = outputs.mean[member, row]
+        next_state = units.next_state(state, drawn[:, :-1])
+        scaled = outputs.mean * units.output_scale
+        log_variance = outputs.log_variance + 2 * units.output_scale.clamp_min(1e-12).log()
+        low, high = self._box
+        return Prediction(
+            next_state=torch.clamp(next_state, low[:-1], high[:-1]),
+            reward=torch.clamp(units.reward(drawn[:, -1]), low[-1], high[-1]),
+            terminated=torch.zeros_like(row, dtype=torch.bool)
+            if outputs.termination_logit is None
+            else outputs.termination_logit[member, row] > 0,
+            disagreement=uncertainty.disagreement(scaled),
+            aleatoric=uncertainty.aleatoric(log_variance),
+            reward_disagreement=uncertainty.reward_disagreement(scaled),
+        )
+
+    def to(self, device: torch.device) -> WorldModel:
+        """Moves the model to a device and returns it."""
+        self._ensemble.to(device)
+        self._box = self._box.to(device)
+        return self
