@@ -46,6 +46,7 @@ def _start(supervisor: Supervisor, run: RunDirectory, config: Config) -> None:
     def serve(_: int, listen: str, announce: Path) -> list[str]:
         flags = ["--deterministic"] if config.deterministic else []
         model = ["--model", str(run.model), "--precision", config.precision]
+        model += ["--device", config.device]
         if config.dynamics == "simulator":
             model = ["--simulator", config.task]
         threads = ["--threads", str(_model_threads(config))]

@@ -14,6 +14,7 @@ import torch
 from model_server import files
 from model_server.batching import Batching
 from model_server.simulator import Simulator
+from model_server.waiting import Limits
 from moma import process, tasks
 from moma.commandline import parse
 from moma.ports import Dynamics
@@ -31,11 +32,19 @@ class Serve:
     listen: str = "127.0.0.1:0"
     """HOST:PORT; port 0 takes a free one and says which."""
     threads: int = 0
-    """Torch threads; 0: one per core."""
+    """Batches that are run at once, each on a core of its own; 0: one per core."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where the model computes."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of the hidden layers; auto: bf16 where the processor multiplies it natively."""
     deterministic: bool = False
     """Serve each request by itself, so that its bits do not depend on its neighbours."""
+    max_rows: int = 4096
+    """Of one batch; a larger request still goes through, by itself."""
+    queue_rows: int = 0
+    """That may wait before further requests are refused; 0: four batches."""
+    delay_ms: float = 0.0
+    """For which a request may be kept waiting for others to share its batch."""
     announce: Path | None = None
     """A file to write the address to, once it is known."""
 
@@ -48,9 +57,11 @@ def main(argv: Sequence[str]) -> int:
 
 def _serve(args: Serve) -> None:
     stopping = process.begin()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    model = Batching(_dynamics(args), alone=args.deterministic)
+    threads = args.threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    streams = threads if args.device == "cpu" and args.model is not None else 1
+    limits = Limits(max_rows=args.max_rows, queue_rows=args.queue_rows, delay_s=args.delay_ms / 1e3)
+    model = Batching(_dynamics(args), limits, alone=args.deterministic, streams=streams)
     server = serve_dynamics(model, args.listen)
     process.announce(args.announce, "model-server", server.address)
     stopping.wait()
@@ -62,7 +73,7 @@ def _dynamics(args: Serve) -> Dynamics:
     if (args.model is None) == (not args.simulator):
         raise ValueError("serve what? one of --model RUN/model and --simulator TASK")
     if args.model is not None:
-        return files.load(args.model, args.precision)
+        return files.load(args.model, args.precision, args.device)
     torch.set_num_threads(1)  # a second team would spin on the cores that MuJoCo's needs
     return Simulator(tasks.get(args.simulator), args.threads or os.cpu_count() or 1)
 

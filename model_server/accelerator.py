@@ -17,7 +17,7 @@ from torch import Tensor
 
 from model_server.world_model import WorldModel
 from moma.checks import check_rows
-from moma.types import Metrics, ModelCard, Prediction, TaskSpec
+from moma.types import Metrics, ModelCard, Prediction, Priority, TaskSpec
 
 _SMALLEST = 64
 _WARM_UPS = 3
@@ -54,6 +54,7 @@ class Accelerated:
         action: Float32[Tensor, "B A U"],
         seed: Int64[Tensor, " B"],
         deadline: float = math.inf,  # noqa: ARG002 - the port's; nothing queues here
+        priority: Priority = "training",  # noqa: ARG002 - the same
     ) -> Prediction:
         """Predicts one step, as the model itself does."""
         task = self._model.describe().task
@@ -100,7 +101,8 @@ class _Pass:
         answer = self._answer[:count].clone()
         values = dict(zip(_NAMES, answer[:, self._width :].unbind(1), strict=True))
         values["terminated"] = values["terminated"] > 0
-        return Prediction(next_state=answer[:, : self._width], **values)
+        values["next_state"] = answer[:, : self._width]
+        return Prediction(**values, model=self._model.describe().digest)
 
     @torch.inference_mode()
     def _compute(self) -> Tensor:

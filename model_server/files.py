@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model_server import calibrate
+from model_server.accelerator import Accelerated
 from model_server.ensemble import Ensemble
 from model_server.fit import Fitted
 from model_server.world_model import WorldModel
@@ -64,12 +65,17 @@ def _box(dataset: Dataset) -> Float32[Tensor, "2 D"]:
     return torch.from_numpy(np.stack([np.append(*low), np.append(*high)]))
 
 
-def load(path: Path, precision: Literal["auto", "fp32", "bf16"] = "fp32") -> WorldModel:
+def load(
+    path: Path,
+    precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> WorldModel | Accelerated:
     """Opens a model directory, its digests checked first.
 
     Args:
         path: the directory.
         precision: of the hidden layers; auto takes bf16 where it is native.
+        device: where the model computes.
 
     Raises:
         StorageError: a file is missing or has changed.
@@ -82,9 +88,10 @@ def load(path: Path, precision: Literal["auto", "fp32", "bf16"] = "fp32") -> Wor
     box = weights.pop("box")
     ensemble = Ensemble(card.task, config, members=len(card.elites), terminates=card.terminates)
     ensemble.load_state_dict(weights)
-    if precision == "bf16" or (precision == "auto" and native_bf16()):
+    if precision == "bf16" or (precision == "auto" and (native_bf16() or device == "cuda")):
         ensemble.lower()
-    return WorldModel(card, ensemble, box)
+    model = WorldModel(card, ensemble, box)
+    return model if device == "cpu" else Accelerated(model, torch.device(device))
 
 
 def report(path: Path) -> dict[str, dict[str, object]]:

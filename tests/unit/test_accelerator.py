@@ -49,6 +49,9 @@ def test_it_answers_as_the_model_itself_does_for_every_number_of_rows(dataset, d
         got, expected = (m.predict(*questions(rows, seed)) for m in (accelerated, plain))
         for field in fields(Prediction):
             one, other = getattr(got, field.name), getattr(expected, field.name)
+            if field.name == "model":
+                assert one == other
+                continue
             assert one.dtype == other.dtype
             limit = 0.02 if lowered else 1e-4
             torch.testing.assert_close(one, other, rtol=limit, atol=limit)

@@ -26,12 +26,12 @@ class Gated(FakeDynamics):
         super().__init__()
         self.begun, self.gate, self.fault = Event(), Event(), None
 
-    def predict(self, state, action, seed, deadline=math.inf):
+    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
         self.begun.set()
         assert self.gate.wait(PATIENCE)
         if self.fault is not None:
             raise self.fault
-        return super().predict(state, action, seed, deadline)
+        return super().predict(state, action, seed, deadline, priority)
 
 
 @pytest.fixture

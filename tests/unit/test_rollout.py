@@ -215,8 +215,8 @@ def test_an_error_in_one_group_is_the_rollouts():
 class Doubtful(FakeDynamics):
     """Row 0 is doubted beyond any number at the second step."""
 
-    def predict(self, state, action, seed, deadline=math.inf):
-        answer = super().predict(state, action, seed, deadline)
+    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
+        answer = super().predict(state, action, seed, deadline, priority)
         if len(self.seeds) == 2:
             answer.disagreement[0] = math.nan
         return answer
