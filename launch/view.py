@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -26,7 +27,9 @@ def choose() -> View:
 class PlainView:
     """A line when the phase changes, and one every few seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, out: TextIO | None = None) -> None:
+        """Writes to `out`; None: to standard output."""
+        self._out = out or sys.stdout
         self._phase, self._shown = "", 0.0
 
     def show(self, board: Board, *, urgent: bool) -> None:  # noqa: ARG002 - faults have their line
@@ -36,8 +39,8 @@ class PlainView:
             return
         self._phase, self._shown = board.phase, now
         detail = f": {board.detail}" if board.detail else ""
-        sys.stdout.write(f"[{board.phase}]{detail}\n")
-        sys.stdout.flush()
+        self._out.write(f"[{board.phase}]{detail}\n")
+        self._out.flush()
 
     def close(self) -> None:
         """Has nothing to give back."""

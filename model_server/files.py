@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -33,25 +35,47 @@ def save(
     """Writes the model with its card and its report to `path`, whole, and returns it."""
     box = _box(dataset)
     report = calibrate.held_out(fitted)
+    card = ModelCard(
+        task=dataset.spec,
+        members=config.members,
+        elites=fitted.elites,
+        disagreement_quantiles=report["disagreement_quantiles"],
+        measured=calibrate.summary(report),
+        terminates=len(dataset.terminals) > 0,
+        digest="",
+    )
+    draw = seeds.derive(seed, "calibrate")
+    model = WorldModel(card, fitted.ensemble, box)
+    path_error = calibrate.along_episodes(model, dataset, fitted.held, draw)
+    measured = {"held_out": report, "along_episodes": path_error}
+    return write(card, fitted.ensemble, box, config, measured, path)
+
+
+def write(
+    card: ModelCard,
+    ensemble: Ensemble,
+    box: Float32[Tensor, "2 D"],
+    config: ModelConfig,
+    measured: Mapping[str, object],
+    path: Path,
+) -> WorldModel:
+    """Writes a model's directory, whole, and returns the model.
+
+    Args:
+        card: what the model says of itself; its digest becomes that of the weights.
+        ensemble: holding exactly the elites.
+        box: lowest and highest value of every state feature and of the reward in the data.
+        config: what the ensemble was built from.
+        measured: the report.
+        path: the directory; one that exists is replaced.
+    """
     with new_directory(path) as directory:
-        save_file({**fitted.ensemble.state_dict(), "box": box}, directory / _WEIGHTS)
-        card = ModelCard(
-            task=dataset.spec,
-            members=config.members,
-            elites=fitted.elites,
-            disagreement_quantiles=report["disagreement_quantiles"],
-            measured=calibrate.summary(report),
-            terminates=len(dataset.terminals) > 0,
-            digest=digest(directory / _WEIGHTS),
-        )
-        model = WorldModel(card, fitted.ensemble, box)
-        draw = seeds.derive(seed, "calibrate")
-        path_error = calibrate.along_episodes(model, dataset, fitted.held, draw)
+        save_file({**ensemble.state_dict(), "box": box}, directory / _WEIGHTS)
+        card = replace(card, digest=digest(directory / _WEIGHTS))
         (directory / _CARD).write_text(documents.dump(card), encoding="utf-8")
         (directory / _CONFIG).write_text(documents.dump(config), encoding="utf-8")
-        text = json.dumps({"held_out": report, "along_episodes": path_error}, indent=1)
-        (directory / _REPORT).write_text(text, encoding="utf-8")
-    return model
+        (directory / _REPORT).write_text(json.dumps(measured, indent=1), encoding="utf-8")
+    return WorldModel(card, ensemble, box)
 
 
 def _box(dataset: Dataset) -> Float32[Tensor, "2 D"]:
