@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,10 +65,11 @@ def _bench(args: Bench, known: Mapping[str, Size]) -> int:
     _check(args, known)
     chosen = [known[name] for name in args.sizes or known]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: whatever runs is ended
-    watch = Watch(_say, machine.look)
+    say = _Say()
+    watch = Watch(say, machine.look)
     try:
         with tempfile.TemporaryDirectory(prefix="moma-bench-") as scratch:
-            ground = _ground(args, Path(scratch))
+            ground = _ground(args, Path(scratch), say)
             _measure(args, chosen, ground, watch)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; nothing is kept\n")
@@ -99,13 +101,13 @@ def _check(args: Bench, known: Mapping[str, Size]) -> None:
         raise ValueError(f"--json {args.json}: there is no such directory")
 
 
-def _ground(args: Bench, scratch: Path) -> Ground:
+def _ground(args: Bench, scratch: Path, say: Callable[[str], None]) -> Ground:
     effort = QUICK if args.quick else FULL
     return Ground(
         effort=effort,
-        matmul=Matmul(effort, _say),
+        matmul=Matmul(effort, say),
         scratch=scratch,
-        say=_say,
+        say=say,
         workers=args.workers,
         profiles=[] if args.profile else None,
     )
@@ -128,10 +130,10 @@ def _measure(args: Bench, chosen: Sequence[Size], ground: Ground, watch: Watch) 
 
 
 def _report(args: Bench, ground: Ground, watch: Watch) -> None:
-    table.show(ground.rows, sys.stdout)
+    sys.stdout.write(table.text(ground.rows))
     profiles = ground.profiles or []
     if profiles:
-        page.show(profiles, sys.stdout)
+        sys.stdout.write(f"\n{page.text(profiles)}")
     if args.json is not None:
         facts = machine.facts() | {"busy": bool(watch.busy), "others_percent": watch.busy}
         facts["quick"] = args.quick
@@ -139,6 +141,12 @@ def _report(args: Bench, ground: Ground, watch: Watch) -> None:
         write_text(args.json, table.dump(facts, ground.rows, **more))
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+class _Say:
+    """Writes lines to standard error, with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        sys.stderr.write(f"{time.monotonic() - self._begun:5.0f} s  {line}\n")
+        sys.stderr.flush()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TextIO
 
 from launch.bench.profile import Profile
 
@@ -29,11 +28,10 @@ thread that calls it, times torch's threads; what a process uses besides is all 
 """
 
 
-def show(profiles: Sequence[Profile], out: TextIO) -> None:
-    """Writes all profiles and what is counted as what."""
-    for profile in profiles:
-        out.write("\n" + "\n".join(lines(profile)) + "\n")
-    out.write(f"\n{LEGEND}")
+def text(profiles: Sequence[Profile]) -> str:
+    """Returns all profiles and what is counted as what."""
+    parts = ["\n".join(lines(profile)) + "\n" for profile in profiles]
+    return "\n".join([*parts, LEGEND])
 
 
 def lines(profile: Profile) -> list[str]:

@@ -71,7 +71,7 @@ def _together(ground: Ground, size: Size, workers: Team, count: int, address: st
     client.close()
     done = {name: after[name] - before[name] for name in before}
     more: dict[str, More] = {
-        "server_threads": str(cluster.model_threads(replace(size.config, workers=count))),
+        "server_threads": cluster.model_threads(replace(size.config, workers=count)),
         "requests_per_batch": done["model_server/requests"] / done["model_server/batches"],
     }
     alone = ground.found(ALONE, size)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TextIO
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -83,15 +83,16 @@ class Row:
         }
 
 
-def show(rows: Sequence[Row], out: TextIO) -> None:
-    """Writes the table, one line per row, and what its columns mean."""
+def text(rows: Sequence[Row]) -> str:
+    """Returns the table, one line per row, and what its columns mean."""
     right = ("rows/s", "min", "max", "FLOP/row", "GFLOP/s", "ratio")
     numbers = [Column(name, justify="right") for name in right]
     table = Table("name", "size", *numbers, "", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*_cells(row))
+    out = io.StringIO()
     Console(file=out, width=_WIDTH).print(table)
-    out.write(f"\n{LEGEND}")
+    return f"{out.getvalue()}\n{LEGEND}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ def updating(ground: Ground, size: Size) -> list[Row]:
     rates = repeat(update, transitions, ground.effort)
     done = statistics.mean(epochs)
     parts = ground.matmul.parts(policy(size), cost(fresh(spec, config), done))
-    more: dict[str, More] = {"transitions": str(transitions), "epochs": done}
+    more: dict[str, More] = {"transitions": transitions, "epochs": done}
     return [Row(name="PPO update", size=size.name, rates=rates, parts=parts, more=more)]
 
 

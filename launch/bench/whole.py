@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def training(ground: Ground, size: Size) -> list[Row]:
     config, place = _config(size, ground.effort.rounds), ground.scratch / f"whole-{size.name}"
     ground.say(f"whole system, {size.name}: data and a short fit")
     fitted = RunDirectory.create(place / "fitted", config)
-    board = Board(fitted, PlainView(sys.stderr))
+    board = _board(ground, fitted)
     fitting.model(fitted, config, board, _never)
     board.close()
     apart = _run(ground, size, fitted, _DISTRIBUTED)
@@ -78,36 +77,50 @@ def _run(ground: Ground, size: Size, fitted: RunDirectory, name: str) -> Row:
     shutil.copytree(fitted.model, run.model)
     shutil.copytree(fitted.data, run.data)
     train = _distributed if name == _DISTRIBUTED else _in_process
-    traces = train(run, config, traced_too=ground.profiles is not None)
+    traces, peak = train(ground, run, config)
     if ground.profiles is not None:
         ground.profiles.append(profile(name, size.name, traces, LEFT_OUT))
     rounds = _rounds(run)[LEFT_OUT:]
     epochs = statistics.mean(metrics["losses/epochs"] for metrics in rounds)
     rates = [metrics["charts/SPS"] for metrics in rounds]
     parts = _parts(ground, size, run, epochs)
-    return Row(name=name, size=size.name, rates=rates, parts=parts, more={"epochs": epochs})
+    more = {"epochs": epochs, "peak_memory_mb": round(peak / 2**20)}
+    return Row(name=name, size=size.name, rates=rates, parts=parts, more=more)
 
 
-def _distributed(run: RunDirectory, config: Config, *, traced_too: bool) -> list[Trace]:
-    """Trains with all roles as processes; they note what they do if that is wanted."""
-    board, traces = Board(run, PlainView(sys.stderr)), run.path / "traces"
-    begin = traced.begin(traces) if traced_too else cluster.module
-    _done(cluster.train(run, config, board, _never, begin))
+def _distributed(ground: Ground, run: RunDirectory, config: Config) -> tuple[list[Trace], int]:
+    """Trains with all roles as processes; they note what they do if that is wanted.
+
+    Returns:
+        What they noted, and the peak memory of all of them and of this process in bytes.
+    """
+    board, traces = _board(ground, run), run.path / "traces"
+    board.enter("train")
+    begin = cluster.module if ground.profiles is None else traced.begin(traces)
+    done, peak = cluster.train(run, config, board, _never, begin)
     board.close()
-    return trace.read(traces)
+    _check(done)
+    return trace.read(traces), peak
 
 
-def _in_process(run: RunDirectory, config: Config, *, traced_too: bool) -> list[Trace]:
-    """Trains in this process, which notes what it does if that is wanted."""
-    board, recorder = Board(run, PlainView(sys.stderr)), trace.Recorder()
-    with recorder.watching(spots() if traced_too else []):
-        _done(local.train(run, config, board, _never))
+def _in_process(ground: Ground, run: RunDirectory, config: Config) -> tuple[list[Trace], int]:
+    """Trains in this process, which notes what it does if that is wanted; its peak memory."""
+    board, recorder = _board(ground, run), trace.Recorder()
+    board.enter("train")
+    with recorder.watching([] if ground.profiles is None else spots()):
+        done, peak = local.train(run, config, board, _never)
     board.close()
-    return [recorder.trace("this process")]
+    _check(done)
+    return [recorder.trace("this process")], peak
 
 
-def _done(result: tuple[bool, int]) -> None:
-    if not result[0]:
+def _board(ground: Ground, run: RunDirectory) -> Board:
+    """Returns what shows how far a run is, beside standard output, which is the table's."""
+    return Board(run, PlainView(ground.say))
+
+
+def _check(done: bool) -> None:
+    if not done:
         raise RuntimeError("training ended before its last round")
 
 
