@@ -18,6 +18,7 @@ _COMMANDS = {
     "tasks": ("launch.tasks", "list the tasks with their widths, data and reference returns"),
     "data": ("launch.data", "make, import, check and describe logs"),
     "evaluate": ("launch.evaluate", "play a run's newest checkpoint in the true system"),
+    "bench": ("launch.bench.command", "how fast this machine does each part of the work"),
     "status": ("launch.status", "say what a run is doing"),
 }
 _USAGE = f"""usage: moma COMMAND ...

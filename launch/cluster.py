@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from launch.board import Board
-from launch.supervisor import Supervisor
+from launch.supervisor import Command, Supervisor
 from moma import documents
 from moma.config import Config
 from moma.run import RunDirectory
@@ -20,17 +20,33 @@ _GRACE_S = 14.0
 """For the learner's last checkpoint; with what follows it stays under 20 s."""
 
 
+def module(package: str) -> list[str]:
+    """Returns the words that begin a role's process."""
+    return [sys.executable, "-m", package]
+
+
 def train(
-    run: RunDirectory, config: Config, board: Board, stopping: Callable[[], bool]
+    run: RunDirectory,
+    config: Config,
+    board: Board,
+    stopping: Callable[[], bool],
+    begin: Callable[[str], list[str]] = module,
 ) -> tuple[bool, int]:
     """Starts all roles and keeps them alive until the learner is done.
+
+    Args:
+        run: where data and model lie already.
+        config: the run's.
+        board: told how far it is.
+        stopping: true once the run shall be stopped.
+        begin: from a role's package to the words that begin its process.
 
     Returns:
         Whether the last round was reached, and the peak memory of all processes in bytes.
     """
     supervisor = Supervisor(run.logs, run.path / "addresses", board.fault)
     try:
-        _start(supervisor, run, config)
+        _start(supervisor, run, config, begin)
         while not supervisor.done("learner") and not stopping():
             supervisor.watch()
             _show(supervisor, run, board)
@@ -42,21 +58,15 @@ def train(
         board.processes = supervisor.table()
 
 
-def _start(supervisor: Supervisor, run: RunDirectory, config: Config) -> None:
-    def serve(_: int, listen: str, announce: Path) -> list[str]:
-        flags = ["--deterministic"] if config.deterministic else []
-        model = ["--model", str(run.model), "--precision", config.precision]
-        model += ["--device", config.device]
-        if config.dynamics == "simulator":
-            model = ["--simulator", config.task]
-        threads = ["--threads", str(_model_threads(config))]
-        return [*_role("model_server"), *model, *threads, *_at(listen, announce), *flags]
-
-    address = supervisor.start("model-server", serve, announces=True)
+def _start(
+    supervisor: Supervisor, run: RunDirectory, config: Config, begin: Callable[[str], list[str]]
+) -> None:
+    server = serving(config, run.model, begin)
+    address = supervisor.start("model-server", server, announces=True)
 
     def learn(_: int, listen: str, announce: Path) -> list[str]:
         where = ["--resume", str(run.path), "--model-server", address]
-        return [*_role("learner"), *where, *_at(listen, announce)]
+        return [*begin("learner"), *where, *_at(listen, announce)]
 
     learner = supervisor.start("learner", learn, announces=True)
     for index in range(config.workers):
@@ -64,12 +74,27 @@ def _start(supervisor: Supervisor, run: RunDirectory, config: Config) -> None:
 
         def work(incarnation: int, _: str, __: Path, name: str = name) -> list[str]:
             identity = ["--name", name, "--incarnation", str(incarnation)]
-            return [*_role("rollout_workers"), "--learner", learner, *identity]
+            return [*begin("rollout_workers"), "--learner", learner, *identity]
 
         supervisor.start(name, work)
 
 
-def _model_threads(config: Config) -> int:
+def serving(config: Config, model: Path, begin: Callable[[str], list[str]] = module) -> Command:
+    """Returns what starts the model server of a run, for its supervisor."""
+
+    def serve(_: int, listen: str, announce: Path) -> list[str]:
+        flags = ["--deterministic"] if config.deterministic else []
+        what = ["--model", str(model), "--precision", config.precision]
+        what += ["--device", config.device]
+        if config.dynamics == "simulator":
+            what = ["--simulator", config.task]
+        threads = ["--threads", str(model_threads(config))]
+        return [*begin("model_server"), *what, *threads, *_at(listen, announce), *flags]
+
+    return serve
+
+
+def model_threads(config: Config) -> int:
     """Returns the model server's threads: the cores that the workers leave, one at least.
 
     Workers compute while the server does, so a server with every core only waits for its own
@@ -77,10 +102,6 @@ def _model_threads(config: Config) -> int:
     takes every core, since all others wait while it updates.
     """
     return config.threads or max(1, (os.cpu_count() or 1) - config.workers)
-
-
-def _role(package: str) -> list[str]:
-    return [sys.executable, "-m", package]
 
 
 def _at(listen: str, announce: Path) -> list[str]:

@@ -90,7 +90,7 @@ def dynamics(run: RunDirectory, config: Config) -> Dynamics:
     """Returns what the team is imagined in: the fitted model, or the task's simulator."""
     if config.dynamics == "simulator":
         return Simulator(tasks.get(config.task), config.threads or os.cpu_count() or 1)
-    return files.load(run.model, config.precision, config.device)
+    return files.load_on(config.device, run.model, config.precision)
 
 
 def _short(values: object) -> str:

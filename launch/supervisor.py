@@ -35,7 +35,7 @@ class _Child:
     role: str
     command: Command
     announces: bool
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] = field(init=False)
     address: str = ""
     incarnation: int = 0
     started: float = 0.0
@@ -61,7 +61,7 @@ class Supervisor:
 
     def start(self, role: str, command: Command, *, announces: bool = False) -> str:
         """Starts a process and returns the address that it announces, if it does."""
-        child = _Child(role=role, command=command, announces=announces, process=None)  # type: ignore[arg-type]
+        child = _Child(role=role, command=command, announces=announces)
         self._spawn(child)
         self._children[role] = child
         if announces:

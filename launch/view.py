@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -26,7 +27,9 @@ def choose() -> View:
 class PlainView:
     """A line when the phase changes, and one every few seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None] | None = None) -> None:
+        """Tells lines to `say`; None: standard output."""
+        self._say = say or _print
         self._phase, self._shown = "", 0.0
 
     def show(self, board: Board, *, urgent: bool) -> None:  # noqa: ARG002 - faults have their line
@@ -36,11 +39,15 @@ class PlainView:
             return
         self._phase, self._shown = board.phase, now
         detail = f": {board.detail}" if board.detail else ""
-        sys.stdout.write(f"[{board.phase}]{detail}\n")
-        sys.stdout.flush()
+        self._say(f"[{board.phase}]{detail}")
 
     def close(self) -> None:
         """Has nothing to give back."""
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 class LiveView:

@@ -73,7 +73,7 @@ def _dynamics(args: Serve) -> Dynamics:
     if (args.model is None) == (not args.simulator):
         raise ValueError("serve what? one of --model RUN/model and --simulator TASK")
     if args.model is not None:
-        return files.load(args.model, args.precision, args.device)
+        return files.load_on(args.device, args.model, args.precision)
     torch.set_num_threads(1)  # a second team would spin on the cores that MuJoCo's needs
     return Simulator(tasks.get(args.simulator), args.threads or os.cpu_count() or 1)
 

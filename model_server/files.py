@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -34,25 +36,47 @@ def save(
     """Writes the model with its card and its report to `path`, whole, and returns it."""
     box = _box(dataset)
     report = calibrate.held_out(fitted)
+    card = ModelCard(
+        task=dataset.spec,
+        members=config.members,
+        elites=fitted.elites,
+        disagreement_quantiles=report["disagreement_quantiles"],
+        measured=calibrate.summary(report),
+        terminates=len(dataset.terminals) > 0,
+        digest="",
+    )
+    draw = seeds.derive(seed, "calibrate")
+    model = WorldModel(card, fitted.ensemble, box)
+    path_error = calibrate.along_episodes(model, dataset, fitted.held, draw)
+    measured = {"held_out": report, "along_episodes": path_error}
+    return write(card, fitted.ensemble, box, config, measured, path)
+
+
+def write(
+    card: ModelCard,
+    ensemble: Ensemble,
+    box: Float32[Tensor, "2 D"],
+    config: ModelConfig,
+    measured: Mapping[str, object],
+    path: Path,
+) -> WorldModel:
+    """Writes a model's directory, whole, and returns the model.
+
+    Args:
+        card: what the model says of itself; its digest becomes that of the weights.
+        ensemble: holding exactly the elites.
+        box: lowest and highest value of every state feature and of the reward in the data.
+        config: what the ensemble was built from.
+        measured: the report.
+        path: the directory; one that exists is replaced.
+    """
     with new_directory(path) as directory:
-        save_file({**fitted.ensemble.state_dict(), "box": box}, directory / _WEIGHTS)
-        card = ModelCard(
-            task=dataset.spec,
-            members=config.members,
-            elites=fitted.elites,
-            disagreement_quantiles=report["disagreement_quantiles"],
-            measured=calibrate.summary(report),
-            terminates=len(dataset.terminals) > 0,
-            digest=digest(directory / _WEIGHTS),
-        )
-        model = WorldModel(card, fitted.ensemble, box)
-        draw = seeds.derive(seed, "calibrate")
-        path_error = calibrate.along_episodes(model, dataset, fitted.held, draw)
+        save_file({**ensemble.state_dict(), "box": box}, directory / _WEIGHTS)
+        card = replace(card, digest=digest(directory / _WEIGHTS))
         (directory / _CARD).write_text(documents.dump(card), encoding="utf-8")
         (directory / _CONFIG).write_text(documents.dump(config), encoding="utf-8")
-        text = json.dumps({"held_out": report, "along_episodes": path_error}, indent=1)
-        (directory / _REPORT).write_text(text, encoding="utf-8")
-    return model
+        (directory / _REPORT).write_text(json.dumps(measured, indent=1), encoding="utf-8")
+    return WorldModel(card, ensemble, box)
 
 
 def _box(dataset: Dataset) -> Float32[Tensor, "2 D"]:
@@ -65,17 +89,12 @@ def _box(dataset: Dataset) -> Float32[Tensor, "2 D"]:
     return torch.from_numpy(np.stack([np.append(*low), np.append(*high)]))
 
 
-def load(
-    path: Path,
-    precision: Literal["auto", "fp32", "bf16"] = "fp32",
-    device: Literal["cpu", "cuda"] = "cpu",
-) -> WorldModel | Accelerated:
+def load(path: Path, precision: Literal["auto", "fp32", "bf16"] = "fp32") -> WorldModel:
     """Opens a model directory, its digests checked first.
 
     Args:
         path: the directory.
         precision: of the hidden layers; auto takes bf16 where it is native.
-        device: where the model computes.
 
     Raises:
         StorageError: a file is missing or has changed.
@@ -88,10 +107,19 @@ def load(
     box = weights.pop("box")
     ensemble = Ensemble(card.task, config, members=len(card.elites), terminates=card.terminates)
     ensemble.load_state_dict(weights)
-    if precision == "bf16" or (precision == "auto" and (native_bf16() or device == "cuda")):
+    if precision == "bf16" or (precision == "auto" and native_bf16()):
         ensemble.lower()
-    model = WorldModel(card, ensemble, box)
-    return model if device == "cpu" else Accelerated(model, torch.device(device))
+    return WorldModel(card, ensemble, box)
+
+
+def load_on(
+    device: Literal["cpu", "cuda"], path: Path, precision: Literal["auto", "fp32", "bf16"]
+) -> WorldModel | Accelerated:
+    """Opens a model directory to compute on a device; every GPU of today has bf16."""
+    if device == "cpu":
+        return load(path, precision)
+    model = load(path, "bf16" if precision == "auto" else precision)
+    return Accelerated(model, torch.device(device))
 
 
 def report(path: Path) -> dict[str, dict[str, object]]:

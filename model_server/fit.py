@@ -80,7 +80,7 @@ def fit(
     units = copy.deepcopy(ensemble.units)
     best = _Best(ensemble.to(device), config)
     drawn = (rows.to(device) for rows in batches.draw(units, dataset, train, config, seed))
-    for update in _train(ensemble, drawn, config, weight):
+    for update in optimise(ensemble, drawn, config, weight):
         if update % config.evaluate_every and update != config.updates:
             continue
         best.look(_score(ensemble, looked, config, seed))
@@ -124,10 +124,17 @@ class _Best:
         return members
 
 
-def _train(
+def optimise(
     ensemble: Ensemble, drawn: Iterator[Rows], config: ModelConfig, weight: float
 ) -> Iterator[int]:
-    """Takes one optimiser step after the other and yields how many there were."""
+    """Takes one optimiser step after the other and yields how many there were.
+
+    Args:
+        ensemble: what is trained, in place.
+        drawn: every step's rows `[E N ...]`, each member its own.
+        config: optimiser, schedule and likelihood.
+        weight: of a terminal in the termination's loss.
+    """
     optimiser = torch.optim.AdamW(
         ensemble.parameters(),
         lr=config.learning_rate,

@@ -36,6 +36,11 @@ class WorldModel:
         return self._card
 
     @property
+    def ensemble(self) -> Ensemble:
+        """The elites' networks."""
+        return self._ensemble
+
+    @property
     def state_std(self) -> Float32[Tensor, " S"]:
         """Standard deviation of the data's state features (1 in raw units)."""
         return self._ensemble.units.state_std

@@ -38,7 +38,7 @@ def begin() -> Event:
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr
     )
-    _keep_memory()
+    keep_memory()
     stopping = Event()
 
     def ask(number: int, _: FrameType | None) -> None:
@@ -53,7 +53,7 @@ def begin() -> Event:
     return stopping
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Lets this process keep what it frees, for its next tensor of that size.
 
     By default glibc gives large blocks back to the system at once, and every new one is paid for

@@ -1,0 +1,67 @@
+"""The world model by itself: predicting, and being fitted."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import torch
+
+from launch.bench import flops
+from launch.bench.ground import ROWS, Ground, hidden, task
+from launch.bench.sizes import Size
+from launch.bench.table import Row
+from launch.bench.timing import repeat
+from model_server.batches import Rows
+from model_server.ensemble import Ensemble
+from model_server.fit import optimise
+from model_server.world_model import WorldModel
+from moma import seeds
+from moma.types import TaskSpec
+
+_ENDLESS = 10**9
+"""Optimiser steps over which the learning rate decays: it hardly does."""
+_DRAWN = 4
+"""Batches that are gone through in turn."""
+
+
+def predicting(ground: Ground, size: Size) -> list[Row]:
+    """Rows per second of one prediction after the other, in this process, on all cores."""
+    ground.say(f"ensemble forward, {size.name}")
+    model, spec = ground.model(size), task(size)
+    random = seeds.generator(0, "benchmark")
+    state = torch.randn(ROWS, spec.state_width, generator=random)
+    action = spec.clamp(torch.randn(ROWS, *spec.action_mask.shape, generator=random))
+    draw = seeds.rows(0, ROWS)
+    rates = repeat(lambda: model.predict(state, action, draw), ROWS, ground.effort)
+    parts = ground.matmul.parts(hidden(size, ROWS), cost(model))
+    return [Row(name="ensemble forward", size=size.name, rates=rates, parts=parts)]
+
+
+def cost(model: WorldModel) -> flops.Flop:
+    """Returns the FLOP of one predicted row."""
+    return flops.forward(model.ensemble)
+
+
+def training(ground: Ground, size: Size) -> list[Row]:
+    """Member-samples per second of the fit's optimiser steps, on batches that are drawn already."""
+    ground.say(f"ensemble training, {size.name}")
+    config, spec = replace(size.model, updates=_ENDLESS), task(size)
+    ensemble = Ensemble(spec, config, members=config.members, terminates=size.terminates)
+    batches = [_batch(spec, config.members, config.batch, seed) for seed in range(_DRAWN)]
+    steps = optimise(ensemble, itertools.cycle(batches), config, weight=1.0)
+    rates = repeat(lambda: next(steps), config.members * config.batch, ground.effort)
+    each = flops.scaled(flops.forward(ensemble), flops.TRAINING / config.members)
+    parts = ground.matmul.parts(hidden(size, config.batch), each)
+    return [Row(name="ensemble training", size=size.name, rates=rates, parts=parts)]
+
+
+def _batch(spec: TaskSpec, members: int, rows: int, seed: int) -> Rows:
+    """Returns rows of noise in the networks' units."""
+    random = seeds.generator(seed, "benchmark")
+    width = spec.state_width + spec.action_mask.numel()
+    return Rows(
+        inputs=torch.randn(members, rows, width, generator=random),
+        targets=torch.randn(members, rows, spec.state_width + 1, generator=random),
+        terminated=torch.rand(members, rows, generator=random) < 0.1,
+    )

@@ -1,0 +1,99 @@
+"""Rollouts of real actors in the world model: in this process, and over gRPC by N processes."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+
+from launch import cluster
+from launch.bench.ground import ROWS, Ground, hidden, task
+from launch.bench.imagination import Imagination
+from launch.bench.model import cost
+from launch.bench.sizes import Size
+from launch.bench.table import More, Row
+from launch.bench.team import Team, server, team
+from launch.bench.timing import Effort, per_window, repeat
+from moma.config import Config
+from moma.rpc.dynamics import DynamicsClient
+
+ALONE = "rollout in-process"
+GROUPS = 2
+"""Of a worker's rows: while one is predicted, the other's actors act."""
+_WARM_UPS = (1, 4, 16)
+"""Multiples of the warm-up to try: many workers on few cores take a while to get going."""
+_LATE_S = 0.05
+"""After the last window, so that what ends in it has been noted."""
+
+
+def in_process(ground: Ground, size: Size) -> list[Row]:
+    """Transitions per second of rollouts in this process, on all cores."""
+    ground.say(f"{ALONE}, {size.name}")
+    model = ground.model(size)
+    imagination = Imagination(task(size), size.imagining(ROWS), model)
+    steps = ROWS * size.horizon
+    if (made := int(imagination.segment().valid.sum())) != steps:
+        raise RuntimeError(f"{made} of {steps} steps are valid: rollouts ended that should not")
+    rates = repeat(imagination.segment, steps, ground.effort)
+    parts = ground.matmul.parts(hidden(size, ROWS), cost(model))
+    return [Row(name=ALONE, size=size.name, rates=rates, parts=parts)]
+
+
+def remote(ground: Ground, size: Size) -> list[Row]:
+    """Transitions per second of N processes together that ask one model server."""
+    config, rows = size.config, []
+
+    def threads(workers: int) -> int:
+        return cluster.model_threads(replace(config, workers=workers))
+
+    ground.say(f"rollout over gRPC, {size.name}: the processes start")
+    with team(max(ground.workers), ground.scratch) as workers:
+        # One server for all numbers of workers that it would be started alike for.
+        for _, counts in itertools.groupby(sorted(ground.workers), threads):
+            with ExitStack() as stack:
+                address = ""
+                for count in counts:
+                    if not address:
+                        served = server(config, count, ground.directory(size), ground.scratch)
+                        address = stack.enter_context(served)
+                    rows.append(_together(ground, size, workers, count, address))
+    return rows
+
+
+def _together(ground: Ground, size: Size, workers: Team, count: int, address: str) -> Row:
+    """Counts the rows of `count` workers, and what the server makes of them."""
+    name = f"rollout over gRPC, {count} worker{'s' if count > 1 else ''}"
+    ground.say(f"{name}, {size.name}")
+    client = DynamicsClient(address)
+    before = client.metrics()
+    rates = _rates(ground.effort, size.imagining(ROWS, GROUPS), workers, count, address)
+    after = client.metrics()
+    client.close()
+    done = {name: after[name] - before[name] for name in before}
+    more: dict[str, More] = {
+        "server_threads": cluster.model_threads(replace(size.config, workers=count)),
+        "requests_per_batch": done["model_server/requests"] / done["model_server/batches"],
+    }
+    alone = ground.found(ALONE, size)
+    if count == 1 and alone is not None:
+        more["remote_over_in_process"] = statistics.median(rates) / alone.rows_per_s
+    parts = ground.matmul.parts(hidden(size, ROWS), cost(ground.model(size)))
+    return Row(name=name, size=size.name, rates=rates, parts=parts, more=more)
+
+
+def _rates(effort: Effort, config: Config, workers: Team, count: int, address: str) -> list[float]:
+    """Returns rows per second of every window, all workers being at it when the first begins.
+
+    Raises:
+        RuntimeError: they never were.
+    """
+    for longer in _WARM_UPS:
+        begin = time.perf_counter() + longer * effort.warm_up_s
+        until = begin + effort.windows * effort.window_s + _LATE_S
+        finished = workers.imagine(count, address, config, until)
+        if all(each and each[0][0] < begin for each in finished):
+            rows = itertools.chain.from_iterable(finished)
+            return per_window(rows, begin, effort.window_s, effort.windows)
+    raise RuntimeError(f"not all of {count} workers had an answer before the first window began")

@@ -1,0 +1,109 @@
+"""Worker processes that wait for orders, and the model server that they ask."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from launch import cluster
+from launch.bench.load import order
+from launch.supervisor import RoleError, Supervisor
+from moma.config import Config
+
+_GRACE_S = 10.0
+_LOG_TAIL = 8
+
+
+class Team:
+    """N processes. Each costs nothing while it waits, and ends when this process does."""
+
+    def __init__(self, count: int, log: Path) -> None:
+        """Starts them; `log` takes what they complain about."""
+        self._log = log
+        with log.open("ab") as errors:
+            self._workers = [_start(errors) for _ in range(count)]
+
+    def ready(self) -> None:
+        """Waits until all have loaded what they need."""
+        for worker in self._workers:
+            self._answer(worker)
+
+    def imagine(
+        self, count: int, address: str, config: Config, until: float
+    ) -> list[list[tuple[float, int]]]:
+        """Lets the first `count` imagine together until a moment of `time.perf_counter`.
+
+        Returns:
+            For each of them, when which number of rows was answered.
+        """
+        at_work = self._workers[:count]
+        for worker in at_work:
+            assert worker.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # it has ended: its answer will be missing
+                worker.stdin.write(order(address, config, until))
+                worker.stdin.flush()
+        return [[(when, rows) for when, rows in self._answer(worker)] for worker in at_work]
+
+    def close(self) -> None:
+        """Ends them all."""
+        for worker in self._workers:
+            assert worker.stdin is not None
+            assert worker.stdout is not None
+            with contextlib.suppress(BrokenPipeError):
+                worker.stdin.close()
+        for worker in self._workers:
+            try:
+                worker.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+            worker.stdout.close()  # type: ignore[union-attr]
+
+    def _answer(self, worker: subprocess.Popen[str]) -> Any:  # noqa: ANN401 - whatever was asked
+        assert worker.stdout is not None
+        line = worker.stdout.readline()
+        if not line:
+            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+            tail = "\n".join(f"  {text}" for text in lines[-_LOG_TAIL:])
+            raise RoleError(f"a worker (process {worker.pid}) ended; its log ends:\n{tail}")
+        return json.loads(line)
+
+
+def _start(errors: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - an open file
+    return subprocess.Popen(
+        [sys.executable, "-m", "launch.bench.load"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for us alone
+    )
+
+
+@contextlib.contextmanager
+def team(count: int, scratch: Path) -> Iterator[Team]:
+    """Yields `count` workers that are ready."""
+    workers = Team(count, scratch / "workers.log")
+    try:
+        workers.ready()
+        yield workers
+    finally:
+        workers.close()
+
+
+@contextlib.contextmanager
+def server(config: Config, workers: int, model: Path, scratch: Path) -> Iterator[str]:
+    """Yields the address of a model server, as a run with so many workers starts it."""
+    faults: list[str] = []
+    supervisor = Supervisor(scratch, scratch / "addresses", faults.append)
+    command = cluster.serving(replace(config, workers=workers), model)
+    try:
+        yield supervisor.start("model-server", command, announces=True)
+    finally:
+        supervisor.stop([], _GRACE_S)

@@ -1,0 +1,51 @@
+"""The learner's update by itself, on segments that are there already."""
+
+from __future__ import annotations
+
+import statistics
+
+import torch
+
+from launch.bench import flops
+from launch.bench.ground import Ground, policy, task
+from launch.bench.imagination import Imagination
+from launch.bench.sizes import Size
+from launch.bench.table import More, Row
+from launch.bench.timing import repeat
+from learner.ppo import PPO
+from moma.config import Config
+from moma.types import TaskSpec
+
+
+def updating(ground: Ground, size: Size) -> list[Row]:
+    """Transitions per second of the first update of fresh networks, all its epochs included."""
+    if not size.whole:
+        return []
+    ground.say(f"PPO update, {size.name}")
+    config, spec = size.config, task(size)
+    imagination = Imagination(spec, config, ground.model(size))
+    segments = [imagination.segment() for _ in range(config.rollout.segments)]
+    transitions = sum(int(segment.valid.sum()) for segment in segments)
+    epochs: list[float] = []
+
+    def update() -> None:
+        # A second update on the same segments would move further, and stop after fewer epochs.
+        epochs.append(fresh(spec, config).update(segments)["losses/epochs"])
+
+    rates = repeat(update, transitions, ground.effort)
+    done = statistics.mean(epochs)
+    parts = ground.matmul.parts(policy(size), cost(fresh(spec, config), done))
+    more: dict[str, More] = {"transitions": transitions, "epochs": done}
+    return [Row(name="PPO update", size=size.name, rates=rates, parts=parts, more=more)]
+
+
+def fresh(spec: TaskSpec, config: Config) -> PPO:
+    """Returns networks that have learnt nothing, in units of 1."""
+    width = spec.state_width
+    return PPO(spec, config, torch.zeros(width), torch.ones(width))
+
+
+def cost(ppo: PPO, epochs: float) -> flops.Flop:
+    """Returns the FLOP of one transition in an update."""
+    once = flops.forward(ppo.actors, ppo.critic)
+    return flops.scaled(once, flops.TRAINING * epochs)

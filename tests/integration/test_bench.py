@@ -1,0 +1,100 @@
+"""`moma bench` for real, on a size of its own that takes seconds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from launch.bench import command, rollouts
+from launch.bench.sizes import Size
+from moma import recipes
+
+TINY = Size(
+    name="tiny",
+    model=replace(recipes.get("reacher-tiny").model, network="trunk"),
+    terminates=True,
+    horizon=3,
+    recipe="reacher-tiny",
+    whole=True,
+)
+FIELDS = {"name", "size", "rows_per_s", "flops", "ratio_to_matmul", "spread"}
+
+
+@pytest.fixture
+def measure(tmp_path, capsys, own_signals):  # noqa: ARG001 - takes back what the command did
+    """Runs the command; returns what it wrote as JSON, its output and what it said meanwhile."""
+
+    def run(*words):
+        path = tmp_path / "bench.json"
+        status = command.main(["--quick", "--json", str(path), *words], {"tiny": TINY})
+        out, err = capsys.readouterr()
+        assert status == 0, err
+        return json.loads(path.read_text()), out, err
+
+    return run
+
+
+def rows(result):
+    return {row["name"]: row for row in result["rows"]}
+
+
+def test_every_section_has_its_rows_with_rates_and_ratios(measure):
+    sections = ("forward", "rollout", "grpc", "update", "training", "simulator")
+    result, out, err = measure("--only", *sections, "--workers", "1")
+    found = rows(result)
+    names = [name for name in found if not name.startswith("matmul")]
+    assert names == [
+        "ensemble forward",
+        rollouts.ALONE,
+        "rollout over gRPC, 1 worker",
+        "PPO update",
+        "ensemble training",
+        "simulator stepping reacher-full",
+        "simulator stepping halfcheetah-2x3",
+    ]
+    for row in result["rows"]:
+        low, high = row["spread"]
+        assert row.keys() >= FIELDS
+        assert 0 < low <= row["rows_per_s"] <= high
+        assert row["repeats"] == 3
+    for name in names[:5]:
+        row = found[name]
+        assert row["flops"] == pytest.approx(row["rows_per_s"] * row["flop_per_row"])
+        ideal = sum(part["flop"] / part["rate"] for part in row["parts"])
+        assert row["ratio_to_matmul"] == pytest.approx(row["rows_per_s"] * ideal)
+        assert 0 < row["ratio_to_matmul"] < 1
+    for name in names[5:]:
+        assert (found[name]["flops"], found[name]["ratio_to_matmul"]) == (None, None)
+    compared = found["rollout over gRPC, 1 worker"]
+    alone = found[rollouts.ALONE]["rows_per_s"]
+    assert compared["remote_over_in_process"] == pytest.approx(compared["rows_per_s"] / alone)
+    assert {"cpu", "cores", "torch", "precision", "busy"} <= result["machine"].keys()
+    assert [line.split("  ")[0] for line in out.splitlines() if line.startswith("PPO")]
+    assert "rollout over gRPC, 1 worker, tiny" in err
+
+
+def test_the_whole_system_ends_with_the_same_weights_and_shows_its_profile(measure):
+    result, out, _ = measure("--only", "whole", "--profile")
+    found = rows(result)
+    apart, alone = found["whole system, 2 workers"], found["whole system, in-process"]
+    assert apart["same_weights"] is True
+    assert apart["over_in_process"] == pytest.approx(apart["rows_per_s"] / alone["rows_per_s"])
+    assert min(apart["ratio_to_matmul"], alone["ratio_to_matmul"]) > 0
+    assert [profile["name"] for profile in result["profiles"]] == [apart["name"], alone["name"]]
+    for profile in result["profiles"]:
+        assert profile["round"] == pytest.approx(
+            sum(profile["update"].values()) + profile["rollout"]
+        )
+        assert min(profile["update"].values()) > 0
+        assert 0 < profile["rollout_forward"] < profile["rollout"]
+        assert 0 < profile["forward_or_backward_share"] < 1
+    distributed, local = result["profiles"]
+    roles = [busy["role"] for busy in distributed["busy"]]
+    assert roles == ["learner", "model_server", "rollout_workers", "rollout_workers"]
+    assert {busy["role"]: busy["forward"] > 0 for busy in distributed["busy"]} == {
+        "learner": False, "model_server": True, "rollout_workers": True,
+    }  # fmt: skip
+    assert sum(local["rollout_alone"].values()) == pytest.approx(local["rollout"])
+    assert "profile of whole system, 2 workers, tiny" in out

@@ -1,0 +1,43 @@
+"""Our FLOP per row are those that torch's own counter sees: slow to load, hence not a unit test."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from launch.bench import flops
+from model_server.ensemble import Ensemble
+from moma import dense
+from moma.policy import Actors
+from tests.builders import SPEC, make_config
+
+INPUTS, MEMBERS, ROWS = SPEC.state_width + 4, 3, 7
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch):
+    """Torch's own products: its counter does not know oneDNN's operator."""
+    monkeypatch.setattr(dense, "_available", lambda: False)
+
+
+@pytest.mark.parametrize("network", ["trunk", "separate"])
+def test_forward_passes(network):
+    config = replace(make_config().model, network=network)
+    module = Ensemble(SPEC, config, members=MEMBERS, terminates=True)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(torch.randn(MEMBERS, ROWS, INPUTS))
+    assert counter.get_total_flops() == ROWS * flops.forward(module)["fp32"]
+
+
+def test_backward_passes_cost_twice_as_much():
+    actors = Actors(SPEC, make_config().actor)
+    # Without a gradient of the inputs the first layer would cost one product less.
+    observed = torch.randn(ROWS, 2, SPEC.observation_width, requires_grad=True)
+    remembered = torch.randn(ROWS, 2, 2, SPEC.observation_width + 2)
+    with FlopCounterMode(display=False) as counter:
+        actors(observed, remembered).mean.sum().backward()
+    trained = flops.scaled(flops.forward(actors), flops.TRAINING)
+    assert counter.get_total_flops() == ROWS * trained["fp32"]
