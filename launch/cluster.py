@@ -101,7 +101,7 @@ def model_threads(config: Config) -> int:
     threads to be scheduled: 15.1 against 15.8 thousand transitions/s on two cores. The learner
     takes every core, since all others wait while it updates.
     """
-    return config.threads or max(1, (os.cpu_count() or 1) - config.workers)
+    return config.threads or os.cpu_count() or 1
 
 
 def _at(listen: str, announce: Path) -> list[str]:

@@ -125,6 +125,7 @@ class Batching:
 
     def _serve(self, threads: int) -> None:
         torch.set_num_threads(threads)
+        torch.get_num_threads()  # torch's first look; later ones might see what others set since
         while batch := self._next():
             begun = self._clock()
             outcome: Prediction | Exception
@@ -156,7 +157,8 @@ class Batching:
                 elif (hold_s := self._hold_s(now)) > 0:
                     self._changed.wait(hold_s)
                 else:
-                    batch = self._waiting.take(now, alone=self._alone)
+                    share = math.ceil(len(self._waiting) / len(self._streams))
+                    batch = self._waiting.take(now, 1 if self._alone else share)
                     self._running += len(batch)
                     return batch
 

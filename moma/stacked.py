@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -78,6 +79,46 @@ def chain(
             y = dense(y.to(layer.weight.dtype), layer.weight[k], layer.bias[k], kind)
         outputs.append(y)
     return torch.stack(outputs)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A chain that learns no more: views of its weights, taken once.
+
+    What is left per layer is one call of the kernel. Taking the views anew for every batch costs
+    as much as a small batch's product, and holds the interpreter's lock all the while.
+    """
+
+    networks: list[list[tuple[Tensor, Tensor, Activation]]]
+
+    def __call__(self, x: Float[Tensor, "K N I"]) -> Float[Tensor, "K N J"]:
+        """Runs K networks, as `chain` does."""
+        outputs = []
+        for rows, network in zip(x.unbind(), self.networks, strict=True):
+            y = rows
+            for weight, bias, kind in network:
+                y = product(
+                    y if y.dtype == weight.dtype else y.to(weight.dtype), weight, bias, kind
+                )
+            outputs.append(y)
+        return torch.stack(outputs)
+
+
+def freeze(layers: Sequence[StackedLinear], activations: Sequence[Activation]) -> Frozen | None:
+    """Returns the chain frozen; None where no kernel takes its weights as they are."""
+    if not all(fused(layer.weight) for layer in layers):
+        return None
+    kinds: list[Activation] = [*activations, "none"]
+    count = len(layers[0].weight)
+    return Frozen(
+        [
+            [
+                (layer.weight.detach()[k].t(), layer.bias.detach()[k, 0], kind)
+                for layer, kind in zip(layers, kinds, strict=True)
+            ]
+            for k in range(count)
+        ]
+    )
 
 
 class _Chain(torch.autograd.Function):

@@ -58,6 +58,7 @@ class Bench:
 def main(argv: Sequence[str], sizes: Mapping[str, Size] = SIZES) -> int:
     """Runs the command on some of `sizes`."""
     args = parse(Bench, argv, "moma bench")
+    process.keep_memory()
     return process.main(lambda: _bench(args, sizes))
 
 
