@@ -18,7 +18,7 @@ from model_server.units import Units
 from moma import seeds
 from moma.config import ModelConfig
 from moma.dense import Activation, activate
-from moma.stacked import Frozen, StackedLinear, StackedNorm, chain, freeze
+from moma.stacked import StackedLinear, StackedNorm, chain
 from moma.types import TaskSpec
 
 REFERENCE_LOG_STD = (-6.0, 2.0)
@@ -59,19 +59,9 @@ class Network(nn.Sequential):
             StackedLinear(count, widths[-2], widths[-1], generator),
         )
         self.activation: Activation = config.activation
-        self._frozen: Frozen | None = None
-
-    def freeze(self) -> None:
-        """Makes the forward pass as quick as it can be; the weights must not be replaced after."""
-        hidden, head = self
-        layers = list(hidden.get_submodule("layers").children())
-        if hidden.norms is None:
-            self._frozen = freeze([*layers, head], [self.activation] * len(layers))
 
     def forward(self, x: Float32[Tensor, "E N I"]) -> Float32[Tensor, "E N J"]:
         """Maps every network's rows to its outputs."""
-        if self._frozen is not None:
-            return self._frozen(x)
         hidden, head = self
         layers, norms = list(hidden.get_submodule("layers").children()), hidden.norms
         if norms is None:
@@ -151,14 +141,6 @@ class Ensemble(nn.Module):
             if isinstance(module, Hidden) and module.norms is None:
                 for layer in list(module.layers)[1:]:
                     layer.to(torch.bfloat16)
-
-    def freeze(self) -> Ensemble:
-        """Ends learning: all that follows are forward passes; returns the ensemble."""
-        self.eval().requires_grad_(False)
-        for module in self.modules():
-            if isinstance(module, Network):
-                module.freeze()
-        return self
 
     def keep(self, members: list[int]) -> None:
         """Drops all members but these, in this order."""

@@ -27,7 +27,7 @@ class WorldModel:
             box: lowest and highest value of every state feature and of the reward in the data.
         """
         self._card = card
-        self._ensemble = ensemble.freeze()
+        self._ensemble = ensemble.eval().requires_grad_(False)
         self._box = box
         self._rows = 0
 
@@ -95,6 +95,6 @@ class WorldModel:
 
     def to(self, device: torch.device) -> WorldModel:
         """Moves the model to a device and returns it."""
-        self._ensemble.to(device).freeze()
+        self._ensemble.to(device)
         self._box = self._box.to(device)
         return self

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,8 +13,8 @@ from torch.autograd.function import once_differentiable
 
 from moma.dense import Activation, activate, dense, fused, product
 
-_FEW = 1024
-"""Rows per network below which networks learn in one batched product."""
+_SMALL = 1 << 17
+"""Numbers per network between two layers up to which a batched product is faster on a CPU."""
 
 
 class StackedLinear(nn.Module):
@@ -58,13 +57,13 @@ def chain(
 ) -> Float[Tensor, "K N J"]:
     """Runs K networks through their layers; layers beyond `activations` have none.
 
-    On a CPU one network after the other, so that its rows stay in the cache from layer to layer
-    and nothing is stacked in between; all of them in one batched product on any other device, and
-    to learn from few rows, where that is faster (docs/performance.md).
+    All of them in one batched product, or, where many rows meet a CPU, one network after the other:
+    its rows stay in the cache from layer to layer, bias and activation are part of the product,
+    and nothing is stacked in between (docs/performance.md has both at several sizes).
     """
     linear: list[Activation] = ["none"] * (len(layers) - len(activations))
     kinds = [*activations, *linear]
-    if x.device.type != "cpu" or (torch.is_grad_enabled() and x.shape[1] < _FEW):
+    if x.device.type != "cpu" or x.shape[1] * layers[0].weight.shape[2] <= _SMALL:
         for layer, kind in zip(layers, kinds, strict=True):
             x = activate(torch.baddbmm(layer.bias, x.to(layer.weight.dtype), layer.weight), kind)
         return x
@@ -79,46 +78,6 @@ def chain(
             y = dense(y.to(layer.weight.dtype), layer.weight[k], layer.bias[k], kind)
         outputs.append(y)
     return torch.stack(outputs)
-
-
-@dataclass(frozen=True)
-class Frozen:
-    """A chain that learns no more: views of its weights, taken once.
-
-    What is left per layer is one call of the kernel. Taking the views anew for every batch costs
-    as much as a small batch's product, and holds the interpreter's lock all the while.
-    """
-
-    networks: list[list[tuple[Tensor, Tensor, Activation]]]
-
-    def __call__(self, x: Float[Tensor, "K N I"]) -> Float[Tensor, "K N J"]:
-        """Runs K networks, as `chain` does."""
-        outputs = []
-        for rows, network in zip(x.unbind(), self.networks, strict=True):
-            y = rows
-            for weight, bias, kind in network:
-                y = product(
-                    y if y.dtype == weight.dtype else y.to(weight.dtype), weight, bias, kind
-                )
-            outputs.append(y)
-        return torch.stack(outputs)
-
-
-def freeze(layers: Sequence[StackedLinear], activations: Sequence[Activation]) -> Frozen | None:
-    """Returns the chain frozen; None where no kernel takes its weights as they are."""
-    if not all(fused(layer.weight) for layer in layers):
-        return None
-    kinds: list[Activation] = [*activations, "none"]
-    count = len(layers[0].weight)
-    return Frozen(
-        [
-            [
-                (layer.weight.detach()[k].t(), layer.bias.detach()[k, 0], kind)
-                for layer, kind in zip(layers, kinds, strict=True)
-            ]
-            for k in range(count)
-        ]
-    )
 
 
 class _Chain(torch.autograd.Function):
