@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -28,14 +29,19 @@ _DRAWN = 4
 def predicting(ground: Ground, size: Size) -> list[Row]:
     """Rows per second of one prediction after the other, in this process, on all cores."""
     ground.say(f"ensemble forward, {size.name}")
-    model, spec = ground.model(size), task(size)
-    random = seeds.generator(0, "benchmark")
+    model = ground.model(size)
+    rates = repeat(prediction(model), ROWS, ground.effort)
+    parts = ground.matmul.parts(hidden(size, ROWS), cost(model))
+    return [Row(name="ensemble forward", size=size.name, rates=rates, parts=parts)]
+
+
+def prediction(model: WorldModel) -> Callable[[], object]:
+    """Returns what asks the model for rows of noise."""
+    spec, random = model.describe().task, seeds.generator(0, "benchmark")
     state = torch.randn(ROWS, spec.state_width, generator=random)
     action = spec.clamp(torch.randn(ROWS, *spec.action_mask.shape, generator=random))
     draw = seeds.rows(0, ROWS)
-    rates = repeat(lambda: model.predict(state, action, draw), ROWS, ground.effort)
-    parts = ground.matmul.parts(hidden(size, ROWS), cost(model))
-    return [Row(name="ensemble forward", size=size.name, rates=rates, parts=parts)]
+    return lambda: model.predict(state, action, draw)
 
 
 def cost(model: WorldModel) -> flops.Flop:

@@ -11,19 +11,19 @@ from dataclasses import replace
 from launch import cluster
 from launch.bench.ground import ROWS, Ground, hidden, task
 from launch.bench.imagination import Imagination
-from launch.bench.model import cost
+from launch.bench.model import cost, prediction
 from launch.bench.sizes import Size
 from launch.bench.table import More, Row
 from launch.bench.team import Team, server, team
-from launch.bench.timing import Effort, per_window, repeat
+from launch.bench.timing import Effort, per_window, repeat, second
 from moma.config import Config
 from moma.rpc.dynamics import DynamicsClient
 
 ALONE = "rollout in-process"
-GROUPS = 2
-"""Of a worker's rows: while one is predicted, the other's actors act."""
-_WARM_UPS = (1, 4, 16)
+_WARM_UPS = (1, 4)
 """Multiples of the warm-up to try: many workers on few cores take a while to get going."""
+_ANSWERS, _LONGEST_S = 5, 10.0
+"""Answers to every worker in a window, where that takes no longer than so many seconds."""
 _LATE_S = 0.05
 """After the last window, so that what ends in it has been noted."""
 
@@ -68,7 +68,12 @@ def _together(ground: Ground, size: Size, workers: Team, count: int, address: st
     ground.say(f"{name}, {size.name}")
     client = DynamicsClient(address)
     before = client.metrics()
-    rates = _rates(ground.effort, size.imagining(ROWS, GROUPS), workers, count, address)
+    model = ground.model(size)
+    effort = _long_enough(ground.effort, count * second(prediction(model)))
+    # A worker alone pays for two groups: while one is predicted, the other's actors act. Several
+    # workers do that for each other, and larger requests are cheaper (docs/performance.md).
+    config = size.imagining(ROWS, groups=2 if count == 1 else 1)
+    rates = _rates(effort, config, workers, count, address)
     after = client.metrics()
     client.close()
     done = {name: after[name] - before[name] for name in before}
@@ -79,8 +84,16 @@ def _together(ground: Ground, size: Size, workers: Team, count: int, address: st
     alone = ground.found(ALONE, size)
     if count == 1 and alone is not None:
         more["remote_over_in_process"] = statistics.median(rates) / alone.rows_per_s
-    parts = ground.matmul.parts(hidden(size, ROWS), cost(ground.model(size)))
+    parts = ground.matmul.parts(hidden(size, ROWS), cost(model))
     return Row(name=name, size=size.name, rates=rates, parts=parts, more=more)
+
+
+def _long_enough(effort: Effort, answer_s: float) -> Effort:
+    """Returns windows in which every worker gets several answers, `answer_s` seconds each."""
+    least = min(_ANSWERS * answer_s, _LONGEST_S)
+    return replace(
+        effort, warm_up_s=max(effort.warm_up_s, least), window_s=max(effort.window_s, least)
+    )
 
 
 def _rates(effort: Effort, config: Config, workers: Team, count: int, address: str) -> list[float]:

@@ -51,19 +51,15 @@ class Team:
         return [[(when, rows) for when, rows in self._answer(worker)] for worker in at_work]
 
     def close(self) -> None:
-        """Ends them all."""
+        """Ends them all, whatever they are doing."""
         for worker in self._workers:
             assert worker.stdin is not None
             assert worker.stdout is not None
+            worker.kill()  # they own nothing that could be left behind
+            worker.wait()
             with contextlib.suppress(BrokenPipeError):
                 worker.stdin.close()
-        for worker in self._workers:
-            try:
-                worker.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                worker.kill()
-                worker.wait()
-            worker.stdout.close()  # type: ignore[union-attr]
+            worker.stdout.close()
 
     def _answer(self, worker: subprocess.Popen[str]) -> Any:  # noqa: ANN401 - whatever was asked
         assert worker.stdout is not None

@@ -38,10 +38,7 @@ def repeat(call: Callable[[], object], rows: int, effort: Effort) -> list[float]
         rows: that one call does.
         effort: how many repeats, and how long they last at least.
     """
-    call()
-    begun = time.perf_counter()
-    call()
-    once = time.perf_counter() - begun
+    once = second(call)
     calls = max(1, math.ceil(effort.repeat_s / once))
     rates = []
     for _ in range(effort.repeats):
@@ -50,6 +47,14 @@ def repeat(call: Callable[[], object], rows: int, effort: Effort) -> list[float]
             call()
         rates.append(calls * rows / (time.perf_counter() - begun))
     return rates
+
+
+def second(call: Callable[[], object]) -> float:
+    """Returns the seconds that a call takes when it is made for the second time."""
+    call()
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
 
 
 def per_window(

@@ -34,6 +34,8 @@ from moma.types import Metrics
 
 _UPDATES = 60
 """Of the fit."""
+_EPISODES = 200
+"""Of the log at most: rollouts begin there, and speed does not depend on how many there are."""
 _WORKERS = 2
 _DISTRIBUTED, _ALONE = f"whole system, {_WORKERS} workers", "whole system, in-process"
 
@@ -63,6 +65,7 @@ def _config(size: Size, rounds: int) -> Config:
     return replace(
         config,
         workers=_WORKERS,
+        data=replace(config.data, episodes=min(config.data.episodes, _EPISODES)),
         model=replace(size.model, updates=_UPDATES, evaluate_every=_UPDATES // 2),
         ppo=replace(config.ppo, rounds=rounds),
         eval=replace(config.eval, every=0),

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from launch.bench import command, rollouts
 from launch.bench.sizes import Size
@@ -23,8 +24,11 @@ FIELDS = {"name", "size", "rows_per_s", "flops", "ratio_to_matmul", "spread"}
 
 
 @pytest.fixture
-def measure(tmp_path, capsys, own_signals):  # noqa: ARG001 - takes back what the command did
+def measure(tmp_path, capsys, monkeypatch, own_signals):  # noqa: ARG001 - takes back what the command did
     """Runs the command; returns what it wrote as JSON, its output and what it said meanwhile."""
+    # Here and in its processes alike, since bits depend on it.
+    torch.set_num_threads(1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
     def run(*words):
         path = tmp_path / "bench.json"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from launch.bench import command, table
+from launch.bench import table
 from launch.bench.table import Part, Row
 from launch.bench.timing import Effort, per_window, repeat
 
@@ -56,20 +56,3 @@ def test_a_short_call_is_made_more_often_and_a_long_one_once_a_repeat():
     once = []
     repeat(lambda: once.append(1), 10, Effort(**(vars(effort) | {"repeat_s": 1e-12})))
     assert len(once) == 2 + 3
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--sizes", "smal"], "'smal'; it takes: small, middle, published, demo"),
-        (["--only", "matmul"], "'matmul'; it takes: forward, rollout, grpc, update, training"),
-        (["--workers", "0"], "must be 1 or more each, got [0]"),
-        (["--only", "forward", "--profile"], "--only leaves it out"),
-        (["--json", "nowhere/at/all.json"], "there is no such directory"),
-    ],
-)
-def test_a_wrong_flag_is_one_line_that_says_what_there_is(words, said, capsys):
-    assert command.main(words) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: --")
-    assert said in line
