@@ -20,7 +20,7 @@ from model_server.calibrate import QUANTILES
 from moma.checks import check_rows
 from moma.tasks import Task
 from moma.tasks.system import control
-from moma.types import Metrics, ModelCard, Prediction
+from moma.types import Metrics, ModelCard, Prediction, Priority
 
 
 class Simulator:
@@ -43,11 +43,12 @@ class Simulator:
         self._model, self._substeps = env.model, env.frame_skip
         self._data = [mujoco.MjData(self._model) for _ in range(threads)]
         self._pool = Rollout(nthread=threads)
+        what = f"{task.spec.name} mujoco {mujoco.__version__}"
+        self._digest = hashlib.sha256(what.encode()).hexdigest()
         self._rows = 0
 
     def describe(self) -> ModelCard:
         """Returns a card of one member that never doubts."""
-        what = f"{self._spec.name} mujoco {mujoco.__version__}"
         return ModelCard(
             task=self._spec,
             members=1,
@@ -55,7 +56,7 @@ class Simulator:
             disagreement_quantiles=dict.fromkeys(QUANTILES, 0.0),
             measured={},
             terminates=True,
-            digest=hashlib.sha256(what.encode()).hexdigest(),
+            digest=self._digest,
         )
 
     def metrics(self) -> Metrics:
@@ -68,6 +69,7 @@ class Simulator:
         action: Float32[Tensor, "B A U"],
         seed: Int64[Tensor, " B"],
         deadline: float = math.inf,  # noqa: ARG002 - the port's; nothing queues here
+        priority: Priority = "training",  # noqa: ARG002 - the same
     ) -> Prediction:
         """Steps every row once; the system draws nothing, so `seed` only has to be there."""
         check_rows(self._spec, state, action, seed)
@@ -86,6 +88,7 @@ class Simulator:
             disagreement=zero,
             aleatoric=zero,
             reward_disagreement=zero,
+            model=self._digest,
         )
 
     def _step(

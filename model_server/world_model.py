@@ -12,7 +12,7 @@ from model_server import uncertainty
 from model_server.ensemble import Ensemble
 from moma import seeds
 from moma.checks import check_rows
-from moma.types import Metrics, ModelCard, Prediction
+from moma.types import Metrics, ModelCard, Prediction, Priority
 
 
 class WorldModel:
@@ -50,6 +50,7 @@ class WorldModel:
         action: Float32[Tensor, "B A U"],
         seed: Int64[Tensor, " B"],
         deadline: float = math.inf,  # noqa: ARG002 - the port's; nothing queues here
+        priority: Priority = "training",  # noqa: ARG002 - the same
     ) -> Prediction:
         """Predicts one step; each row's next state and reward are those of one drawn member."""
         check_rows(self._card.task, state, action, seed)
@@ -75,4 +76,5 @@ class WorldModel:
                 disagreement=uncertainty.disagreement(scaled),
                 aleatoric=uncertainty.aleatoric(log_variance),
                 reward_disagreement=uncertainty.reward_disagreement(scaled),
+                model=self._card.digest,
             )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from moma.config import RolloutConfig
 from moma.ports import InvalidFieldError
-from moma.types import ModelCard, TaskSpec, Trajectory
+from moma.types import ModelCard, Priority, TaskSpec, Trajectory
 
 _MAX_NAME = 200
 _MAX_METRICS = 100
+_PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
 
 def check_tensor(field: str, value: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
@@ -25,9 +27,11 @@ def check_tensor(field: str, value: Tensor, shape: tuple[int, ...], dtype: torch
         raise InvalidFieldError(f"{field}: dtype {value.dtype}, need {dtype}")
     if tuple(value.shape) != shape:
         raise InvalidFieldError(f"{field}: shape {list(value.shape)}, need {list(shape)}")
-    if dtype.is_floating_point and not bool(torch.isfinite(value).all()):
-        at = (~torch.isfinite(value)).nonzero()[0].tolist()
-        raise InvalidFieldError(f"{field}: {field}{at} is {value[tuple(at)].item()}, need finite")
+    # A sum is finite only where all that it adds is; finite numbers may overflow it.
+    if dtype.is_floating_point and not math.isfinite(value.sum()):
+        for at in (~torch.isfinite(value)).nonzero().tolist():
+            found = value[tuple(at)].item()
+            raise InvalidFieldError(f"{field}: {field}{at} is {found}, need finite")
 
 
 def check_rows(task: TaskSpec, state: Tensor, action: Tensor, seed: Tensor) -> None:
@@ -43,6 +47,20 @@ def check_rows(task: TaskSpec, state: Tensor, action: Tensor, seed: Tensor) -> N
     check_tensor("action", action, (rows, len(task.agents), task.action_width), torch.float32)
     check_tensor("seed", seed, (rows,), torch.int64)
     _check_one_hot(task, action)
+
+
+def check_priority(priority: str) -> Priority:
+    """Returns the priority that a text names.
+
+    Raises:
+        InvalidFieldError: naming the field, the rule and what came.
+    """
+    for known in _PRIORITIES:
+        if priority == known:
+            return known
+    raise InvalidFieldError(
+        f"priority: {priority[:_MAX_NAME]!r}, need one of {', '.join(_PRIORITIES)}"
+    )
 
 
 def check_model(model: ModelCard, task: TaskSpec, address: str) -> None:

@@ -14,6 +14,7 @@ from moma.types import (
     ModelCard,
     PolicySnapshot,
     Prediction,
+    Priority,
     Receipt,
     RunCard,
     Trajectory,
@@ -26,6 +27,20 @@ class InvalidFieldError(ValueError):
 
 class UnavailableError(ConnectionError):
     """A peer did not answer; asking again later is sensible."""
+
+
+class BusyError(UnavailableError):
+    """A peer has no room now; asking again sooner than it says is of no use."""
+
+    def __init__(self, words: str, retry_after_s: float) -> None:
+        """Says what is full.
+
+        Args:
+            words: what is full.
+            retry_after_s: when there may be room again, in seconds.
+        """
+        super().__init__(words)
+        self.retry_after_s = retry_after_s
 
 
 class DeadlineError(TimeoutError):
@@ -45,6 +60,7 @@ class Dynamics(Protocol):
         action: Float32[Tensor, "B A U"],
         seed: Int64[Tensor, " B"],
         deadline: float = math.inf,
+        priority: Priority = "training",
     ) -> Prediction:
         """Predicts one step of B independent rows.
 
@@ -54,10 +70,16 @@ class Dynamics(Protocol):
             seed: one per row; all draws of a row depend on it and on nothing else.
             deadline: `time.monotonic()` after which the answer is of no use; implementations
                 that queue drop the rows then.
+            priority: what the rows are for; implementations that queue serve training first.
+
+        Returns:
+            What comes next, all rows by one model, which it names.
 
         Raises:
-            InvalidFieldError: a shape does not fit the task, or a value is not finite.
+            InvalidFieldError: a shape does not fit the task, a value is not finite, or the
+                priority is unknown.
             DeadlineError: the deadline passed first.
+            BusyError: too many rows wait already.
         """
 
     def metrics(self) -> Metrics:

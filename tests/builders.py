@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import socket
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import torch
@@ -46,6 +46,10 @@ CHOICES = replace(
     discrete=True,
 )
 QUANTILES = {"0.50": 0.1, "0.90": 0.2, "0.95": 0.3, "0.99": 0.4, "0.999": 0.5, "1.00": 0.6}
+DIGEST = "0" * 64
+"""Of models that were never fitted."""
+PER_ROW = tuple(field.name for field in fields(Prediction) if field.name != "model")
+"""A prediction's tensors."""
 FRAME = SPEC.observation_width + SPEC.action_width
 
 
@@ -104,7 +108,7 @@ def model_card(task=SPEC, members=3, elites=(0, 1, 2), *, terminates=False):
         disagreement_quantiles=QUANTILES,
         measured={},
         terminates=terminates,
-        digest="0" * 64,
+        digest=DIGEST,
     )
 
 
@@ -134,7 +138,7 @@ class FakeDynamics:
     def metrics(self):
         return {"model_server/rows": float(sum(len(s) for s in self.seeds))}
 
-    def predict(self, state, action, seed, deadline=math.inf):  # noqa: ARG002 - the port's
+    def predict(self, state, action, seed, deadline=math.inf, priority="training"):  # noqa: ARG002
         self.seeds.append(seed.clone())
         self.actions.append(action.clone())
         draw = seeds.choose(seed, 1000).float() / 1000
@@ -146,6 +150,7 @@ class FakeDynamics:
             disagreement=after[:, 1].abs(),
             aleatoric=after[:, 2].abs(),
             reward_disagreement=after[:, 3].square(),
+            model=DIGEST,
         )
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from moma.pb import tensor_pb2 as moma_dot_pb_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16moma/pb/dynamics.proto\x12\x07moma.pb\x1a\x14moma/pb/tensor.proto\"\x16\n\x14\x44\x65scribeModelRequest\"\"\n\x12\x44\x65scribeModelReply\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"p\n\x0ePredictRequest\x12\x1e\n\x05state\x18\x01 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12\x1f\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12\x1d\n\x04seed\x18\x03 \x01(\x0b\x32\x0f.moma.pb.Tensor\"\xf0\x01\n\nPrediction\x12#\n\nnext_state\x18\x01 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12\x1f\n\x06reward\x18\x02 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12#\n\nterminated\x18\x03 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12%\n\x0c\x64isagreement\x18\x04 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12\"\n\taleatoric\x18\x05 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12,\n\x13reward_disagreement\x18\x06 \x01(\x0b\x32\x0f.moma.pb.Tensor\"\x10\n\x0eMetricsRequest\"p\n\x0cMetricsReply\x12\x31\n\x06values\x18\x01 \x03(\x0b\x32!.moma.pb.MetricsReply.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xc6\x01\n\x08\x44ynamics\x12\x46\n\x08\x44\x65scribe\x12\x1d.moma.pb.DescribeModelRequest\x1a\x1b.moma.pb.DescribeModelReply\x12\x37\n\x07Predict\x12\x17.moma.pb.PredictRequest\x1a\x13.moma.pb.Prediction\x12\x39\n\x07Metrics\x12\x17.moma.pb.MetricsRequest\x1a\x15.moma.pb.MetricsReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16moma/pb/dynamics.proto\x12\x07moma.pb\x1a\x14moma/pb/tensor.proto\"\x16\n\x14\x44\x65scribeModelRequest\"\"\n\x12\x44\x65scribeModelReply\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"\x82\x01\n\x0ePredictRequest\x12\x1e\n\x05state\x18\x01 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12\x1f\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12\x1d\n\x04seed\x18\x03 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12\x10\n\x08priority\x18\x04 \x01(\t\"\xff\x01\n\nPrediction\x12#\n\nnext_state\x18\x01 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12\x1f\n\x06reward\x18\x02 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12#\n\nterminated\x18\x03 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12%\n\x0c\x64isagreement\x18\x04 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12\"\n\taleatoric\x18\x05 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12,\n\x13reward_disagreement\x18\x06 \x01(\x0b\x32\x0f.moma.pb.Tensor\x12\r\n\x05model\x18\x07 \x01(\t\"\x10\n\x0eMetricsRequest\"p\n\x0cMetricsReply\x12\x31\n\x06values\x18\x01 \x03(\x0b\x32!.moma.pb.MetricsReply.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xc6\x01\n\x08\x44ynamics\x12\x46\n\x08\x44\x65scribe\x12\x1d.moma.pb.DescribeModelRequest\x1a\x1b.moma.pb.DescribeModelReply\x12\x37\n\x07Predict\x12\x17.moma.pb.PredictRequest\x1a\x13.moma.pb.Prediction\x12\x39\n\x07Metrics\x12\x17.moma.pb.MetricsRequest\x1a\x15.moma.pb.MetricsReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,16 +38,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBEMODELREQUEST']._serialized_end=79
   _globals['_DESCRIBEMODELREPLY']._serialized_start=81
   _globals['_DESCRIBEMODELREPLY']._serialized_end=115
-  _globals['_PREDICTREQUEST']._serialized_start=117
-  _globals['_PREDICTREQUEST']._serialized_end=229
-  _globals['_PREDICTION']._serialized_start=232
-  _globals['_PREDICTION']._serialized_end=472
-  _globals['_METRICSREQUEST']._serialized_start=474
-  _globals['_METRICSREQUEST']._serialized_end=490
-  _globals['_METRICSREPLY']._serialized_start=492
-  _globals['_METRICSREPLY']._serialized_end=604
-  _globals['_METRICSREPLY_VALUESENTRY']._serialized_start=559
-  _globals['_METRICSREPLY_VALUESENTRY']._serialized_end=604
-  _globals['_DYNAMICS']._serialized_start=607
-  _globals['_DYNAMICS']._serialized_end=805
+  _globals['_PREDICTREQUEST']._serialized_start=118
+  _globals['_PREDICTREQUEST']._serialized_end=248
+  _globals['_PREDICTION']._serialized_start=251
+  _globals['_PREDICTION']._serialized_end=506
+  _globals['_METRICSREQUEST']._serialized_start=508
+  _globals['_METRICSREQUEST']._serialized_end=524
+  _globals['_METRICSREPLY']._serialized_start=526
+  _globals['_METRICSREPLY']._serialized_end=638
+  _globals['_METRICSREPLY_VALUESENTRY']._serialized_start=593
+  _globals['_METRICSREPLY_VALUESENTRY']._serialized_end=638
+  _globals['_DYNAMICS']._serialized_start=641
+  _globals['_DYNAMICS']._serialized_end=839
 # @@protoc_insertion_point(module_scope)

@@ -61,6 +61,9 @@ class PredictRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    priority: _builtins.str
+    """"training", "evaluation" or "warm-up" """
     @_builtins.property
     def state(self) -> _tensor_pb2.Tensor:
         """[B S] f32"""
@@ -79,10 +82,11 @@ class PredictRequest(_message.Message):
         state: _tensor_pb2.Tensor | None = ...,
         action: _tensor_pb2.Tensor | None = ...,
         seed: _tensor_pb2.Tensor | None = ...,
+        priority: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "seed", b"seed", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "seed", b"seed", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "priority", b"priority", "seed", b"seed", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,6 +102,9 @@ class Prediction(_message.Message):
     DISAGREEMENT_FIELD_NUMBER: _builtins.int
     ALEATORIC_FIELD_NUMBER: _builtins.int
     REWARD_DISAGREEMENT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """digest of the one model that answered all rows"""
     @_builtins.property
     def next_state(self) -> _tensor_pb2.Tensor:
         """[B S] f32"""
@@ -131,10 +138,11 @@ class Prediction(_message.Message):
         disagreement: _tensor_pb2.Tensor | None = ...,
         aleatoric: _tensor_pb2.Tensor | None = ...,
         reward_disagreement: _tensor_pb2.Tensor | None = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["aleatoric", b"aleatoric", "disagreement", b"disagreement", "next_state", b"next_state", "reward", b"reward", "reward_disagreement", b"reward_disagreement", "terminated", b"terminated"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aleatoric", b"aleatoric", "disagreement", b"disagreement", "next_state", b"next_state", "reward", b"reward", "reward_disagreement", b"reward_disagreement", "terminated", b"terminated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aleatoric", b"aleatoric", "disagreement", b"disagreement", "model", b"model", "next_state", b"next_state", "reward", b"reward", "reward_disagreement", b"reward_disagreement", "terminated", b"terminated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

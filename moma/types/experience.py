@@ -41,6 +41,8 @@ class Prediction:
     disagreement: Float32[Tensor, " B"]
     aleatoric: Float32[Tensor, " B"]
     reward_disagreement: Float32[Tensor, " B"]
+    model: str
+    """Digest of the one model that answered all rows, as its card has it."""
 
 
 @dataclass(frozen=True, kw_only=True)

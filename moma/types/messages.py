@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -13,6 +14,8 @@ from moma.types.spec import TaskSpec
 
 Metrics = dict[str, float]
 """Slashed name to value."""
+Priority = Literal["training", "evaluation", "warm-up"]
+"""What a prediction is for; the first is served first."""
 
 
 @dataclass(frozen=True, kw_only=True)

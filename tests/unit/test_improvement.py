@@ -7,7 +7,7 @@ import torch
 from learner.ppo import PPO
 from moma.config import ActorConfig, PessimismConfig, PPOConfig, RolloutConfig
 from moma.types import Prediction
-from tests.builders import SPEC, FakeDynamics, imagine, make_config
+from tests.builders import DIGEST, SPEC, FakeDynamics, imagine, make_config
 
 CONFIG = make_config(
     rollout=RolloutConfig(segments=1, rows=128, horizon=2),
@@ -22,12 +22,12 @@ CONFIG = make_config(
 class Bowl(FakeDynamics):
     """Nothing moves; the reward is highest where every agent's every action is 0.5."""
 
-    def predict(self, state, action, seed, deadline=math.inf):  # noqa: ARG002 - the port's
+    def predict(self, state, action, seed, deadline=math.inf, priority="training"):  # noqa: ARG002
         zeros = torch.zeros(len(state))
         miss = ((action - 0.5) * SPEC.action_mask).square().sum((1, 2))
         return Prediction(
             next_state=state, reward=-miss, terminated=zeros.bool(), disagreement=zeros,
-            aleatoric=zeros, reward_disagreement=zeros,
+            aleatoric=zeros, reward_disagreement=zeros, model=DIGEST,
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import torch
 from moma.config import PessimismConfig
 from moma.types import Prediction
 from rollout_workers import pessimism
-from tests.builders import model_card
+from tests.builders import DIGEST, model_card
 
 
 def prediction(disagreement, aleatoric=0.0, reward_disagreement=0.0):
@@ -20,6 +20,7 @@ def prediction(disagreement, aleatoric=0.0, reward_disagreement=0.0):
         disagreement=doubt,
         aleatoric=torch.full_like(doubt, aleatoric),
         reward_disagreement=torch.full_like(doubt, reward_disagreement),
+        model=DIGEST,
     )
 
 

@@ -152,8 +152,8 @@ def test_members_are_drawn_per_rollout_or_per_step(per, same):
 class Doubtful(FakeDynamics):
     """Row 0 is doubted beyond any number at the second step."""
 
-    def predict(self, state, action, seed, deadline=math.inf):
-        answer = super().predict(state, action, seed, deadline)
+    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
+        answer = super().predict(state, action, seed, deadline, priority)
         if len(self.seeds) == 2:
             answer.disagreement[0] = math.nan
         return answer

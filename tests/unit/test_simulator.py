@@ -1,6 +1,6 @@
 """The simulator against Gymnasium, step by step, and a row of it against all others."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 
 import mujoco
@@ -11,7 +11,7 @@ import torch
 from model_server.simulator import Simulator
 from moma import tasks
 from moma.ports import Dynamics
-from tests.builders import random_action
+from tests.builders import PER_ROW, random_action
 
 REACHER, ANT = "reacher-full", "ant-full"
 FALLING = ("hopper-3x1-full", "walker2d-2x3-full", ANT)
@@ -164,13 +164,13 @@ def rows_of(task, count):
 
 
 def same(one, other):
-    return all(torch.equal(getattr(one, f.name), getattr(other, f.name)) for f in fields(one))
+    return one.model == other.model and all(
+        torch.equal(getattr(one, name), getattr(other, name)) for name in PER_ROW
+    )
 
 
 def taken(prediction, index):
-    return type(prediction)(
-        **{f.name: getattr(prediction, f.name)[index] for f in fields(prediction)}
-    )
+    return replace(prediction, **{name: getattr(prediction, name)[index] for name in PER_ROW})
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
