@@ -14,6 +14,7 @@ import torch
 from model_server import files
 from model_server.batching import Batching
 from model_server.simulator import Simulator
+from model_server.waiting import Limits
 from moma import process, tasks
 from moma.commandline import parse
 from moma.ports import Dynamics
@@ -36,6 +37,12 @@ class Serve:
     """Of the hidden layers; auto: bf16 where the processor multiplies it natively."""
     deterministic: bool = False
     """Serve each request by itself, so that its bits do not depend on its neighbours."""
+    max_rows: int = 4096
+    """Of one batch; a larger request still goes through, by itself."""
+    queue_rows: int = 0
+    """That may wait before further requests are refused; 0: four batches."""
+    delay_ms: float = 0.0
+    """For which a request may be kept waiting for others to share its batch."""
     announce: Path | None = None
     """A file to write the address to, once it is known."""
 
@@ -50,7 +57,8 @@ def _serve(args: Serve) -> None:
     stopping = process.begin()
     if args.threads:
         torch.set_num_threads(args.threads)
-    model = Batching(_dynamics(args), alone=args.deterministic)
+    limits = Limits(max_rows=args.max_rows, queue_rows=args.queue_rows, delay_s=args.delay_ms / 1e3)
+    model = Batching(_dynamics(args), limits, alone=args.deterministic)
     server = serve_dynamics(model, args.listen)
     process.announce(args.announce, "model-server", server.address)
     stopping.wait()
