@@ -10,13 +10,13 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from moma import documents
-from moma.checks import check_rows
+from moma.checks import check_priority
 from moma.pb import dynamics_pb2, dynamics_pb2_grpc
 from moma.ports import Dynamics
 from moma.rpc import codec
 from moma.rpc.channel import ExpiredError, Persistence, call, connect, once
 from moma.rpc.server import Methods, RunningServer, serve
-from moma.types import Metrics, ModelCard, Prediction
+from moma.types import Metrics, ModelCard, Prediction, Priority
 
 _DESCRIBE_S = 10.0
 _PREDICT_S = 60.0
@@ -48,9 +48,10 @@ class DynamicsClient:
         action: Float32[Tensor, "B A U"],
         seed: Int64[Tensor, " B"],
         deadline: float = math.inf,
+        priority: Priority = "training",
     ) -> Prediction:
         """Predicts one step, with a deadline of a minute where the caller gives none."""
-        request = dynamics_pb2.PredictRequest()
+        request = dynamics_pb2.PredictRequest(priority=priority)
         for name, tensor in (("state", state), ("action", action), ("seed", seed)):
             codec.pack(tensor, getattr(request, name))
 
@@ -74,7 +75,6 @@ class DynamicsClient:
 
 def serve_dynamics(dynamics: Dynamics, listen: str) -> RunningServer:
     """Serves a `Dynamics` on loopback."""
-    task = dynamics.describe().task
 
     def describe(_: object, __: grpc.ServicerContext) -> dynamics_pb2.DescribeModelReply:
         return dynamics_pb2.DescribeModelReply(card=documents.dump(dynamics.describe()))
@@ -83,10 +83,10 @@ def serve_dynamics(dynamics: Dynamics, listen: str) -> RunningServer:
         request: dynamics_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> dynamics_pb2.Prediction:
         rows = {name: codec.value(request, name) for name in ("state", "action", "seed")}
-        check_rows(task, **rows)
         left = context.time_remaining()
         deadline = math.inf if left is None else time.monotonic() + left
-        prediction = dynamics.predict(**rows, deadline=deadline)
+        priority = check_priority(request.priority)
+        prediction = dynamics.predict(**rows, deadline=deadline, priority=priority)
         return codec.encode(prediction, dynamics_pb2.Prediction())
 
     def metrics(_: object, __: grpc.ServicerContext) -> dynamics_pb2.MetricsReply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,8 +14,8 @@ import psutil
 import torch
 from google.protobuf.message import DecodeError, Message
 
-from moma.ports import DeadlineError, InvalidFieldError, UnavailableError
-from moma.rpc.channel import MAX_MESSAGE
+from moma.ports import BusyError, DeadlineError, InvalidFieldError, UnavailableError
+from moma.rpc.channel import MAX_MESSAGE, RETRY_AFTER_MS
 
 _LOG = logging.getLogger(__name__)
 _THREADS = 64
@@ -128,6 +129,10 @@ def _lenient(kind: type[Message]) -> Callable[[bytes], Message | DecodeError]:
     return parse
 
 
+def _status(error: Exception) -> grpc.StatusCode:
+    return next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+
+
 def _guarded(answer: Answer) -> Answer:
     """Turns our errors into statuses; anything unforeseen is logged and the server lives."""
 
@@ -136,8 +141,12 @@ def _guarded(answer: Answer) -> Answer:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"message: cannot be parsed: {request}")
         try:
             return answer(request, context)
+        except BusyError as error:
+            milliseconds = math.ceil(error.retry_after_s * 1e3)
+            context.set_trailing_metadata(((RETRY_AFTER_MS, str(milliseconds)),))
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
         except tuple(_STATUS) as error:
-            context.abort(_STATUS[type(error)], str(error))
+            context.abort(_status(error), str(error))
         except Exception as error:
             _LOG.exception("a request failed")
             context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import fields
+from typing import get_args
 
 import pytest
 import torch
@@ -14,6 +14,8 @@ from model_server.simulator import Simulator
 from moma import tasks
 from moma.ports import DeadlineError, Dynamics, InvalidFieldError
 from moma.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma.types import Priority
+from tests.builders import PER_ROW
 from tests.integration.parts import make_rows, open_model, until
 
 SYSTEMS = ("WorldModel", "Simulator")
@@ -64,20 +66,22 @@ def test_it_is_the_port_and_says_what_it_models(request, dynamics, run):
 def test_an_object_without_metrics_is_not_the_port():
     class Half:
         def describe(self): ...
-        def predict(self, state, action, seed, deadline=math.inf): ...
+        def predict(self, state, action, seed, deadline=math.inf, priority="training"): ...
 
     assert not isinstance(Half(), Dynamics)
 
 
-def test_a_prediction_has_one_row_per_row_in_the_agreed_types(dynamics):
+@pytest.mark.parametrize("priority", get_args(Priority))
+def test_a_prediction_has_one_row_per_row_in_the_agreed_types(dynamics, priority):
     rows = make_rows(dynamics.describe(), rows=5)
-    answer = dynamics.predict(**rows)
+    answer = dynamics.predict(**rows, priority=priority)
+    assert answer.model == dynamics.describe().digest
     assert answer.next_state.shape == rows["state"].shape
     assert answer.next_state.dtype == torch.float32
-    for field in fields(answer):
-        value = getattr(answer, field.name)
+    for name in PER_ROW:
+        value = getattr(answer, name)
         assert value.shape[0] == 5
-        if field.name == "terminated":
+        if name == "terminated":
             assert value.dtype == torch.bool
             assert value.shape == (5,)
         else:
@@ -90,8 +94,8 @@ def test_it_answers_as_the_system_itself_does(dynamics, inner):
     rows = make_rows(inner.describe(), rows=64)
     got, expected = dynamics.predict(**rows), inner.predict(**rows)
     exact = inner.describe().members == 1
-    for field in fields(expected):
-        a, b = getattr(got, field.name), getattr(expected, field.name)
+    for name in PER_ROW:
+        a, b = getattr(got, name), getattr(expected, name)
         torch.testing.assert_close(a, b, rtol=0, atol=0 if exact else 1e-5)
 
 

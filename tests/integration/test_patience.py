@@ -27,10 +27,10 @@ class Stuck:
     def metrics(self):
         return {}
 
-    def predict(self, state, action, seed, deadline=math.inf):
+    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
         self.asked.set()
         assert self.go.wait(60)
-        return self._inner.predict(state, action, seed, deadline)
+        return self._inner.predict(state, action, seed, deadline, priority)
 
 
 @pytest.fixture

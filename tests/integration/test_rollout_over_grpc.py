@@ -47,9 +47,9 @@ class HeldUntilAllAsk:
     def metrics(self):
         return self._inner.metrics()
 
-    def predict(self, state, action, seed, deadline=float("inf")):
+    def predict(self, state, action, seed, deadline=float("inf"), priority="training"):
         assert self.all_asked.wait(30)
-        return self._inner.predict(state, action, seed, deadline)
+        return self._inner.predict(state, action, seed, deadline, priority)
 
 
 def equal(one, other):

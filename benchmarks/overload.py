@@ -1,0 +1,222 @@
+"""What a model server answers while up to four times as many ask as it can serve.
+
+    python benchmarks/overload.py [--seconds 4] [--rows 64] [--workers 1,2,4,8,16]
+
+A model that sleeps 3 ms a batch, whatever its rows, behind `Batching` and gRPC in a process of its
+own; each worker is a process that keeps two requests in flight. A batch holds four requests: with
+one in the model and one collecting, four workers fill it. Two batches may wait; what does not fit
+is refused, and `Patience` asks again. The base is what the model does alone, without a server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from threading import Thread
+
+import numpy as np
+import psutil
+import torch
+
+from model_server.batching import Batching
+from model_server.waiting import Limits
+from moma import process, tasks
+from moma.ports import Dynamics
+from moma.rpc.channel import Patience
+from moma.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma.types import Metrics, ModelCard, Prediction
+
+_FORWARD_S = 0.003
+_REQUESTS = 4
+"""In a batch."""
+_THREADS = 2
+"""Of a worker, each with one request in flight."""
+_WARM_UP_S = 1.5
+_TASK = "reacher-leader"
+
+
+class Sleeper:
+    """A model that takes its time and computes nothing."""
+
+    def __init__(self, rows: int) -> None:
+        """Makes room for so many rows."""
+        zero = torch.zeros(rows)
+        self._card = ModelCard(
+            task=tasks.get(_TASK).spec,
+            members=1,
+            elites=(0,),
+            disagreement_quantiles={},
+            measured={},
+            terminates=False,
+            digest="sleeper",
+        )
+        self._answer = {
+            "next_state": torch.zeros(rows, self._card.task.state_width),
+            "terminated": zero.bool(),
+            **dict.fromkeys(("reward", "disagreement", "aleatoric", "reward_disagreement"), zero),
+        }
+
+    def describe(self) -> ModelCard:
+        """Returns a card of the reacher's widths."""
+        return self._card
+
+    def metrics(self) -> Metrics:
+        """Returns none."""
+        return {}
+
+    def predict(self, state: torch.Tensor, *_: object) -> Prediction:
+        """Sleeps, then answers zeros."""
+        time.sleep(_FORWARD_S)
+        rows = {name: value[: len(state)] for name, value in self._answer.items()}
+        return Prediction(model=self._card.digest, **rows)
+
+
+def serve(rows: int) -> None:
+    """Says what the model does alone and where it is served, until standard input closes."""
+    most = _REQUESTS * rows
+    model = Sleeper(most)
+    state = torch.zeros(most, 1)
+    begun = time.monotonic()
+    for _ in range(200):
+        model.predict(state)
+    alone = 200 * _REQUESTS / (time.monotonic() - begun)
+    batching = Batching(model, Limits(max_rows=most, queue_rows=2 * most))
+    server = serve_dynamics(batching, "127.0.0.1:0")
+    print(json.dumps({"address": server.address, "alone": alone}), flush=True)
+    sys.stdin.read()
+    server.stop(0.0)
+    batching.close()
+
+
+def work(address: str, rows: int) -> None:
+    """Asks from one moment to another, as often as standard input says, and prints what it took."""
+    torch.set_num_threads(1)
+    client = DynamicsClient(address, Patience("the server", lambda: False, process.say))
+    spec = client.describe().task
+    state = torch.randn(rows, spec.state_width)
+    action = torch.zeros(rows, len(spec.agents), spec.action_width)
+
+    def ask(begin: float, end: float, took: list[float]) -> None:
+        while (asked := time.monotonic()) < end:
+            client.predict(state, action, torch.arange(rows))
+            if begin <= (answered := time.monotonic()) < end:
+                took.append(answered - asked)
+
+    print("ready", flush=True)
+    for line in sys.stdin:
+        took: list[float] = []
+        threads = [Thread(target=ask, args=(*json.loads(line), took)) for _ in range(_THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(json.dumps(took), flush=True)
+    client.close()
+
+
+def measure(client: Dynamics, server: Child, asking: Sequence[Child], seconds: float) -> Metrics:
+    """Lets these workers ask for a while."""
+    begin = time.monotonic() + _WARM_UP_S
+    for one in asking:
+        one.tell(json.dumps([begin, begin + seconds]))
+    time.sleep(begin - time.monotonic())
+    before = client.metrics() | _cores(server, asking)
+    time.sleep(begin + seconds - time.monotonic())
+    after = client.metrics() | _cores(server, asking)
+    took = [second for one in asking for second in json.loads(one.line())]
+    p50, p99 = np.percentile(took, (50, 99)) * 1e3
+    change = {name: (after[name] - before[name]) / seconds for name in after}
+    return {**change, "rate": len(took) / seconds, "p50": float(p50), "p99": float(p99)}
+
+
+def _cores(server: Child, asking: Sequence[Child]) -> Metrics:
+    """Processor seconds so far: the server's, the workers', and those of everyone else."""
+    clients = sum(one.seconds() for one in asking)
+    busy = sum(psutil.cpu_times()[:3])
+    return {
+        "server": server.seconds(), "clients": clients, "others": busy - server.seconds() - clients
+    }  # fmt: skip
+
+
+class Child:
+    """This script in another role, spoken to by lines."""
+
+    def __init__(self, *arguments: object) -> None:
+        """Starts it."""
+        command = [sys.executable, __file__, *map(str, arguments)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def line(self) -> str:
+        """Returns the next line that it writes."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+    def tell(self, line: str) -> None:
+        """Writes a line to it."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+    def seconds(self) -> float:
+        """Returns its processor time so far."""
+        return float(sum(psutil.Process(self._process.pid).cpu_times()[:2]))
+
+    def end(self) -> None:
+        """Closes its input and waits."""
+        self._process.communicate(timeout=20)
+
+
+def main() -> None:
+    """Runs the benchmark and prints a line per number of workers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--rows", type=int, default=64)
+    parser.add_argument("--workers", default="1,2,4,8,16")
+    parser.add_argument("--role", choices=("lead", "serve", "work"), default="lead")
+    parser.add_argument("--address", default="")
+    args = parser.parse_args()
+    if args.role == "serve":
+        serve(args.rows)
+    elif args.role == "work":
+        work(args.address, args.rows)
+    else:
+        lead([int(count) for count in args.workers.split(",")], args.rows, args.seconds)
+
+
+def lead(counts: Sequence[int], rows: int, seconds: float) -> None:
+    """Starts the server and all workers, and lets more and more of them ask."""
+    server = Child("--role", "serve", "--rows", rows)
+    told = json.loads(server.line())
+    capacity, one = told["alone"], 0.0
+    print(f"the model alone: {capacity:,.0f} requests/s in batches of {_REQUESTS} of {rows} rows")
+    ask = ("--role", "work", "--address", told["address"], "--rows", rows)
+    workers = [Child(*ask) for _ in range(max(counts))]
+    for worker in workers:
+        worker.line()
+    client = DynamicsClient(told["address"])
+    for count in counts:
+        found = measure(client, server, workers[:count], seconds)
+        one = one or found["rate"] / count
+        print(
+            f"{count:>2} workers: {found['rate']:6,.0f} requests/s, "
+            f"{found['rate'] / (one * count):5.2f} of linear, "
+            f"{found['rate'] / capacity:5.2f} of capacity, "
+            f"{found['model_server/batches']:4.0f} batches/s, "
+            f"refused {found['model_server/shed']:5.0f}/s, "
+            f"p50 {found['p50']:6.1f} ms, p99 {found['p99']:6.1f} ms, cores "
+            f"{found['server']:.2f} + {found['clients']:.2f}, others {found['others']:.2f}",
+            flush=True,
+        )
+    client.close()
+    for child in (*workers, server):
+        child.end()
+
+
+if __name__ == "__main__":
+    main()
