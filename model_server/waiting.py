@@ -137,13 +137,13 @@ class Waiting:
         oldest = min(line[0].queued for line in self._lines.values() if line)
         return max(0.0, oldest + self._limits.delay_s - now)
 
-    def take(self, now: float, most: int) -> list[Request]:
+    def take(self, now: float, most: float = math.inf) -> list[Request]:
         """Removes and returns the next batch, of so many requests at most."""
         batch: list[Request] = []
         rows = 0
         while (line := self._next(now)) is not None:
             full = rows + line[0].rows > self._limits.max_rows
-            if batch and (full or len(batch) == most):
+            if batch and (full or len(batch) >= most):
                 break
             batch.append(line.popleft())
             rows += batch[-1].rows

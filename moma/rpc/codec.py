@@ -89,10 +89,10 @@ def value(message: Message, name: str) -> Any:  # noqa: ANN401 - whatever the fi
 
 
 def pack(tensor: Tensor, message: tensor_pb2.Tensor) -> None:
-    """Writes a tensor into its message; a contiguous one is copied once before protobuf copies."""
+    """Writes a tensor into its message, with one copy before protobuf's own."""
     message.dtype = _NAMES[tensor.dtype]
     message.shape.extend(tensor.shape)
-    message.data = tensor.detach().contiguous().numpy().tobytes()
+    message.data = tensor.numpy(force=True).tobytes()
 
 
 def _unpack(message: tensor_pb2.Tensor, name: str) -> Tensor:
@@ -111,9 +111,14 @@ def _unpack(message: tensor_pb2.Tensor, name: str) -> Tensor:
         raise InvalidFieldError(
             f"{name}: {len(data)} bytes, need {size} for shape {list(shape)} of {kind}"
         )
-    if not size:
+    return _view(data, dtype, shape)
+
+
+def _view(data: bytes, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    """The numbers where they lie, which keeps the bytes alive; truth values are copied."""
+    if not data:
         return torch.empty(shape, dtype=dtype)
-    if dtype == torch.bool:  # copied: a byte that is not 0 is true
+    if dtype == torch.bool:  # a byte that is not 0 is true
         return torch.frombuffer(data, dtype=torch.uint8).view(shape) != 0
     return torch.frombuffer(data, dtype=dtype).view(shape)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from typing import get_args
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from model_server.simulator import Simulator
 from moma import tasks
 from moma.ports import DeadlineError, Dynamics, InvalidFieldError
 from moma.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma.types import Priority
 from tests.builders import PER_ROW
 from tests.integration.parts import make_rows, open_model, until
 
@@ -69,9 +71,11 @@ def test_an_object_without_metrics_is_not_the_port():
     assert not isinstance(Half(), Dynamics)
 
 
-def test_a_prediction_has_one_row_per_row_in_the_agreed_types(dynamics):
+@pytest.mark.parametrize("priority", get_args(Priority))
+def test_a_prediction_has_one_row_per_row_in_the_agreed_types(dynamics, priority):
     rows = make_rows(dynamics.describe(), rows=5)
-    answer = dynamics.predict(**rows)
+    answer = dynamics.predict(**rows, priority=priority)
+    assert answer.model == dynamics.describe().digest
     assert answer.next_state.shape == rows["state"].shape
     assert answer.next_state.dtype == torch.float32
     for name in PER_ROW:

@@ -1,9 +1,15 @@
-"""Logs and models that are made once for all unit tests. Nobody may change them."""
+"""Logs that are made once for all unit tests and that nobody may change; a server of a model."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
+from model_server.batching import Batching
+from model_server.waiting import Limits
 from tests.builders import write_dataset
+from tests.unit.gated import Gated
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +32,32 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def pool():
+    """Threads for callers."""
+    with ThreadPoolExecutor(8) as executor:
+        yield executor
+
+
+@pytest.fixture
+def inner():
+    """A model that runs when the test lets it."""
+    return Gated()
+
+
+@pytest.fixture
+def serve(inner):
+    """Makes a server around the gated model; it is let go and closed at the end."""
+    made = []
+
+    def make(alone=False, clock=time.monotonic, **limits):
+        made.append(Batching(inner, Limits(**limits), alone=alone, clock=clock))
+        return made[-1]
+
+    yield make
+    inner.gate.set()
+    inner.fault = None
+    for server in made:
+        server.close()

@@ -1,0 +1,86 @@
+"""Decoded tensors are views of the bytes that came: two whole rounds write into none of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from learner.ppo import PPO
+from learner.service import LearnerService
+from learner.starts import CarriedStarts
+from model_server.batching import Batching
+from model_server.simulator import Simulator
+from moma import tasks
+from moma.data import StartSampler
+from moma.rpc import codec
+from moma.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma.rpc.learner import LearnerClient, serve_learner
+from moma.types import RunCard
+from rollout_workers.worker import Worker
+from tests.integration.parts import NOBODY, gather
+
+SEGMENTS, ROUNDS = 2, 2
+
+
+@pytest.fixture
+def views(monkeypatch):
+    """Every view that is made, beside a copy from when it was made."""
+    kept, make = [], codec._view
+
+    def kept_view(*arguments):
+        view = make(*arguments)
+        kept.append((view, view.clone()))
+        return view
+
+    monkeypatch.setattr(codec, "_view", kept_view)
+    return kept
+
+
+def learner(run):
+    """What learns, what carries rollouts on, and the port to both."""
+    config = run.config()
+    dataset = tasks.dataset(config, run.data)
+    spec, history = dataset.spec, config.actor.history
+    rollout = replace(config.rollout, segments=SEGMENTS)
+    fresh = StartSampler(dataset, history, rollout.episode_starts)
+    carried = CarriedStarts(fresh, spec, rollout, history)
+    card = RunCard(
+        run=run.name, task=spec, model_address=NOBODY, rollout=rollout,
+        pessimism=config.pessimism, actor=config.actor,
+    )  # fmt: skip
+    moments = torch.zeros(spec.state_width), torch.ones(spec.state_width)
+    online = replace(config, ppo=replace(config.ppo, standardise="running"))
+    return PPO(spec, online, *moments), carried, LearnerService(card, carried.draw, 0)
+
+
+def play(run, dynamics):
+    """Imagines and learns for some rounds, all messages over sockets."""
+    ppo, carried, service = learner(run)
+    batching = Batching(dynamics)
+    servers = serve_dynamics(batching, "127.0.0.1:0"), serve_learner(service, "127.0.0.1:0")
+    clients = DynamicsClient(servers[0].address), LearnerClient(servers[1].address)
+    service.publish(ppo.snapshot())
+    worker = Worker(clients[1], clients[0], "w", wait_s=0.0)
+    for _ in range(ROUNDS):
+        for _ in range(SEGMENTS):
+            assert worker.step()
+        segments = gather(service)
+        carried.take(segments)
+        ppo.update(segments)
+        service.publish(ppo.snapshot())
+    for end in (*clients, *servers):
+        (end.close if end in clients else end.stop)()
+    batching.close()
+
+
+@pytest.mark.parametrize("system", ["learned", "simulator"])
+def test_nobody_writes_into_a_decoded_tensor(run, model, views, system):
+    play(run, model if system == "learned" else Simulator(tasks.get(run.config().task), 1))
+    assert len(views) > 100
+    assert all(torch.equal(view, copy) for view, copy in views)
+    # Negative control: a write would be seen.
+    view, copy = next(pair for pair in views if pair[0].is_floating_point() and pair[0].any())
+    view.mul_(2)
+    assert not torch.equal(view, copy)
