@@ -95,11 +95,11 @@ def serving(config: Config, model: Path, begin: Callable[[str], list[str]] = mod
 
 
 def model_threads(config: Config) -> int:
-    """Returns the model server's threads: the cores that the workers leave, one at least.
+    """Returns how many batches the model server runs at once: one per core.
 
-    Workers compute while the server does, so a server with every core only waits for its own
-    threads to be scheduled: 15.1 against 15.8 thousand transitions/s on two cores. The learner
-    takes every core, since all others wait while it updates.
+    Each is computed by one core alone, so nobody waits at a barrier for a thread that a worker has
+    pushed aside; workers compute on one core each while their batch waits (docs/performance.md).
+    The learner takes every core, since all others wait while it updates.
     """
     return config.threads or os.cpu_count() or 1
 

@@ -43,6 +43,10 @@ class BusyError(UnavailableError):
         self.retry_after_s = retry_after_s
 
 
+class ModelChangedError(RuntimeError):
+    """A rollout was answered by two models; it belongs to neither, so it ends."""
+
+
 class DeadlineError(TimeoutError):
     """The answer would have come after the caller's deadline."""
 

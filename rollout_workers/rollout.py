@@ -11,7 +11,7 @@ from torch import Tensor
 
 from moma import history, seeds
 from moma.policy import Actors
-from moma.ports import Dynamics
+from moma.ports import Dynamics, ModelChangedError
 from moma.types import Metrics, Prediction, RunCard, StartStates, Trajectory
 from rollout_workers import pessimism
 
@@ -48,6 +48,9 @@ def rollout(
     `cut_above`; every draw comes from the seed of `identity`, which goes with the segment. With
     several groups in `card.rollout` and a `together` that runs them at once, the actors of one act
     while the model predicts for another; what comes out is the same.
+
+    Raises:
+        ModelChangedError: answers came from more than one model.
     """
     rows = len(starts.state)
     store = _Store(card, starts)
@@ -115,7 +118,7 @@ class _Store:
     def __init__(self, card: RunCard, starts: StartStates) -> None:
         steps, rows, spec = card.rollout.horizon, len(starts.state), card.task
         agents, width = len(spec.agents), spec.action_width
-        self.card, self._history = card, starts.history
+        self.card, self._history, self._model = card, starts.history, ""
         self.state = torch.zeros(steps + 1, rows, spec.state_width)
         self.state[0] = starts.state
         self.action = torch.zeros(steps, rows, agents, width)
@@ -143,6 +146,9 @@ class _Store:
         alive: Bool[Tensor, " G"],
     ) -> Bool[Tensor, " G"]:
         """Stores what came of a step; returns the rollouts that go on. Ended is not cut."""
+        if self._model not in ("", prediction.model):
+            raise ModelChangedError(f"model {self._model} became {prediction.model} meanwhile")
+        self._model = prediction.model
         penalty = pessimism.penalty(prediction, self.card.pessimism)
         truncated = cut & ~prediction.terminated
         self.state[step + 1, index] = prediction.next_state

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 
 from moma.checks import check_model
 from moma.policy import Actors
-from moma.ports import Dynamics, Learner
+from moma.ports import Dynamics, Learner, ModelChangedError
 from moma.types import Assignment
 from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, Together, rollout
+
+_LOG = logging.getLogger(__name__)
 
 
 class Worker:
@@ -42,9 +45,7 @@ class Worker:
         self._name, self._incarnation, self._wait_s = name, incarnation, wait_s
         self._together = together
         self._card = learner.describe()
-        model = dynamics.describe()
-        check_model(model, self._card.task, self._card.model_address)
-        self._cut_above = pessimism.threshold(self._card.pessimism, model)
+        self._ask_model()
         self._actors = Actors(self._card.task, self._card.actor)
         self._held = (-1, -1)
 
@@ -59,15 +60,20 @@ class Worker:
             self._actors.load(snapshot.parameters)
             self._held = (assignment.epoch, snapshot.version)
         begun = time.perf_counter()
-        trajectory = rollout(
-            self._actors,
-            self._dynamics,
-            assignment.starts,
-            self._card,
-            self._cut_above,
-            self._identity(assignment),
-            self._together,
-        )
+        try:
+            trajectory = rollout(
+                self._actors,
+                self._dynamics,
+                assignment.starts,
+                self._card,
+                self._cut_above,
+                self._identity(assignment),
+                self._together,
+            )
+        except ModelChangedError as error:
+            _LOG.warning("segment %d is made again: %s", assignment.sequence, error)
+            self._ask_model()
+            return True
         seconds = {
             "perf/worker_wait_s": begun - asked,
             "perf/rollout_s": time.perf_counter() - begun,
@@ -75,6 +81,16 @@ class Worker:
         metrics = {**trajectory.metrics, **seconds}
         receipt = self._learner.submit(replace(trajectory, metrics=metrics))
         return not receipt.stop
+
+    def _ask_model(self) -> None:
+        """Takes from the model where to stop believing it.
+
+        Raises:
+            ValueError: it was made for another task.
+        """
+        model = self._dynamics.describe()
+        check_model(model, self._card.task, self._card.model_address)
+        self._cut_above = pessimism.threshold(self._card.pessimism, model)
 
     def _identity(self, assignment: Assignment) -> Identity:
         return Identity(

@@ -11,6 +11,7 @@ from moma import seeds
 from moma.checks import check_trajectory
 from moma.config import PessimismConfig, RolloutConfig
 from moma.policy import Actors
+from moma.ports import ModelChangedError
 from rollout_workers import rollout as module
 from rollout_workers.rollout import Identity, rollout
 from tests.builders import SPEC, FakeDynamics, make_config, make_starts, run_card
@@ -229,3 +230,16 @@ def test_doubt_that_is_no_number_ends_its_row_and_spoils_nothing_else():
     assert segment.truncated[1, 0]
     assert segment.valid[:, 0].tolist() == [True, True, False, False, False, False]
     check_trajectory(segment, SPEC, CONFIG.rollout, CONFIG.actor.history)
+
+
+class Renewed(FakeDynamics):
+    """Another model answers from the third step on."""
+
+    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
+        answer = super().predict(state, action, seed, deadline, priority)
+        return replace(answer, model="1" * 64) if len(self.seeds) == 3 else answer
+
+
+def test_a_rollout_ends_where_another_model_answers():
+    with pytest.raises(ModelChangedError, match="0000 became 1111"):
+        imagine(Renewed(terminal_above=math.inf), cut=math.inf)
