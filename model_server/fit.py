@@ -68,11 +68,7 @@ def fit(
         device: where to; the result lies in this machine's memory.
     """
     train, held = split(dataset, config, seed)
-    terminates = len(dataset.terminals) > 0
-    ensemble = Ensemble(
-        dataset.spec, config, members=config.members, terminates=terminates, seed=seed
-    )
-    ensemble.units.fit(Parts(dataset=dataset, rows=train))
+    ensemble = _begin(dataset, train, config, seed)
     order = torch.randperm(len(held), generator=seeds.generator(seed, "look"))[:_HOLDOUT_ROWS]
     look = held.at(order.numpy())
     looked = batches.rows(ensemble.units, dataset, look).to(device)
@@ -95,6 +91,16 @@ def fit(
         holdout=dataset.rows(np.sort(look)),
         held=held,
     )
+
+
+def _begin(dataset: Dataset, train: Runs, config: ModelConfig, seed: int) -> Ensemble:
+    """Builds the networks and takes their units from the rows to train on."""
+    terminates = len(dataset.terminals) > 0
+    ensemble = Ensemble(
+        dataset.spec, config, members=config.members, terminates=terminates, seed=seed
+    )
+    ensemble.units.fit(Parts(dataset=dataset, rows=train))
+    return ensemble
 
 
 class _Best:

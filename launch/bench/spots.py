@@ -8,7 +8,7 @@ import learner.ppo
 import rollout_workers.worker
 from launch.bench.trace import Spot
 from learner import losses
-from learner.batch import Batch
+from learner.batch import Batch, Rows
 from learner.critic import Critic
 from learner.ppo import PPO
 from model_server.ensemble import Ensemble
@@ -43,8 +43,8 @@ def spots() -> list[Spot]:
         *(Spot(owner=o, name=n, kind=LOSSES, learning=True) for o, n in drawn),
         Spot(owner=torch.Tensor, name="backward", kind=BACKWARD),
         Spot(owner=learner.ppo, name="prepare", kind=ROWS),
-        Spot(owner=Batch, name="take", kind=ROWS),
+        Spot(owner=Rows, name="take", kind=ROWS),
         Spot(owner=Batch, name="remembered", kind=ROWS),
         Spot(owner=torch.optim.Adam, name="step", kind=OPTIMISER),
-        Spot(owner=torch.nn.utils, name="clip_grad_norm_", kind=OPTIMISER),
+        Spot(owner=learner.ppo, name="limit", kind=OPTIMISER),
     ]

@@ -35,7 +35,8 @@ def test_a_loaded_model_answers_with_the_same_bits(saved, terminal_dataset):
     assert loaded.describe() == model.describe()
     first, second = (answers(m, terminal_dataset) for m in (model, loaded))
     for name, value in vars(first).items():
-        assert torch.equal(value, getattr(second, name)), name
+        other = getattr(second, name)
+        assert value == other if name == "model" else torch.equal(value, other), name
 
 
 def test_the_card_says_what_the_model_is(saved, terminal_dataset):
