@@ -126,41 +126,50 @@ class Batching:
     def _serve(self, threads: int) -> None:
         torch.set_num_threads(threads)
         torch.get_num_threads()  # torch's first look; later ones might see what others set since
-        while batch := self._next():
+        batch = self._next()
+        while batch:
             begun = self._clock()
-            outcome: Prediction | Exception
-            try:
-                outcome = self._inner.predict(*together(batch))
-            except Exception as error:  # for whoever asked; this thread goes on
-                outcome = error
-            self._note(batch, begun, self._clock())
+            outcome = self._run(batch)
+            with self._changed:
+                self._note(batch, begun, self._clock())
+                # Taken before anyone is answered: who wakes up wants the interpreter too.
+                following = self._ready()
             _answer(batch, outcome)
+            batch = following or self._next()
+
+    def _run(self, batch: list[Request]) -> Prediction | Exception:
+        """Runs the model once for all; its faults are for whoever asked, this thread goes on."""
+        try:
+            return self._inner.predict(*together(batch))
+        except Exception as error:
+            return error
 
     def _note(self, batch: list[Request], begun: float, ended: float) -> None:
         """Counts a batch before it is answered: who is answered may ask again at once."""
         waited = [begun - request.queued for request in batch]
-        with self._changed:
-            self._load.ran(waited, sum(request.rows for request in batch), ended - begun)
-            self._peak.note(self._running + len(self._waiting), ended)
-            self._running -= len(batch)
+        self._load.ran(waited, sum(request.rows for request in batch), ended - begun)
+        self._peak.note(self._running + len(self._waiting), ended)
+        self._running -= len(batch)
 
     def _next(self) -> list[Request]:
-        """Takes the next batch once there is one; empty once closed and drained."""
+        """Waits for the next batch; empty once closed and drained."""
         with self._changed:
-            while True:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                now = self._clock()
-                self._drop(now)
-                if not self._waiting:
-                    if self._closed:
-                        return []
-                elif (hold_s := self._hold_s(now)) > 0:
-                    self._changed.wait(hold_s)
-                else:
-                    share = math.ceil(len(self._waiting) / len(self._streams))
-                    batch = self._waiting.take(now, 1 if self._alone else share)
-                    self._running += len(batch)
-                    return batch
+            while not (batch := self._ready()):
+                if self._closed:
+                    break
+                self._changed.wait(self._hold_s(self._clock()) if self._waiting else None)
+            return batch
+
+    def _ready(self) -> list[Request]:
+        """Takes the next batch if there is one and nobody else is waited for."""
+        now = self._clock()
+        self._drop(now)
+        if not self._waiting or self._hold_s(now) > 0:
+            return []
+        share = math.ceil(len(self._waiting) / len(self._streams))
+        batch = self._waiting.take(now, 1 if self._alone else share)
+        self._running += len(batch)
+        return batch
 
     def _hold_s(self, now: float) -> float:
         """For how long to collect more: not at all where nobody would join."""
