@@ -95,6 +95,7 @@ def serve(rows: int) -> None:
 def work(address: str, rows: int) -> None:
     """Asks from one moment to another, as often as standard input says, and prints what it took."""
     torch.set_num_threads(1)
+    process.yield_cores()  # as `moma work` does
     client = DynamicsClient(address, Patience("the server", lambda: False, process.say))
     spec = client.describe().task
     state = torch.randn(rows, spec.state_width)

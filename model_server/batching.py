@@ -110,8 +110,7 @@ class Batching:
         if not self._waiting.fits(request.rows):
             self._drop(request.queued)
         if not self._waiting.fits(request.rows):
-            self._load.counts["shed"] += 1
-            after = self._load.retry_after_s(self._waiting.rows)
+            after = self._load.refused(request.rows, self._waiting.rows, request.queued)
             raise BusyError(f"{self._waiting.rows} rows wait already", after)
         self._waiting.add(request)
         self._load.counts["requests"] += 1

@@ -15,6 +15,8 @@ _RECENT = 32
 """Batches that tell the model's rate."""
 _RETRY_S = (0.001, 1.0)
 """Bounds of when to ask again."""
+_OUTSIDE_S = 0.1
+"""For which a refused caller counts as waiting outside."""
 _LATELY_S = 1.0
 
 
@@ -26,6 +28,7 @@ class Load:
         self._queue_s: deque[float] = deque(maxlen=_TIMINGS)
         self._forward_s: deque[float] = deque(maxlen=_TIMINGS)
         self._recent: deque[tuple[int, float]] = deque(maxlen=_RECENT)
+        self._outside: deque[tuple[float, int]] = deque(maxlen=_TIMINGS)
 
     def ran(self, waited_s: list[float], rows: int, seconds: float) -> None:
         """Counts a batch: how long each of its requests had waited, its rows, its duration."""
@@ -35,7 +38,24 @@ class Load:
         self._forward_s.append(seconds)
         self._recent.append((rows, seconds))
 
-    def retry_after_s(self, rows: int) -> float:
+    def refused(self, rows: int, waiting: int, now: float) -> float:
+        """Counts a refusal; returns in how many seconds there may be room.
+
+        That is when all who wait and all who were refused lately have been served: those come
+        back, and being refused again costs as much as an answer.
+
+        Args:
+            rows: that were refused.
+            waiting: rows that wait.
+            now: the time.
+        """
+        self.counts["shed"] += 1
+        while self._outside and self._outside[0][0] < now - _OUTSIDE_S:
+            self._outside.popleft()
+        self._outside.append((now, rows))
+        return self._takes_s(waiting + sum(outside for _, outside in self._outside))
+
+    def _takes_s(self, rows: int) -> float:
         """Estimates how long so many rows take, in seconds, by the rate of the last batches."""
         low, high = _RETRY_S
         done = sum(served for served, _ in self._recent)

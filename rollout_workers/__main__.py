@@ -46,6 +46,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _work(args: Work) -> int:
     stopping = process.begin()
+    process.yield_cores()
     torch.set_num_threads(args.threads)
     name = args.name or f"{socket.gethostname()}-{os.getpid()}"
 

@@ -88,6 +88,7 @@ def main() -> None:
     """Says that it is ready, then carries out one order after the other."""
     torch.set_num_threads(1)
     process.keep_memory()
+    process.yield_cores()
     _answer("ready")
     for line in sys.stdin:
         _answer(carry_out(documents.parse(Order, line, "the order")))

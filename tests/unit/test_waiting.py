@@ -143,11 +143,21 @@ def test_the_peak_is_forgotten_after_a_second_so_that_the_dead_stall_nobody():
 @pytest.mark.parametrize(("rows", "expected"), [(800, 0.4), (2, 0.001), (10**6, 1.0)])
 def test_when_to_ask_again_follows_from_the_rows_that_wait_and_the_rate_of_late(rows, expected):
     load = Load()
-    assert load.retry_after_s(rows) == 1.0
+    assert Load().refused(1, rows, 0.0) == 1.0
     load.ran([0.0], 10**9, 1.0)
     for _ in range(32):
         load.ran([0.0], 200, 0.1)
-    assert load.retry_after_s(rows) == pytest.approx(expected)
+    assert load.refused(0, rows, 0.0) == pytest.approx(expected)
+
+
+def test_when_to_ask_again_counts_those_refused_lately_and_no_others():
+    load = Load()
+    load.ran([0.0], 1000, 1.0)
+    assert load.refused(100, 200, 5.0) == pytest.approx(0.3)
+    assert load.refused(100, 200, 5.05) == pytest.approx(0.4)
+    assert load.refused(100, 200, 5.12) == pytest.approx(0.4)  # the first one is past
+    assert load.refused(100, 200, 9.0) == pytest.approx(0.3)
+    assert load.counts["shed"] == 4
 
 
 @pytest.mark.parametrize(
