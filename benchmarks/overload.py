@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from threading import Thread
 
 import numpy as np
-import psutil
 import torch
 
 from model_server.batching import Batching
@@ -119,28 +118,19 @@ def work(address: str, rows: int) -> None:
     client.close()
 
 
-def measure(client: Dynamics, server: Child, asking: Sequence[Child], seconds: float) -> Metrics:
+def measure(client: Dynamics, asking: Sequence[Child], seconds: float) -> Metrics:
     """Lets these workers ask for a while."""
     begin = time.monotonic() + _WARM_UP_S
     for one in asking:
         one.tell(json.dumps([begin, begin + seconds]))
-    time.sleep(begin - time.monotonic())
-    before = client.metrics() | _cores(server, asking)
-    time.sleep(begin + seconds - time.monotonic())
-    after = client.metrics() | _cores(server, asking)
+    shed = []
+    for moment in (begin, begin + seconds):
+        time.sleep(max(0.0, moment - time.monotonic()))
+        shed.append(client.metrics()["model_server/shed"])
     took = [second for one in asking for second in json.loads(one.line())]
     p50, p99 = np.percentile(took, (50, 99)) * 1e3
-    change = {name: (after[name] - before[name]) / seconds for name in after}
-    return {**change, "rate": len(took) / seconds, "p50": float(p50), "p99": float(p99)}
-
-
-def _cores(server: Child, asking: Sequence[Child]) -> Metrics:
-    """Processor seconds so far: the server's, the workers', and those of everyone else."""
-    clients = sum(one.seconds() for one in asking)
-    busy = sum(psutil.cpu_times()[:3])
-    return {
-        "server": server.seconds(), "clients": clients, "others": busy - server.seconds() - clients
-    }  # fmt: skip
+    refused = (shed[1] - shed[0]) / seconds
+    return {"rate": len(took) / seconds, "refused": refused, "p50": float(p50), "p99": float(p99)}
 
 
 class Child:
@@ -164,10 +154,6 @@ class Child:
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
 
-    def seconds(self) -> float:
-        """Returns its processor time so far."""
-        return float(sum(psutil.Process(self._process.pid).cpu_times()[:2]))
-
     def end(self) -> None:
         """Closes its input and waits."""
         self._process.communicate(timeout=20)
@@ -182,12 +168,9 @@ def main() -> None:
     parser.add_argument("--role", choices=("lead", "serve", "work"), default="lead")
     parser.add_argument("--address", default="")
     args = parser.parse_args()
-    if args.role == "serve":
-        serve(args.rows)
-    elif args.role == "work":
-        work(args.address, args.rows)
-    else:
-        lead([int(count) for count in args.workers.split(",")], args.rows, args.seconds)
+    roles = {"serve": lambda: serve(args.rows), "work": lambda: work(args.address, args.rows)}
+    counts = [int(count) for count in args.workers.split(",")]
+    roles.get(args.role, lambda: lead(counts, args.rows, args.seconds))()
 
 
 def lead(counts: Sequence[int], rows: int, seconds: float) -> None:
@@ -202,16 +185,14 @@ def lead(counts: Sequence[int], rows: int, seconds: float) -> None:
         worker.line()
     client = DynamicsClient(told["address"])
     for count in counts:
-        found = measure(client, server, workers[:count], seconds)
+        found = measure(client, workers[:count], seconds)
         one = one or found["rate"] / count
         print(
             f"{count:>2} workers: {found['rate']:6,.0f} requests/s, "
             f"{found['rate'] / (one * count):5.2f} of linear, "
             f"{found['rate'] / capacity:5.2f} of capacity, "
-            f"{found['model_server/batches']:4.0f} batches/s, "
-            f"refused {found['model_server/shed']:5.0f}/s, "
-            f"p50 {found['p50']:6.1f} ms, p99 {found['p99']:6.1f} ms, cores "
-            f"{found['server']:.2f} + {found['clients']:.2f}, others {found['others']:.2f}",
+            f"refused {found['refused']:5.0f}/s, "
+            f"p50 {found['p50']:6.1f} ms, p99 {found['p99']:6.1f} ms",
             flush=True,
         )
     client.close()
