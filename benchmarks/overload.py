@@ -45,14 +45,9 @@ class Sleeper:
         """Makes room for so many rows."""
         zero = torch.zeros(rows)
         self._card = ModelCard(
-            task=tasks.get(_TASK).spec,
-            members=1,
-            elites=(0,),
-            disagreement_quantiles={},
-            measured={},
-            terminates=False,
-            digest="sleeper",
-        )
+            task=tasks.get(_TASK).spec, members=1, elites=(0,), disagreement_quantiles={},
+            measured={}, terminates=False, digest="sleeper",
+        )  # fmt: skip
         self._answer = {
             "next_state": torch.zeros(rows, self._card.task.state_width),
             "terminated": zero.bool(),
