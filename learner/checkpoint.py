@@ -10,6 +10,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -157,7 +158,21 @@ def _restore(ppo: PPO, carried: nn.Module | None, tensors: dict[str, Tensor]) ->
         parts.setdefault(part, {})[key] = tensor
     for name, module in _modules(ppo, carried).items():
         module.load_state_dict(parts[name])
-    moments = {name.partition(".")[2]: tensor for name, tensor in parts["optimiser"].items()}
+    moments = _moments(parts["optimiser"])
     state = {0: moments} if moments else {}
     groups = ppo.optimiser.state_dict()["param_groups"]
     ppo.optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _moments(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Returns the optimiser's state, joined where a checkpoint has it parameter by parameter.
+
+    So it was kept before all parameters became one vector, in the same order.
+    """
+    parts: dict[str, list[Tensor]] = {}
+    for name in sorted(tensors, key=lambda name: name.partition(".")[0].rjust(8)):
+        parts.setdefault(name.partition(".")[2], []).append(tensors[name])
+    return {
+        key: values[0] if key == "step" else torch.cat([value.flatten() for value in values])
+        for key, values in parts.items()
+    }

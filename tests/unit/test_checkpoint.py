@@ -164,3 +164,21 @@ def test_the_actors_can_be_read_alone(tmp_path):
     corrupt(tmp_path / "00000001" / "tensors.safetensors")
     with pytest.raises(StorageError):
         checkpoint.actors(tmp_path / "00000001")
+
+
+def test_an_optimiser_that_was_kept_parameter_by_parameter_is_joined():
+    learned, resumed = train(learner(), 1), learner()
+    tensors = bits(learned)
+    parameters = [*learned.actors.parameters(), *learned.critic.parameters()]
+    for key in ("exp_avg", "exp_avg_sq"):
+        whole, begin = tensors.pop(f"optimiser.all.{key}"), 0
+        for index, parameter in enumerate(parameters, start=5):  # 10 comes after 9
+            part = whole[begin : begin + parameter.numel()]
+            tensors[f"optimiser.{index}.{key}"] = part.view_as(parameter)
+            begin += parameter.numel()
+    step = tensors.pop("optimiser.all.step")
+    tensors |= {f"optimiser.{index}.step": step for index in range(5, 5 + len(parameters))}
+    checkpoint._restore(resumed, None, tensors)
+    (mine,), (theirs,) = (ppo.optimiser.state.values() for ppo in (learned, resumed))
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[key]) for key, value in mine.items())
