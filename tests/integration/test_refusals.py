@@ -115,7 +115,7 @@ def test_a_patient_client_gets_its_answer_in_the_end_and_complains_of_nothing(se
     calls, said, slept = fill(served, ask), [], threading.Event()
 
     def sleep(seconds):
-        # Let go, the model may not have made room when this client comes back: it then waits longer.
+        # It may come back before there is room again, and then waits longer.
         assert 0.5 <= seconds <= (2.0 if slept.is_set() else 1.5)
         slept.set()
         held.go.wait(10)
