@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 
 from launch import cluster
@@ -43,23 +42,14 @@ def in_process(ground: Ground, size: Size) -> list[Row]:
 
 def remote(ground: Ground, size: Size) -> list[Row]:
     """Transitions per second of N processes together that ask one model server."""
-    config, rows = size.config, []
-
-    def threads(workers: int) -> int:
-        return cluster.model_threads(replace(config, workers=workers))
-
     ground.say(f"rollout over gRPC, {size.name}: the processes start")
-    with team(max(ground.workers), ground.scratch) as workers:
-        # One server for all numbers of workers that it would be started alike for.
-        for _, counts in itertools.groupby(sorted(ground.workers), threads):
-            with ExitStack() as stack:
-                address = ""
-                for count in counts:
-                    if not address:
-                        served = server(config, count, ground.directory(size), ground.scratch)
-                        address = stack.enter_context(served)
-                    rows.append(_together(ground, size, workers, count, address))
-    return rows
+    with (
+        team(max(ground.workers), ground.scratch) as workers,
+        server(size.config, ground.directory(size), ground.scratch) as address,
+    ):
+        return [
+            _together(ground, size, workers, count, address) for count in sorted(ground.workers)
+        ]
 
 
 def _together(ground: Ground, size: Size, workers: Team, count: int, address: str) -> Row:
@@ -78,7 +68,7 @@ def _together(ground: Ground, size: Size, workers: Team, count: int, address: st
     client.close()
     done = {name: after[name] - before[name] for name in before}
     more: dict[str, More] = {
-        "server_threads": cluster.model_threads(replace(size.config, workers=count)),
+        "server_threads": cluster.model_threads(size.config),
         "requests_per_batch": done["model_server/requests"] / done["model_server/batches"],
     }
     alone = ground.found(ALONE, size)

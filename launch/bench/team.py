@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +93,11 @@ def team(count: int, scratch: Path) -> Iterator[Team]:
 
 
 @contextlib.contextmanager
-def server(config: Config, workers: int, model: Path, scratch: Path) -> Iterator[str]:
-    """Yields the address of a model server, as a run with so many workers starts it."""
+def server(config: Config, model: Path, scratch: Path) -> Iterator[str]:
+    """Yields the address of a model server, as a run starts it."""
     faults: list[str] = []
     supervisor = Supervisor(scratch, scratch / "addresses", faults.append)
-    command = cluster.serving(replace(config, workers=workers), model)
+    command = cluster.serving(config, model)
     try:
         yield supervisor.start("model-server", command, announces=True)
     finally:

@@ -69,7 +69,7 @@ class Config:
     keep_every: int = 0
     """Rounds between two policies that are kept for good, to make data with; 0: none."""
     threads: int = 0
-    """Torch threads of the model server and of the learner; 0: one per core."""
+    """Torch threads of the learner, batches that the model server runs at once; 0: one per core."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the model is fitted and served, and the policies are updated."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

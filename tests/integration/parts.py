@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import replace
@@ -84,6 +85,24 @@ def make_rows(card, rows=8, seed=0):
         "action": spec.clamp(action),
         "seed": torch.arange(rows) * 7919 + seed,
     }
+
+
+class Held:
+    """A model that answers once it is let go."""
+
+    def __init__(self, inner):
+        self._inner, self.go, self.asked = inner, threading.Event(), threading.Event()
+
+    def describe(self):
+        return self._inner.describe()
+
+    def metrics(self):
+        return {}
+
+    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
+        self.asked.set()
+        assert self.go.wait(60)
+        return self._inner.predict(state, action, seed, deadline, priority)
 
 
 def until(true, within_s, what):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 
@@ -12,31 +11,13 @@ from moma.ports import DeadlineError, UnavailableError
 from moma.rpc.channel import Patience, StoppedError, connect
 from moma.rpc.dynamics import DynamicsClient, serve_dynamics
 from tests.builders import free_port
-from tests.integration.parts import in_thread, make_rows, until
-
-
-class Stuck:
-    """A model that answers once it is let go."""
-
-    def __init__(self, inner):
-        self._inner, self.go, self.asked = inner, threading.Event(), threading.Event()
-
-    def describe(self):
-        return self._inner.describe()
-
-    def metrics(self):
-        return {}
-
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
-        self.asked.set()
-        assert self.go.wait(60)
-        return self._inner.predict(state, action, seed, deadline, priority)
+from tests.integration.parts import Held, in_thread, make_rows, until
 
 
 @pytest.fixture
 def stuck(model):
     """A stuck model and the address that it is served at."""
-    dynamics = Stuck(model)
+    dynamics = Held(model)
     server = serve_dynamics(dynamics, "127.0.0.1:0")
     yield dynamics, server.address
     dynamics.go.set()

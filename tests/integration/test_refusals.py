@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 
 import grpc
@@ -13,30 +12,12 @@ from model_server.waiting import Limits
 from moma.ports import BusyError
 from moma.rpc.channel import Patience
 from moma.rpc.dynamics import DynamicsClient, serve_dynamics
-from tests.integration.parts import in_thread, make_rows, until
+from tests.integration.parts import Held, in_thread, make_rows, until
 from tests.integration.raw import predict_request
 
 ROWS = 8
 PLACES = 2
 """Requests of that many rows that may wait."""
-
-
-class Held:
-    """A model that answers once it is let go."""
-
-    def __init__(self, inner):
-        self._inner, self.go, self.asked = inner, threading.Event(), threading.Event()
-
-    def describe(self):
-        return self._inner.describe()
-
-    def metrics(self):
-        return {}
-
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
-        self.asked.set()
-        assert self.go.wait(60)
-        return self._inner.predict(state, action, seed, deadline, priority)
 
 
 @pytest.fixture
