@@ -123,9 +123,9 @@ def measure(client: Dynamics, asking: Sequence[Child], seconds: float) -> Metric
         time.sleep(max(0.0, moment - time.monotonic()))
         shed.append(client.metrics()["model_server/shed"])
     took = [second for one in asking for second in json.loads(one.line())]
-    p50, p99 = np.percentile(took, (50, 99)) * 1e3
+    levels = zip(("p50", "p99", "most"), np.percentile(took, (50, 99, 100)) * 1e3, strict=True)
     refused = (shed[1] - shed[0]) / seconds
-    return {"rate": len(took) / seconds, "refused": refused, "p50": float(p50), "p99": float(p99)}
+    return {"rate": len(took) / seconds, "refused": refused, **dict(levels)}
 
 
 class Child:
@@ -187,7 +187,8 @@ def lead(counts: Sequence[int], rows: int, seconds: float) -> None:
             f"{found['rate'] / (one * count):5.2f} of linear, "
             f"{found['rate'] / capacity:5.2f} of capacity, "
             f"refused {found['refused']:5.0f}/s, "
-            f"p50 {found['p50']:6.1f} ms, p99 {found['p99']:6.1f} ms",
+            f"p50 {found['p50']:6.1f} ms, p99 {found['p99']:6.1f} ms, "
+            f"longest {found['most']:5.0f} ms",
             flush=True,
         )
     client.close()

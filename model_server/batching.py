@@ -7,20 +7,25 @@ on its neighbours. What does not fit into the queue is refused, with word of whe
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
 from threading import Condition, Thread
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from model_server.load import Load, Peak
-from model_server.waiting import Limits, Request, Waiting, together
+from model_server.waiting import Limits, Request, Waiting, answer, together
 from moma.checks import check_rows
 from moma.ports import BusyError, DeadlineError, Dynamics, UnavailableError
 from moma.types import Metrics, ModelCard, Prediction, Priority
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class Batching:
@@ -76,19 +81,20 @@ class Batching:
         priority: Priority = "training",
     ) -> Prediction:
         """Waits for the batch that takes these rows."""
-        check_rows(self._task, state, action, seed)  # one bad item must not fail a batch
-        request = Request(
-            state=state,
-            action=action,
-            seed=seed,
-            deadline=deadline,
-            priority=priority,
-            queued=self._clock(),
-        )
-        with self._changed:
-            self._enter(request)
-            self._changed.notify_all()
-        return request.result()
+        request = self._queued(state, action, seed, deadline, priority)
+        return request.own(*request.answer.result())
+
+    async def queue(
+        self,
+        state: Float32[Tensor, "B S"],
+        action: Float32[Tensor, "B A U"],
+        seed: Int64[Tensor, " B"],
+        deadline: float = math.inf,
+        priority: Priority = "training",
+    ) -> Prediction:
+        """Does what `predict` does without holding a thread."""
+        request = self._queued(state, action, seed, deadline, priority)
+        return request.own(*await asyncio.wrap_future(request.answer))
 
     def metrics(self) -> Metrics:
         """Returns counts since the start and percentiles of the last calls."""
@@ -103,18 +109,28 @@ class Batching:
         for stream in self._streams:
             stream.join()
 
-    def _enter(self, request: Request) -> None:
+    def _queued(
+        self, state: Tensor, action: Tensor, seed: Tensor, deadline: float, priority: Priority
+    ) -> Request:
         """Queues a request or refuses it."""
-        if self._closed:
-            raise UnavailableError("this model is being closed")
-        if not self._waiting.fits(request.rows):
-            self._drop(request.queued)
-        if not self._waiting.fits(request.rows):
-            after = self._load.refused(request.rows, self._waiting.rows, request.queued)
-            raise BusyError(f"{self._waiting.rows} rows wait already", after)
-        self._waiting.add(request)
-        self._load.counts["requests"] += 1
-        self._peak.note(self._running + len(self._waiting), request.queued)
+        check_rows(self._task, state, action, seed)  # one bad item must not fail a batch
+        now = self._clock()
+        request = Request(
+            state=state, action=action, seed=seed, deadline=deadline, priority=priority, queued=now
+        )
+        with self._changed:
+            if self._closed:
+                raise UnavailableError("this model is being closed")
+            if not self._waiting.fits(request.rows):
+                self._drop(now)
+            if not self._waiting.fits(request.rows):
+                after = self._load.refused(request.rows, self._waiting.rows, now)
+                raise BusyError(f"{self._waiting.rows} rows wait already", after)
+            self._waiting.add(request)
+            self._load.counts["requests"] += 1
+            self._peak.note(self._running + len(self._waiting), now)
+            self._changed.notify_all()
+        return request
 
     def _drop(self, now: float) -> None:
         """Answers those whose deadline has passed."""
@@ -125,23 +141,22 @@ class Batching:
     def _serve(self, threads: int) -> None:
         torch.set_num_threads(threads)
         torch.get_num_threads()  # torch's first look; later ones might see what others set since
-        batch = self._next()
-        while batch:
-            begun = self._clock()
-            outcome = self._run(batch)
-            with self._changed:
-                self._note(batch, begun, self._clock())
-                # Taken before anyone is answered: who wakes up wants the interpreter too.
-                following = self._ready()
-            _answer(batch, outcome)
-            batch = following or self._next()
+        while batch := self._next():
+            rows = _attempt(together, batch)
+            while batch:
+                begun = self._clock()
+                outcome = rows if isinstance(rows, Exception) else _attempt(self._predict, rows)
+                with self._changed:
+                    self._note(batch, begun, self._clock())
+                    following = self._ready()
+                # Joined before anyone is answered: who wakes up wants the interpreter too.
+                if following:
+                    rows = _attempt(together, following)
+                answer(batch, outcome)
+                batch = following
 
-    def _run(self, batch: list[Request]) -> Prediction | Exception:
-        """Runs the model once for all; its faults are for whoever asked, this thread goes on."""
-        try:
-            return self._inner.predict(*together(batch))
-        except Exception as error:
-            return error
+    def _predict(self, rows: tuple[Tensor, Tensor, Tensor]) -> Prediction:
+        return self._inner.predict(*rows)
 
     def _note(self, batch: list[Request], begun: float, ended: float) -> None:
         """Counts a batch before it is answered: who is answered may ask again at once."""
@@ -166,7 +181,8 @@ class Batching:
         if not self._waiting or self._hold_s(now) > 0:
             return []
         share = math.ceil(len(self._waiting) / len(self._streams))
-        batch = self._waiting.take(now, 1 if self._alone else share)
+        taken = self._waiting.take(now, 1 if self._alone else share)
+        batch = [request for request in taken if request.answer.set_running_or_notify_cancel()]
         self._running += len(batch)
         return batch
 
@@ -177,11 +193,9 @@ class Batching:
         return self._waiting.hold_s(now, self._peak.lately(now))
 
 
-def _answer(batch: list[Request], outcome: Prediction | Exception) -> None:
-    begin = 0
-    for request in batch:
-        if isinstance(outcome, Exception):
-            request.answer.set_exception(outcome)
-        else:
-            request.answer.set_result((outcome, begin))
-        begin += request.rows
+def _attempt(work: Callable[[S], T], given: S) -> T | Exception:
+    """Returns what comes of it; a fault is for whoever asked, and the thread goes on."""
+    try:
+        return work(given)
+    except Exception as error:
+        return error

@@ -68,9 +68,8 @@ class Request:
         """B."""
         return self.state.shape[0]
 
-    def result(self) -> Prediction:
-        """Waits for the answer and returns this request's rows of it, as views."""
-        whole, begin = self.answer.result()
+    def own(self, whole: Prediction, begin: int) -> Prediction:
+        """Returns this request's rows of its answer, as views."""
         if self.rows == len(whole.reward):
             return whole
         own = slice(begin, begin + self.rows)
@@ -94,6 +93,17 @@ def together(batch: Sequence[Request]) -> tuple[Tensor, Tensor, Tensor]:
         torch.cat([request.action for request in batch]),
         torch.cat([request.seed for request in batch]),
     )
+
+
+def answer(batch: Sequence[Request], outcome: Prediction | Exception) -> None:
+    """Gives every request of a batch what came of it."""
+    begin = 0
+    for request in batch:
+        if isinstance(outcome, Exception):
+            request.answer.set_exception(outcome)
+        else:
+            request.answer.set_result((outcome, begin))
+        begin += request.rows
 
 
 class Waiting:

@@ -91,6 +91,21 @@ class Dynamics(Protocol):
 
 
 @runtime_checkable
+class QueuedDynamics(Dynamics, Protocol):
+    """One whose callers wait in a queue, for which they need no thread."""
+
+    async def queue(
+        self,
+        state: Float32[Tensor, "B S"],
+        action: Float32[Tensor, "B A U"],
+        seed: Int64[Tensor, " B"],
+        deadline: float = math.inf,
+        priority: Priority = "training",
+    ) -> Prediction:
+        """Does what `predict` does; a caller that gives up is not served."""
+
+
+@runtime_checkable
 class Learner(Protocol):
     """The owner of the policy and of everything that changes."""
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import time
 
-import grpc
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from moma import documents
 from moma.checks import check_priority
 from moma.pb import dynamics_pb2, dynamics_pb2_grpc
-from moma.ports import Dynamics
+from moma.ports import QueuedDynamics
 from moma.rpc import codec
 from moma.rpc.channel import ExpiredError, Persistence, call, connect, once
 from moma.rpc.server import Methods, RunningServer, serve
@@ -73,23 +72,21 @@ class DynamicsClient:
         self._channel.close()
 
 
-def serve_dynamics(dynamics: Dynamics, listen: str) -> RunningServer:
-    """Serves a `Dynamics` on loopback."""
+def serve_dynamics(dynamics: QueuedDynamics, listen: str) -> RunningServer:
+    """Serves a `Dynamics` on loopback; what waits in its queue holds no thread."""
 
-    def describe(_: object, __: grpc.ServicerContext) -> dynamics_pb2.DescribeModelReply:
+    def describe(_: object, __: float) -> dynamics_pb2.DescribeModelReply:
         return dynamics_pb2.DescribeModelReply(card=documents.dump(dynamics.describe()))
 
-    def predict(
-        request: dynamics_pb2.PredictRequest, context: grpc.ServicerContext
+    async def predict(
+        request: dynamics_pb2.PredictRequest, deadline: float
     ) -> dynamics_pb2.Prediction:
         rows = {name: codec.value(request, name) for name in ("state", "action", "seed")}
-        left = context.time_remaining()
-        deadline = math.inf if left is None else time.monotonic() + left
         priority = check_priority(request.priority)
-        prediction = dynamics.predict(**rows, deadline=deadline, priority=priority)
+        prediction = await dynamics.queue(**rows, deadline=deadline, priority=priority)
         return codec.encode(prediction, dynamics_pb2.Prediction())
 
-    def metrics(_: object, __: grpc.ServicerContext) -> dynamics_pb2.MetricsReply:
+    def metrics(_: object, __: float) -> dynamics_pb2.MetricsReply:
         return dynamics_pb2.MetricsReply(values=dynamics.metrics())
 
     methods: Methods = {

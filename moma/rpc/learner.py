@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import grpc
-
 from moma import documents
 from moma.checks import check_worker
 from moma.pb import learner_pb2, learner_pb2_grpc
@@ -64,12 +62,10 @@ class LearnerClient:
 def serve_learner(learner: Learner, listen: str) -> RunningServer:
     """Serves a `Learner` on loopback."""
 
-    def describe(_: object, __: grpc.ServicerContext) -> learner_pb2.DescribeRunReply:
+    def describe(_: object, __: float) -> learner_pb2.DescribeRunReply:
         return learner_pb2.DescribeRunReply(card=documents.dump(learner.describe()))
 
-    def assign(
-        request: learner_pb2.AssignRequest, _: grpc.ServicerContext
-    ) -> learner_pb2.Assignment:
+    def assign(request: learner_pb2.AssignRequest, _: float) -> learner_pb2.Assignment:
         check_worker(request.worker, request.incarnation)
         if not 0 <= request.wait_s <= _MAX_WAIT_S:
             raise InvalidFieldError(f"wait_s: {request.wait_s}, need 0 to {_MAX_WAIT_S}")
@@ -77,11 +73,11 @@ def serve_learner(learner: Learner, listen: str) -> RunningServer:
         return codec.encode(assignment, learner_pb2.Assignment())
 
     def fetch_policy(
-        request: learner_pb2.FetchPolicyRequest, _: grpc.ServicerContext
+        request: learner_pb2.FetchPolicyRequest, _: float
     ) -> learner_pb2.PolicySnapshot:
         return codec.encode(learner.fetch_policy(request.version), learner_pb2.PolicySnapshot())
 
-    def submit(request: learner_pb2.Trajectory, _: grpc.ServicerContext) -> learner_pb2.Receipt:
+    def submit(request: learner_pb2.Trajectory, _: float) -> learner_pb2.Receipt:
         receipt = learner.submit(codec.decode(Trajectory, request))
         return codec.encode(receipt, learner_pb2.Receipt())
 

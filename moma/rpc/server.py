@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from inspect import iscoroutinefunction
+from threading import Thread
 from typing import Any
 
 import grpc
@@ -18,8 +23,8 @@ from moma.ports import BusyError, DeadlineError, InvalidFieldError, UnavailableE
 from moma.rpc.channel import MAX_MESSAGE, RETRY_AFTER_MS
 
 _LOG = logging.getLogger(__name__)
-_THREADS = 64
-"""Handler threads; a waiting worker holds one."""
+_THREADS = 256
+"""For answers that block, made as needed; a worker that waits for a segment holds one."""
 _OPTIONS = (
     # Otherwise a second server starts on the same port and the traffic splits silently.
     ("grpc.so_reuseport", 0),
@@ -33,7 +38,11 @@ _STATUS = {
     DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
 }
-Answer = Callable[[Any, grpc.ServicerContext], Message]
+Answer = Callable[[Any, float], Any]
+"""From a request and its deadline (`time.monotonic()`) to a reply, both messages.
+
+A plain function may block and gets a thread; a coroutine must not block.
+"""
 Methods = Mapping[str, tuple[type[Message], Answer]]
 """By name, the request's message class and what answers it."""
 
@@ -45,12 +54,12 @@ class ListenError(OSError):
 class RunningServer:
     """A server that answers until it is stopped."""
 
-    def __init__(self, server: grpc.Server, address: str) -> None:
+    def __init__(self, server: grpc.aio.Server, address: str) -> None:
         self._server, self.address = server, address
 
     def stop(self, grace_s: float = 2.0) -> None:
         """Refuses new calls, lets running ones finish for `grace_s` seconds."""
-        self._server.stop(grace_s).wait()
+        asyncio.run_coroutine_threadsafe(self._server.stop(grace_s), _loop()).result()
 
 
 def serve(service: str, methods: Methods, listen: str) -> RunningServer:
@@ -66,26 +75,44 @@ def serve(service: str, methods: Methods, listen: str) -> RunningServer:
     """
     host, port = _loopback(listen)
     pool = ThreadPoolExecutor(_THREADS, "rpc", initializer=_alone)
-    server = grpc.server(pool, options=_OPTIONS)
     handlers: dict[str, Any] = {
         name: grpc.unary_unary_rpc_method_handler(
-            _guarded(answer),
+            _guarded(answer, pool),
             request_deserializer=_lenient(request),
             response_serializer=lambda reply: reply.SerializeToString(),
         )
         for name, (request, answer) in methods.items()
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-    try:
-        bound = server.add_insecure_port(f"{host}:{port}")
-    except RuntimeError as error:
-        raise ListenError(f"cannot listen on {host}:{port}: {_owner(port)}") from error
-    server.start()
+
+    async def start() -> tuple[grpc.aio.Server, int]:
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+        try:
+            bound = server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            raise ListenError(f"cannot listen on {host}:{port}: {_owner(port)}") from error
+        await server.start()
+        return server, bound
+
+    server, bound = asyncio.run_coroutine_threadsafe(start(), _loop()).result()
     return RunningServer(server, f"{host}:{bound}")
 
 
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """Starts the loop of all servers in this process: several would wake each other up."""
+    loop = asyncio.new_event_loop()
+
+    def run() -> None:
+        _alone()
+        loop.run_forever()
+
+    Thread(target=run, name="rpc-loop", daemon=True).start()
+    return loop
+
+
 def _alone() -> None:
-    """Keeps a handler's tensor work on its own thread.
+    """Keeps a thread's tensor work on that thread.
 
     A second team of OpenMP threads in the process would make the first one sleep between its
     parallel regions: 5,000 context switches and 15 % of the time of an update (measured).
@@ -133,22 +160,31 @@ def _status(error: Exception) -> grpc.StatusCode:
     return next(status for kind, status in _STATUS.items() if isinstance(error, kind))
 
 
-def _guarded(answer: Answer) -> Answer:
+def _guarded(answer: Answer, pool: ThreadPoolExecutor) -> Callable[..., Awaitable[Message]]:
     """Turns our errors into statuses; anything unforeseen is logged and the server lives."""
 
-    def guarded(request: Message | DecodeError, context: grpc.ServicerContext) -> Message:
+    async def answered(request: Message | DecodeError, deadline: float) -> Message:
         if isinstance(request, DecodeError):
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"message: cannot be parsed: {request}")
+            raise InvalidFieldError(f"message: cannot be parsed: {request}")
+        if iscoroutinefunction(answer):
+            reply: Message = await answer(request, deadline)
+        else:
+            loop = asyncio.get_running_loop()
+            reply = await loop.run_in_executor(pool, answer, request, deadline)
+        return reply
+
+    async def guarded(request: Message | DecodeError, context: Any) -> Message:  # noqa: ANN401
+        left = context.time_remaining()
         try:
-            return answer(request, context)
+            return await answered(request, math.inf if left is None else time.monotonic() + left)
         except BusyError as error:
-            milliseconds = math.ceil(error.retry_after_s * 1e3)
-            context.set_trailing_metadata(((RETRY_AFTER_MS, str(milliseconds)),))
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+            after = (RETRY_AFTER_MS, str(math.ceil(error.retry_after_s * 1e3)))
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), (after,))
         except tuple(_STATUS) as error:
-            context.abort(_status(error), str(error))
+            await context.abort(_status(error), str(error))
         except Exception as error:
             _LOG.exception("a request failed")
-            context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+            await context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+        raise AssertionError("abort raises")
 
     return guarded

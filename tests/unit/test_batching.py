@@ -1,5 +1,6 @@
 """Concurrent calls share a forward pass, and every caller gets its own rows back."""
 
+import asyncio
 from contextlib import suppress
 from threading import Thread
 
@@ -50,6 +51,41 @@ def test_a_request_that_waited_past_its_deadline_is_not_run(serve, inner, pool):
         late.result(PATIENCE)
     assert [len(s) for s in inner.seeds] == [1]
     assert server.metrics()["model_server/expired"] == 1
+
+
+def test_a_caller_that_has_given_up_is_not_served_and_the_others_are(serve, inner):
+    async def ask():
+        first = asyncio.create_task(server.queue(*rows(1, 0)))
+        while not inner.begun.is_set():
+            await asyncio.sleep(0.001)
+        gone, other = (asyncio.create_task(server.queue(*rows(n, n))) for n in (2, 3))
+        await asyncio.sleep(0)  # both wait
+        gone.cancel()
+        await asyncio.sleep(0)
+        inner.gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        return await first, await other
+
+    server = serve()
+    first, other = asyncio.run(ask())
+    assert [len(s) for s in inner.seeds] == [1, 3]  # not cancelled it would be [1, 5]
+    assert same(first, FakeDynamics().predict(*rows(1, 0)))
+    assert same(other, FakeDynamics().predict(*rows(3, 3)))
+
+
+def test_a_caller_that_gives_up_while_its_batch_runs_harms_nobody(serve, inner):
+    async def ask():
+        gone = asyncio.create_task(server.queue(*rows(2, 2)))
+        while not inner.begun.is_set():
+            await asyncio.sleep(0.001)
+        gone.cancel()
+        await asyncio.sleep(0)
+        inner.gate.set()
+        return await server.queue(*rows(3, 3))
+
+    server = serve()
+    assert same(asyncio.run(ask()), FakeDynamics().predict(*rows(3, 3)))
 
 
 def test_a_fault_of_the_model_reaches_its_callers_and_the_thread_lives(serve, inner, pool):
