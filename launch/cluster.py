@@ -1,4 +1,4 @@
-"""Trains with one model server, N workers and the learner as processes that speak gRPC."""
+"""Trains with model servers, N workers and the learner as processes that speak gRPC."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from moma.types import Progress
 _LOOK_S = 0.2
 _GRACE_S = 14.0
 """For the learner's last checkpoint; with what follows it stays under 20 s."""
+_MOST_SERVERS = 4
+"""Unless told otherwise; each takes a few hundred megabytes."""
 
 
 def module(package: str) -> list[str]:
@@ -61,26 +63,41 @@ def train(
 def _start(
     supervisor: Supervisor, run: RunDirectory, config: Config, begin: Callable[[str], list[str]]
 ) -> None:
-    server = serving(config, run.model, begin)
-    address = supervisor.start("model-server", server, announces=True)
+    servers = start_servers(supervisor, config, run.model, begin)
 
     def learn(_: int, listen: str, announce: Path) -> list[str]:
-        where = ["--resume", str(run.path), "--model-server", address]
+        where = ["--resume", str(run.path), "--model-server", *servers]
         return [*begin("learner"), *where, *_at(listen, announce)]
 
-    learner = supervisor.start("learner", learn, announces=True)
+    supervisor.start("learner", learn)
+    learner = supervisor.address("learner")
     for index in range(config.workers):
-        name = f"worker-{index}"
+        name, server = f"worker-{index}", servers[index % len(servers)]
 
-        def work(incarnation: int, _: str, __: Path, name: str = name) -> list[str]:
+        def work(
+            incarnation: int, _: str, __: Path, name: str = name, server: str = server
+        ) -> list[str]:
             identity = ["--name", name, "--incarnation", str(incarnation)]
-            return [*begin("rollout_workers"), "--learner", learner, *identity]
+            where = ["--learner", learner, "--model-server", server]
+            return [*begin("rollout_workers"), *where, *identity]
 
         supervisor.start(name, work)
 
 
-def serving(config: Config, model: Path, begin: Callable[[str], list[str]] = module) -> Command:
-    """Returns what starts the model server of a run, for its supervisor."""
+def start_servers(
+    supervisor: Supervisor,
+    config: Config,
+    model: Path,
+    begin: Callable[[str], list[str]] = module,
+) -> list[str]:
+    """Starts the model servers of a run; returns their addresses."""
+    roles = [f"model-server-{index}" for index in range(model_servers(config))]
+    for role in roles:
+        supervisor.start(role, _serving(config, model, begin))
+    return [supervisor.address(role) for role in roles]
+
+
+def _serving(config: Config, model: Path, begin: Callable[[str], list[str]]) -> Command:
 
     def serve(_: int, listen: str, announce: Path) -> list[str]:
         flags = ["--deterministic"] if config.deterministic else []
@@ -94,13 +111,29 @@ def serving(config: Config, model: Path, begin: Callable[[str], list[str]] = mod
     return serve
 
 
+def model_servers(config: Config) -> int:
+    """Returns how many processes serve the model.
+
+    Batches side by side in one process wait for its interpreter between operations: two processes
+    answer 1.3 to 1.5 times as many rows on two cores (docs/performance.md). Each holds the model.
+    A device, or MuJoCo's own threads, are one process's.
+    """
+    if config.device != "cpu" or config.dynamics == "simulator":
+        return 1
+    return config.model_servers or min(config.workers, _cores(config), _MOST_SERVERS)
+
+
 def model_threads(config: Config) -> int:
-    """Returns how many batches the model server runs at once: one per core.
+    """Returns how many batches a model server runs at once: one per core that is its.
 
     Each is computed by one core alone, so nobody waits at a barrier for a thread that a worker has
     pushed aside; workers compute on one core each while their batch waits (docs/performance.md).
     The learner takes every core, since all others wait while it updates.
     """
+    return max(1, _cores(config) // model_servers(config))
+
+
+def _cores(config: Config) -> int:
     return config.threads or os.cpu_count() or 1
 
 

@@ -38,7 +38,7 @@ def train(
         progress=board.update,
         stopping=stopping,
     )
-    loop, service, writer = build.learner(run, config, dataset, where, peers)
+    loop, service, writer = build.learner(run, config, dataset, [where], peers)
     peak = 0
     try:
         worker = Worker(service, model, "local", wait_s=0.0)

@@ -34,7 +34,6 @@ class RoleError(RuntimeError):
 class _Child:
     role: str
     command: Command
-    announces: bool
     process: subprocess.Popen[bytes] = field(init=False)
     address: str = ""
     incarnation: int = 0
@@ -59,13 +58,16 @@ class Supervisor:
         self.peak_rss = 0
         addresses.mkdir(parents=True, exist_ok=True)
 
-    def start(self, role: str, command: Command, *, announces: bool = False) -> str:
-        """Starts a process and returns the address that it announces, if it does."""
-        child = _Child(role=role, command=command, announces=announces)
+    def start(self, role: str, command: Command) -> None:
+        """Starts a process and does not wait for it."""
+        child = _Child(role=role, command=command)
         self._spawn(child)
         self._children[role] = child
-        if announces:
-            child.address = self._await_address(child)
+
+    def address(self, role: str) -> str:
+        """Waits for the address that a process announces; once started again it is to keep it."""
+        child = self._children[role]
+        child.address = child.address or self._await_address(child)
         return child.address
 
     def watch(self) -> None:

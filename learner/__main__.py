@@ -10,26 +10,23 @@ from threading import Event
 
 import torch
 
-from learner import build
+from learner import build, models
 from learner.loop import Peers
 from moma import documents, process, tasks
-from moma.checks import check_model
 from moma.commandline import RunCommand, parse_run
-from moma.ports import DeadlineError, UnavailableError
-from moma.rpc.channel import Patience, StoppedError
-from moma.rpc.dynamics import DynamicsClient
+from moma.rpc.channel import StoppedError
 from moma.rpc.learner import serve_learner
 from moma.run import RunDirectory
 from moma.storage import write_text
-from moma.types import Metrics, Progress
+from moma.types import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
 class Learn(RunCommand):
     """Trains the policies on what workers send; workers join with `moma work --learner`."""
 
-    model_server: str
-    """HOST:PORT of the model server; workers are told it."""
+    model_server: tuple[str, ...]
+    """HOST:PORT of the model servers; workers are told them."""
     listen: str = "127.0.0.1:0"
     """HOST:PORT; port 0 takes a free one and says which."""
     announce: Path | None = None
@@ -54,27 +51,17 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     if config.threads:
         torch.set_num_threads(config.threads)
     dataset = tasks.dataset(config, run.data)
-    whom = f"the model server at {args.model_server}"
-    patient = DynamicsClient(args.model_server, Patience(whom, stopping.is_set, process.say))
     try:
-        card = patient.describe()
-        check_model(card, build.spec(dataset, config), args.model_server)
+        card = models.wait_for(args.model_server, build.spec(dataset, config), stopping.is_set)
     except StoppedError:
         return process.STOPPED
-    impatient = DynamicsClient(args.model_server)
-
-    def model_metrics() -> Metrics:
-        try:
-            return impatient.metrics()
-        except (UnavailableError, DeadlineError):
-            return {}
 
     def tell(progress: Progress) -> None:
         write_text(run.progress, documents.dump(progress))
 
     peers = Peers(
         model_measured=card.measured,
-        model_metrics=model_metrics,
+        model_metrics=models.Watched(args.model_server).metrics,
         progress=tell,
         stopping=stopping.is_set,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -36,7 +36,11 @@ def spec(dataset: Dataset | None, config: Config) -> TaskSpec:
 
 
 def learner(
-    run: RunDirectory, config: Config, dataset: Dataset | None, model_address: str, peers: Peers
+    run: RunDirectory,
+    config: Config,
+    dataset: Dataset | None,
+    model_addresses: Sequence[str],
+    peers: Peers,
 ) -> tuple[Loop, LearnerService, MetricsWriter]:
     """Builds the learner, from the run's newest checkpoint where there is one."""
     team = spec(dataset, config)
@@ -56,7 +60,7 @@ def learner(
     card = RunCard(
         run=run.name,
         task=team,
-        model_address=model_address,
+        model_addresses=tuple(model_addresses),
         rollout=config.rollout,
         pessimism=config.pessimism,
         actor=config.actor,

@@ -34,14 +34,16 @@ class Critic(nn.Module):
         widths = [len(mean), *[config.value_width] * config.value_depth]
         self.layers = nn.ModuleList(StackedLinear(1, i, o, generator) for i, o in pairwise(widths))
         self.head = StackedLinear(1, widths[-1], 1, generator)
+        self.hidden = torch.float32
+        """What an update may compute hidden layers in (`moma.stacked.chain`)."""
         self._activations = [config.value_activation] * config.value_depth
         self.register_buffer("state_mean", mean.clone())
         self.register_buffer("state_std", std.clone())
 
     def forward(self, state: Float32[Tensor, "*N S"]) -> Float32[Tensor, "*N"]:
         """Returns normalised values."""
-        hidden = ((state - self.state_mean) / self.state_std).flatten(0, -2)[None]
-        value = chain([*self.layers, self.head], hidden, self._activations)
+        inputs = ((state - self.state_mean) / self.state_std).flatten(0, -2)[None]
+        value = chain([*self.layers, self.head], inputs, self._activations, self.hidden)
         return value.reshape(state.shape[:-1])
 
 

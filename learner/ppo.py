@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float32
@@ -14,6 +15,7 @@ from learner.critic import Critic, RunningMoments, ValueScale
 from learner.flat import flatten, limit
 from moma import seeds
 from moma.config import Config
+from moma.dense import hidden
 from moma.policy import Actors
 from moma.types import Metrics, PolicySnapshot, TaskSpec, Trajectory
 
@@ -36,6 +38,7 @@ class PPO:
         self.critic = Critic(state_mean, state_std, config.ppo, config.seed)
         self.scale = ValueScale()
         self.moments = RunningMoments(spec.state_width)
+        self.actors.hidden = self.critic.hidden = hidden(config.precision)
         self._standardise(state_mean, state_std)
         for module in (self.actors, self.critic, self.scale, self.moments):
             module.to(self.device)
@@ -67,7 +70,8 @@ class PPO:
         config = self._config
         batch = prepare(trajectories, self._spec, self.actors, self.critic, self.scale, config)
         self.scale.update(batch.returns)
-        rows = Rows(batch)
+        # In the critic's units, which do not change within an update.
+        rows = Rows(replace(batch, returns=self.scale.normalise(batch.returns)))
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
         random = seeds.generator(self._seed, "minibatches", self.version)
@@ -106,7 +110,7 @@ class PPO:
         policy_loss = losses.policy_loss(ratios, rows.advantage, config.clip)
         entropy = distribution.entropy().mean(0)
         bound = losses.mean_bound_loss(distribution.mean, self._spec.action_bounds, mask)
-        value = losses.value_loss(self.critic(rows.state), self.scale.normalise(rows.returns))
+        value = losses.value_loss(self.critic(rows.state), rows.returns)
         loss = (
             policy_loss.sum()
             - config.entropy * entropy.sum()

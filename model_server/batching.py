@@ -149,8 +149,7 @@ class Batching:
                 with self._changed:
                     self._note(batch, begun, self._clock())
                     following = self._ready()
-                # Joined before anyone is answered: who wakes up wants the interpreter too.
-                if following:
+                if following:  # joined first: who is answered wants the interpreter too
                     rows = _attempt(together, following)
                 answer(batch, outcome)
                 batch = following

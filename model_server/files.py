@@ -23,7 +23,7 @@ from moma import documents, seeds
 from moma.config import ModelConfig
 from moma.data import Dataset
 from moma.data.mapped import chunks
-from moma.dense import native_bf16
+from moma.dense import hidden
 from moma.storage import digest, new_directory, verify
 from moma.types import ModelCard
 
@@ -107,7 +107,7 @@ def load(path: Path, precision: Literal["auto", "fp32", "bf16"] = "fp32") -> Wor
     box = weights.pop("box")
     ensemble = Ensemble(card.task, config, members=len(card.elites), terminates=card.terminates)
     ensemble.load_state_dict(weights)
-    if precision == "bf16" or (precision == "auto" and native_bf16()):
+    if hidden(precision) == torch.bfloat16:
         ensemble.lower()
     return WorldModel(card, ensemble, box)
 

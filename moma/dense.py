@@ -67,6 +67,12 @@ def native_bf16() -> bool:
     return bool(_ABLE & {"avx512_bf16", "amx_bf16", "amx_tile"})
 
 
+def hidden(precision: Literal["auto", "fp32", "bf16"]) -> torch.dtype:
+    """Returns what hidden layers compute in; auto: bf16 where the processor has it natively."""
+    low = precision == "bf16" or (precision == "auto" and native_bf16())
+    return torch.bfloat16 if low else torch.float32
+
+
 def _recorded(*tensors: Tensor) -> bool:
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 

@@ -32,6 +32,8 @@ class Actors(nn.Module):
     def __init__(self, spec: TaskSpec, config: ActorConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
+        self.hidden = torch.float32
+        """What an update may compute hidden layers in (`moma.stacked.chain`)."""
         self.distribution = Categorical if spec.discrete else Gaussian
         agents, observed, acted = len(spec.agents), spec.observation_width, spec.action_width
         generator = seeds.generator(seed, "actors")
@@ -77,9 +79,9 @@ class Actors(nn.Module):
             remembered: as `remembered` gives it, or windows shifted by frames of such units.
         """
         summary = self.memory(remembered.transpose(0, 1))
-        hidden = torch.cat([observed.transpose(0, 1), summary], dim=-1)
+        inputs = torch.cat([observed.transpose(0, 1), summary], dim=-1)
         activations = [self.config.activation] * len(self.layers)
-        outputs = chain([*self.layers, self.head], hidden, activations)
+        outputs = chain([*self.layers, self.head], inputs, activations, self.hidden)
         if self.log_std is None:
             return Categorical(logits=outputs.transpose(0, 1), mask=self.action_mask)
         mean, log_std = (

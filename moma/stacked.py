@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from moma.dense import Activation, activate, dense, fused, product
+from moma.dense import Activation, activate, dense, fused, native_bf16, product
 
 _SMALL = 1 << 17
 """Numbers per network between two layers up to which a batched product is faster on a CPU."""
@@ -54,12 +54,20 @@ def chain(
     layers: Sequence[StackedLinear],
     x: Float[Tensor, "K N I"],
     activations: Sequence[Activation],
+    hidden: torch.dtype = torch.float32,
 ) -> Float[Tensor, "K N J"]:
     """Runs K networks through their layers; layers beyond `activations` have none.
 
     All of them in one batched product, or, where many rows meet a CPU, one network after the other:
     its rows stay in the cache from layer to layer, bias and activation are part of the product,
     and nothing is stacked in between (docs/performance.md has both at several sizes).
+
+    Args:
+        layers: of the networks, from inputs to outputs.
+        x: rows of each network.
+        activations: of the first layers.
+        hidden: a precision that all layers but the last may compute in while gradients are
+            recorded, with weights that stay in fp32; used where the processor is fast in it.
     """
     linear: list[Activation] = ["none"] * (len(layers) - len(activations))
     kinds = [*activations, *linear]
@@ -69,7 +77,8 @@ def chain(
         return x
     parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
     if torch.is_grad_enabled() and fused(x) and all(p.dtype == x.dtype for p in parameters):
-        y: Tensor = _Chain.apply(x, kinds, *parameters)  # type: ignore[no-untyped-call]
+        inner = hidden if native_bf16() else x.dtype
+        y: Tensor = _Chain.apply(x, kinds, inner, *parameters)  # type: ignore[no-untyped-call]
         return y
     outputs = []
     for k, rows in enumerate(x.unbind()):
@@ -81,52 +90,68 @@ def chain(
 
 
 class _Chain(torch.autograd.Function):
-    """A chain with its derivative, in one node of the graph; nearly all products are oneDNN's."""
+    """A chain with its derivative, in one node of the graph; nearly all products are oneDNN's.
+
+    In bf16 every product but the last layer's forward one is: what enters it is rounded, sums are
+    in fp32, and so are the gradients that come out. The outputs themselves are not rounded.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,  # noqa: ANN401 - torch's context
         x: Tensor,
         kinds: Sequence[Activation],
+        inner: torch.dtype,
         *parameters: Tensor,
     ) -> Tensor:
-        weights, biases = parameters[::2], parameters[1::2]
+        whole = parameters[::2]
+        rounded = [weight.to(inner) for weight in whole]
+        weights = _by_network([*rounded[:-1], whole[-1]])
+        biases = _by_network([*(bias.to(inner) for bias in parameters[1:-1:2]), parameters[-1]])
         outputs, kept = [], []
-        for k, rows in enumerate(x.unbind()):
+        for rows, *network in zip(x.to(inner).unbind(), weights, biases, strict=True):
             y = rows
-            for weight, bias, kind in zip(weights, biases, kinds, strict=True):
+            for weight, bias, kind in zip(*network, kinds, strict=True):
                 kept.append(y)
                 # relu's and tanh's derivatives are in terms of the result, silu's of the argument.
-                apart = kind == "silu"
-                z = product(y, weight[k].t(), bias[k, 0], "none" if apart else kind)
-                y = activate(z, kind) if apart else z
+                fusible: Activation = "none" if kind == "silu" else kind
+                z = product(y.to(weight.dtype), weight.t(), bias.view(-1), fusible)
                 kept.append(z)
+                y = activate(z, kind) if kind == "silu" else z
             outputs.append(y)
-        ctx.kinds = kinds
-        ctx.save_for_backward(*weights, *kept)
+        ctx.kinds, ctx.precision = kinds, x.dtype
+        ctx.save_for_backward(*rounded, *kept)
         return torch.stack(outputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        depth = len(ctx.kinds)
+        depth, wanted = len(ctx.kinds), ctx.needs_input_grad[0]
         weights, kept = ctx.saved_tensors[:depth], ctx.saved_tensors[depth:]
-        to_weights = [torch.empty_like(weight) for weight in weights]
-        to_biases = [weight.new_empty(len(weight), 1, weight.shape[2]) for weight in weights]
+        to_weights = [gradient.new_empty(weight.shape) for weight in weights]
+        to_biases = [gradient.new_empty(len(weight), 1, weight.shape[2]) for weight in weights]
+        parts = map(_by_network, (weights, to_weights, to_biases))
         to_x = []
-        for k, rows in enumerate(gradient.unbind()):
+        for k, (rows, *network) in enumerate(zip(gradient.unbind(), *parts, strict=True)):
             g = rows
-            for i in reversed(range(depth)):
+            for i, (weight, to_weight, to_bias) in reversed(
+                [*enumerate(zip(*network, strict=True))]
+            ):
                 entered, result = kept[2 * (k * depth + i) :][:2]
-                g = _BACK[ctx.kinds[i]](g, result)
+                g = _BACK[ctx.kinds[i]](g, result).to(entered.dtype)
                 # Not by `product`, which would first copy its first factor in order.
-                torch.mm(entered.t(), g, out=to_weights[i][k])
-                torch.sum(g, 0, out=to_biases[i][k, 0])
-                if i or ctx.needs_input_grad[0]:
-                    g = product(g, weights[i][k])
+                to_weight.copy_(torch.mm(entered.t(), g))
+                torch.sum(g, 0, keepdim=True, dtype=to_bias.dtype, out=to_bias)
+                if i or wanted:
+                    g = product(g, weight)
             to_x.append(g)
         pairs = [part for pair in zip(to_weights, to_biases, strict=True) for part in pair]
-        return torch.stack(to_x) if ctx.needs_input_grad[0] else None, None, *pairs
+        return torch.stack(to_x).to(ctx.precision) if wanted else None, None, None, *pairs
+
+
+def _by_network(stacked: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+    """Turns every layer's K networks into every network's layers."""
+    return zip(*(layer.unbind() for layer in stacked), strict=True)
 
 
 _BACK: dict[Activation, Callable[[Tensor, Tensor], Tensor]] = {

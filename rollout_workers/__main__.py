@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from moma import process
+from moma import process, seeds
 from moma.commandline import parse
 from moma.rpc.channel import Patience, StoppedError
 from moma.rpc.dynamics import DynamicsClient
@@ -34,6 +34,8 @@ class Work:
     """Unique within the run; default: host and process number."""
     incarnation: int = 0
     """How often this worker has been started before."""
+    model_server: str = ""
+    """HOST:PORT of the model server to ask; default: one of those that the learner names."""
     threads: int = 1
     """Torch threads."""
 
@@ -57,18 +59,21 @@ def _work(args: Work) -> int:
     pool = ThreadPoolExecutor(_GROUPS, "group", lambda: torch.set_num_threads(args.threads))
     try:
         learner = LearnerClient(args.learner, patience(f"the learner at {args.learner}"))
-        model_address = learner.describe().model_address
-        dynamics = DynamicsClient(model_address, patience(f"the model server at {model_address}"))
+        address = args.model_server or _of(learner.describe().model_addresses, name)
+        dynamics = DynamicsClient(address, patience(f"the model server at {address}"))
         worker = Worker(learner, dynamics, name, args.incarnation, together=pool.map)
-        _LOG.info(
-            "%s works for the learner at %s, imagines at %s", name, args.learner, model_address
-        )
+        _LOG.info("%s works for the learner at %s, imagines at %s", name, args.learner, address)
         while not stopping.is_set():
             if not worker.step():
                 return 0
     except StoppedError as stopped:
         _LOG.info("%s", stopped)
     return process.STOPPED
+
+
+def _of(addresses: Sequence[str], name: str) -> str:
+    """Returns a worker's own server: always the same, and about as often as any other."""
+    return addresses[seeds.derive(0, "model server", name) % len(addresses)]
 
 
 if __name__ == "__main__":

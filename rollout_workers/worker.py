@@ -89,7 +89,7 @@ class Worker:
             ValueError: it was made for another task.
         """
         model = self._dynamics.describe()
-        check_model(model, self._card.task, self._card.model_address)
+        check_model(model, self._card.task, " or ".join(self._card.model_addresses))
         self._cut_above = pessimism.threshold(self._card.pessimism, model)
 
     def _identity(self, assignment: Assignment) -> Identity:

@@ -159,7 +159,7 @@ def run_card(config, task=SPEC):
     return RunCard(
         run="unit",
         task=task,
-        model_address="nowhere",
+        model_addresses=("nowhere",),
         rollout=config.rollout,
         pessimism=config.pessimism,
         actor=config.actor,

@@ -71,7 +71,7 @@ def shapes(size: Size) -> list[tuple[Shape, str]]:
     """Returns the matmuls, with their precisions, that the size's sections are compared with."""
     model = [hidden(size, rows) for rows in (ROWS, size.model.batch)]
     found = [(shape, precision) for shape in model for precision in ("fp32", "bf16")]
-    return [*found, (policy(size), "fp32")] if size.whole else found
+    return [*found, *((policy(size), name) for name in ("fp32", "bf16"))] if size.whole else found
 
 
 def policy(size: Size) -> Shape:

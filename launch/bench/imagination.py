@@ -29,7 +29,7 @@ class Imagination:
         self._card = RunCard(
             run="benchmark",
             task=spec,
-            model_address="",
+            model_addresses=("",),
             rollout=config.rollout,
             pessimism=config.pessimism,
             actor=config.actor,

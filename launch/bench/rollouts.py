@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from launch import cluster
@@ -13,10 +15,10 @@ from launch.bench.imagination import Imagination
 from launch.bench.model import cost, prediction
 from launch.bench.sizes import Size
 from launch.bench.table import More, Row
-from launch.bench.team import Team, server, team
+from launch.bench.team import Team, servers, team
 from launch.bench.timing import Effort, per_window, repeat, second
+from learner.models import Watched
 from moma.config import Config
-from moma.rpc.dynamics import DynamicsClient
 
 ALONE = "rollout in-process"
 _WARM_UPS = (1, 4)
@@ -43,32 +45,38 @@ def in_process(ground: Ground, size: Size) -> list[Row]:
 def remote(ground: Ground, size: Size) -> list[Row]:
     """Transitions per second of N processes together that ask one model server."""
     ground.say(f"rollout over gRPC, {size.name}: the processes start")
-    with (
-        team(max(ground.workers), ground.scratch) as workers,
-        server(size.config, ground.directory(size), ground.scratch) as address,
-    ):
-        return [
-            _together(ground, size, workers, count, address) for count in sorted(ground.workers)
-        ]
+    found: dict[int, list[str]] = {}
+    rows = []
+    with team(max(ground.workers), ground.scratch) as workers, contextlib.ExitStack() as started:
+        for count in sorted(ground.workers):
+            config = replace(size.config, workers=count)
+            number = cluster.model_servers(config)
+            if number not in found:
+                place = ground.scratch / f"{size.name}-{number}"
+                wanted = servers(config, ground.directory(size), place)
+                found[number] = started.enter_context(wanted)
+            rows.append(_together(ground, size, workers, count, found[number]))
+    return rows
 
 
-def _together(ground: Ground, size: Size, workers: Team, count: int, address: str) -> Row:
-    """Counts the rows of `count` workers, and what the server makes of them."""
+def _together(
+    ground: Ground, size: Size, workers: Team, count: int, addresses: Sequence[str]
+) -> Row:
+    """Counts the rows of `count` workers, and what the servers make of them."""
     name = f"rollout over gRPC, {count} worker{'s' if count > 1 else ''}"
     ground.say(f"{name}, {size.name}")
-    client = DynamicsClient(address)
-    before = client.metrics()
+    watched = Watched(addresses)
+    before = watched.metrics()
     model = ground.model(size)
     effort = _long_enough(ground.effort, count * second(prediction(model)))
     # A worker alone pays for two groups: while one is predicted, the other's actors act. Several
     # workers do that for each other, and larger requests are cheaper (docs/performance.md).
     config = size.imagining(ROWS, groups=2 if count == 1 else 1)
-    rates = _rates(effort, config, workers, count, address)
-    after = client.metrics()
-    client.close()
+    rates = _rates(effort, config, workers, count, addresses)
+    after = watched.metrics()
     done = {name: after[name] - before[name] for name in before}
     more: dict[str, More] = {
-        "server_threads": cluster.model_threads(size.config),
+        "servers": len(addresses),
         "requests_per_batch": done["model_server/requests"] / done["model_server/batches"],
     }
     alone = ground.found(ALONE, size)
@@ -86,7 +94,9 @@ def _long_enough(effort: Effort, answer_s: float) -> Effort:
     )
 
 
-def _rates(effort: Effort, config: Config, workers: Team, count: int, address: str) -> list[float]:
+def _rates(
+    effort: Effort, config: Config, workers: Team, count: int, addresses: Sequence[str]
+) -> list[float]:
     """Returns rows per second of every window, all workers being at it when the first begins.
 
     Raises:
@@ -95,7 +105,7 @@ def _rates(effort: Effort, config: Config, workers: Team, count: int, address: s
     for longer in _WARM_UPS:
         begin = time.perf_counter() + longer * effort.warm_up_s
         until = begin + effort.windows * effort.window_s + _LATE_S
-        finished = workers.imagine(count, address, config, until)
+        finished = workers.imagine(count, addresses, config, until)
         if all(each and each[0][0] < begin for each in finished):
             rows = itertools.chain.from_iterable(finished)
             return per_window(rows, begin, effort.window_s, effort.windows)

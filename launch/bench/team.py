@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ class Team:
             self._answer(worker)
 
     def imagine(
-        self, count: int, address: str, config: Config, until: float
+        self, count: int, addresses: Sequence[str], config: Config, until: float
     ) -> list[list[tuple[float, int]]]:
         """Lets the first `count` imagine together until a moment of `time.perf_counter`.
 
@@ -42,7 +43,7 @@ class Team:
             For each of them, when which number of rows was answered.
         """
         at_work = self._workers[:count]
-        for worker in at_work:
+        for worker, address in zip(at_work, itertools.cycle(addresses), strict=False):
             assert worker.stdin is not None
             with contextlib.suppress(BrokenPipeError):  # it has ended: its answer will be missing
                 worker.stdin.write(order(address, config, until))
@@ -93,12 +94,12 @@ def team(count: int, scratch: Path) -> Iterator[Team]:
 
 
 @contextlib.contextmanager
-def server(config: Config, model: Path, scratch: Path) -> Iterator[str]:
-    """Yields the address of a model server, as a run starts it."""
+def servers(config: Config, model: Path, scratch: Path) -> Iterator[list[str]]:
+    """Yields the addresses of model servers, as a run starts them."""
     faults: list[str] = []
+    scratch.mkdir(exist_ok=True)
     supervisor = Supervisor(scratch, scratch / "addresses", faults.append)
-    command = cluster.serving(config, model)
     try:
-        yield supervisor.start("model-server", command, announces=True)
+        yield cluster.start_servers(supervisor, config, model)
     finally:
         supervisor.stop([], _GRACE_S)

@@ -47,5 +47,9 @@ def fresh(spec: TaskSpec, config: Config) -> PPO:
 
 def cost(ppo: PPO, epochs: float) -> flops.Flop:
     """Returns the FLOP of one transition in an update."""
-    once = flops.forward(ppo.actors, ppo.critic)
+    whole = flops.forward(ppo.actors, ppo.critic)["fp32"]
+    low = 0.0
+    if ppo.actors.hidden == torch.bfloat16:
+        low = flops.forward(*ppo.actors.layers, *ppo.critic.layers)["fp32"]
+    once = {"fp32": whole - low} | ({"bf16": low} if low else {})
     return flops.scaled(once, flops.TRAINING * epochs)

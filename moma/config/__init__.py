@@ -68,12 +68,14 @@ class Config:
     """Rounds between two checkpoints; the last round is always kept."""
     keep_every: int = 0
     """Rounds between two policies that are kept for good, to make data with; 0: none."""
+    model_servers: int = 0
+    """Processes that serve the model and share the cores; 0: one per worker and core, at most 4."""
     threads: int = 0
-    """Torch threads of the learner, batches that the model server runs at once; 0: one per core."""
+    """Torch threads of the learner, batches that the model servers run at once; 0: one per core."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the model is fitted and served, and the policies are updated."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of the served model's hidden layers; auto: bf16 where the processor has it natively."""
+    """Of hidden layers, in the served model and in updates; auto: bf16 where it is native."""
     deterministic: bool = False
     """Serve each model request alone, so that a run's bits do not depend on its neighbours."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -96,6 +98,7 @@ class Config:
             "config",
             seed=not_negative(self.seed),
             workers=positive(self.workers),
+            model_servers=not_negative(self.model_servers),
             checkpoint_every=positive(self.checkpoint_every),
             keep_every=not_negative(self.keep_every),
             online=(

@@ -60,7 +60,8 @@ class RunCard:
 
     run: str
     task: TaskSpec
-    model_address: str
+    model_addresses: tuple[str, ...]
+    """Of servers of one model: a worker asks one of them, always the same."""
     rollout: RolloutConfig
     pessimism: PessimismConfig
     actor: ActorConfig

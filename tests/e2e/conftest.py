@@ -57,7 +57,17 @@ def other_seed(session_moma):
 @pytest.fixture(scope="session")
 def distributed(session_moma):
     """A finished distributed run with two workers, and its command."""
-    words = ("--run-dir", "run", "--workers", "2", *EXACT, "--eval.every", "20")
+    words = (
+        "--run-dir",
+        "run",
+        "--workers",
+        "2",
+        "--model-servers",
+        "2",
+        *EXACT,
+        "--eval.every",
+        "20",
+    )
     command = session_moma("train", "reacher-tiny", *words)
     command.status = command.wait(120)
     command.run = command.directory / "run"

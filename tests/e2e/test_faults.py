@@ -20,7 +20,7 @@ from tests.e2e.commands import (
     until,
 )
 
-VICTIMS = ("worker-0", "model-server", "learner")
+VICTIMS = ("worker-0", "model-server-0", "learner")
 
 
 def start(moma, run, *words):

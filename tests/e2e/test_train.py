@@ -1,4 +1,4 @@
-"""`moma train` from nothing to a score, with four processes, into a file."""
+"""`moma train` from nothing to a score, with five processes, into a file."""
 
 from __future__ import annotations
 
@@ -72,19 +72,19 @@ def test_result_json_holds_what_a_reader_needs(distributed):
 def test_its_roles_were_processes_of_their_own_on_loopback(distributed):
     processes = result_of(distributed.run)["processes"]
     roles = [entry["role"] for entry in processes]
-    assert roles == ["model-server", "learner", "worker-0", "worker-1"]
-    assert len({distributed.pid, *(entry["pid"] for entry in processes)}) == 5
+    assert roles == ["model-server-0", "model-server-1", "learner", "worker-0", "worker-1"]
+    assert len({distributed.pid, *(entry["pid"] for entry in processes)}) == 6
     addresses = [entry["address"] for entry in processes]
-    assert all(re.fullmatch(r"127\.0\.0\.1:\d+", address) for address in addresses[:2])
-    assert len(set(addresses[:2])) == 2
-    assert [entry["restarts"] for entry in processes] == [0] * 4
+    assert all(re.fullmatch(r"127\.0\.0\.1:\d+", address) for address in addresses[:3])
+    assert len(set(addresses[:3])) == 3
+    assert [entry["restarts"] for entry in processes] == [0] * 5
     assert alive(pids_of(distributed.run)) == []
 
 
-def test_four_processes_learn_what_one_does_bit_for_bit(distributed, alone, other_seed):
-    one, four = tensors(alone), tensors(distributed.run)
+def test_five_processes_learn_what_one_does_bit_for_bit(distributed, alone, other_seed):
+    one, five = tensors(alone), tensors(distributed.run)
     assert any(name.startswith("optimiser.") for name in one)
-    assert differing(one, four) == []
+    assert differing(one, five) == []
     assert differing(one, tensors(other_seed)) != []
     same = ("score", "return_mean", "return_ci95", "transitions", "updates")
     a, b = result_of(alone), result_of(distributed.run)

@@ -48,7 +48,7 @@ def make_service(run, *, segments=2, seed=0, version=0):
     card = RunCard(
         run=run.name,
         task=dataset.spec,
-        model_address=NOBODY,
+        model_addresses=(NOBODY,),
         rollout=rollout,
         pessimism=config.pessimism,
         actor=config.actor,

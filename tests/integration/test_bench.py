@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -95,8 +97,9 @@ def test_the_whole_system_ends_with_the_same_weights_and_shows_its_profile(measu
         assert 0 < profile["rollout_forward"] < profile["rollout"]
         assert 0 < profile["forward_or_backward_share"] < 1
     distributed, local = result["profiles"]
-    roles = [busy["role"] for busy in distributed["busy"]]
-    assert roles == ["learner", "model_server", "rollout_workers", "rollout_workers"]
+    roles = Counter(busy["role"] for busy in distributed["busy"])
+    servers = min(2, os.cpu_count())
+    assert roles == {"learner": 1, "model_server": servers, "rollout_workers": 2}
     assert {busy["role"]: busy["forward"] > 0 for busy in distributed["busy"]} == {
         "learner": False, "model_server": True, "rollout_workers": True,
     }  # fmt: skip

@@ -47,7 +47,7 @@ def learner(run):
     fresh = StartSampler(dataset, history, rollout.episode_starts)
     carried = CarriedStarts(fresh, spec, rollout, history)
     card = RunCard(
-        run=run.name, task=spec, model_address=NOBODY, rollout=rollout,
+        run=run.name, task=spec, model_addresses=(NOBODY,), rollout=rollout,
         pessimism=config.pessimism, actor=config.actor,
     )  # fmt: skip
     moments = torch.zeros(spec.state_width), torch.ones(spec.state_width)

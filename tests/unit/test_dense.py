@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from moma import dense as module
-from moma.dense import activate, dense, fused, native_bf16
-from moma.stacked import StackedLinear, chain
+from moma.dense import dense, fused, native_bf16
 
 ACTIVATIONS = ["none", "relu", "silu", "tanh"]
 SHAPES = [(1, 1, 1), (7, 3, 5), (64, 33, 20)]
@@ -103,47 +102,6 @@ def test_float64_takes_the_plain_way():
     assert dense(*values, "silu").dtype == torch.float64
 
 
-def networks():
-    random = torch.Generator().manual_seed(0)
-    return [StackedLinear(3, i, o, random) for i, o in ((4, 6), (6, 6), (6, 2))]
-
-
-def batched(layers, x, activations):
-    """All networks at once, as on a device that is no CPU."""
-    for layer, activation in zip(layers, [*activations, "none"], strict=True):
-        x = activate(torch.baddbmm(layer.bias, x, layer.weight), activation)
-    return x
-
-
-def test_a_chain_is_its_layers_one_after_the_other_for_every_network():
-    layers, x = networks(), torch.randn(3, 5, 4)
-    got, slow = chain(layers, x, ["silu", "relu"]), batched(layers, x, ["silu", "relu"])
-    torch.testing.assert_close(got, slow, rtol=1e-5, atol=1e-6)
-    weights = [layer.weight for layer in layers]
-    one, other = (torch.autograd.grad(y.square().sum(), weights) for y in (got, slow))
-    for a, b in zip(one, other, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
-
-
-def test_networks_of_a_chain_do_not_touch_each_other():
-    layers, x = networks(), torch.randn(3, 5, 4)
-    before = chain(layers, x, ["relu", "relu"])
-    x[1] += 1
-    after = chain(layers, x, ["relu", "relu"])
-    assert torch.equal(before[[0, 2]], after[[0, 2]])
-    assert not torch.equal(before[1], after[1])
-
-
-def test_a_chain_goes_through_each_layers_own_precision():
-    layers, x = networks(), torch.randn(3, 5, 4)
-    exact = chain(layers, x, ["silu", "silu"])
-    layers[1].to(torch.bfloat16)
-    lowered = chain(layers, x, ["silu", "silu"])
-    assert lowered.dtype == torch.float32
-    assert not torch.equal(lowered, exact)
-    torch.testing.assert_close(lowered, exact, rtol=0.02, atol=0.02)
-
-
 def test_products_of_fp32_are_fp32_whatever_kernel_torch_was_sent_to():
     random = torch.Generator().manual_seed(0)
     x, y = torch.randn(300, 257, generator=random), torch.randn(257, 130, generator=random)
@@ -154,24 +112,8 @@ def test_products_of_fp32_are_fp32_whatever_kernel_torch_was_sent_to():
     assert (x.bfloat16().double() @ y.bfloat16().double() - exact).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("rows", [5, (1 << 17) // 6 + 1])
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_a_chain_has_the_derivative_of_the_formula_for_few_rows_and_for_many(rows, activation):
-    random = torch.Generator().manual_seed(rows)
-    layers = [StackedLinear(2, i, o, random) for i, o in ((4, 6), (6, 3))]
-    x = torch.randn(2, rows, 4, generator=random).requires_grad_()
-    wanted = [x, *(p for layer in layers for p in (layer.weight, layer.bias))]
-
-    def slow(x, *parameters):
-        first = torch.stack(
-            [formula(x[k], parameters[0][k], parameters[1][k], activation) for k in range(2)]
-        )
-        return torch.stack(
-            [formula(first[k], parameters[2][k], parameters[3][k], "none") for k in range(2)]
-        )
-
-    got, exact = chain(layers, x, [activation]), slow(*(p.double() for p in wanted))
-    torch.testing.assert_close(got.double(), exact, rtol=1e-4, atol=1e-5)
-    one, other = (torch.autograd.grad(y.square().sum(), wanted) for y in (got, exact))
-    for a, b in zip(one, other, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+def test_auto_is_bf16_where_that_is_native(monkeypatch):
+    assert (module.hidden("fp32"), module.hidden("bf16")) == (torch.float32, torch.bfloat16)
+    for native in (False, True):
+        monkeypatch.setattr(module, "native_bf16", lambda n=native: n)
+        assert module.hidden("auto") == [torch.float32, torch.bfloat16][native]

@@ -1,0 +1,73 @@
+"""The learner takes servers of one model, and counts what they do together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from learner import models
+from model_server.batching import Batching
+from moma.rpc.channel import StoppedError
+from moma.rpc.dynamics import DynamicsClient, serve_dynamics
+from tests.builders import free_port
+from tests.integration.parts import make_rows
+
+
+class Named:
+    """A model under another name."""
+
+    def __init__(self, inner, digest):
+        self._card = replace(inner.describe(), digest=digest)
+        self.predict, self.metrics = inner.predict, inner.metrics
+
+    def describe(self):
+        return self._card
+
+
+@pytest.fixture
+def serve():
+    """Serves a model; the server ends with the test."""
+    made = []
+
+    def start(model):
+        batching = Batching(model)
+        server = serve_dynamics(batching, "127.0.0.1:0")
+        made.append((server, batching))
+        return server.address
+
+    yield start
+    for server, batching in made:
+        server.stop(0.0)
+        batching.close()
+
+
+def never():
+    return False
+
+
+def test_two_servers_of_one_model_are_one_model_and_their_counts_add_up(serve, model):
+    card = model.describe()
+    addresses = [serve(model), serve(model)]
+    assert models.wait_for(addresses, card.task, never) == card
+    for address, rows in zip(addresses, (3, 5), strict=True):
+        client = DynamicsClient(address)
+        client.predict(**make_rows(card, rows))
+        client.close()
+    watched = models.Watched([*addresses, f"127.0.0.1:{free_port()}"])  # the last one is away
+    found = watched.metrics()
+    assert (found["model_server/rows"], found["model_server/requests"]) == (8, 2)
+    assert found["model_server/rows_per_batch"] == 4
+
+
+def test_servers_of_two_models_are_refused(serve, model):
+    addresses = [serve(model), serve(Named(model, "other"))]
+    with pytest.raises(ValueError, match="hold different models") as refusal:
+        models.wait_for(addresses, model.describe().task, never)
+    assert all(part in str(refusal.value) for part in (*addresses, "other"))
+
+
+def test_whoever_waits_for_a_server_that_is_away_can_be_stopped(serve, model):
+    away = f"127.0.0.1:{free_port()}"
+    with pytest.raises(StoppedError, match=away):
+        models.wait_for([away, serve(model)], model.describe().task, lambda: True)

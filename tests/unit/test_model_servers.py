@@ -1,0 +1,65 @@
+"""How many processes serve a run's model, with how many cores each, and who asks which of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from launch.cluster import model_servers, model_threads
+from learner.models import together
+from moma import recipes
+from rollout_workers.__main__ import _of
+
+CONFIG = recipes.get("reacher-tiny")
+
+
+@pytest.mark.parametrize(
+    ("settings", "servers", "threads"),
+    [
+        ({"workers": 1, "threads": 8}, 1, 8),
+        ({"workers": 2, "threads": 8}, 2, 4),
+        ({"workers": 16, "threads": 8}, 4, 2),
+        ({"workers": 16, "threads": 2}, 2, 1),
+        ({"workers": 16, "threads": 1}, 1, 1),
+        ({"workers": 2, "threads": 8, "model_servers": 1}, 1, 8),
+        ({"workers": 2, "threads": 8, "model_servers": 8}, 8, 1),
+        ({"workers": 2, "threads": 2, "model_servers": 3}, 3, 1),
+        ({"workers": 16, "threads": 8, "dynamics": "simulator"}, 1, 8),
+        ({"workers": 16, "threads": 8, "device": "cuda"}, 1, 8),
+    ],
+)
+def test_servers_share_the_cores_and_there_are_no_more_than_anyone_asks(settings, servers, threads):
+    config = replace(CONFIG, **settings)
+    assert model_servers(config) == servers
+    assert model_threads(config) == threads
+
+
+def test_counts_of_all_servers_are_added_and_times_are_the_slowest_ones():
+    one = {
+        "model_server/rows": 100.0,
+        "model_server/batches": 10.0,
+        "model_server/rows_per_batch": 10.0,
+        "model_server/queue_ms_p50": 3.0,
+    }
+    other = {
+        "model_server/rows": 300.0,
+        "model_server/batches": 10.0,
+        "model_server/rows_per_batch": 30.0,
+        "model_server/queue_ms_p50": 1.0,
+    }
+    assert together([one]) == one
+    assert together([one, other]) == {
+        "model_server/rows": 400.0,
+        "model_server/batches": 20.0,
+        "model_server/rows_per_batch": 20.0,
+        "model_server/queue_ms_p50": 3.0,
+    }
+    assert together([]) == {}
+
+
+def test_a_worker_that_is_told_nothing_keeps_to_one_server_and_workers_spread():
+    addresses = ("a:1", "b:2", "c:3")
+    chosen = [_of(addresses, f"host-{number}") for number in range(300)]
+    assert chosen == [_of(addresses, f"host-{number}") for number in range(300)]
+    assert all(70 <= chosen.count(address) <= 130 for address in addresses)
