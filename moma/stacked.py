@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -90,7 +90,7 @@ def chain(
 
 
 class _Chain(torch.autograd.Function):
-    """A chain with its derivative, in one node of the graph; nearly all products are oneDNN's.
+    """A chain with its derivative, in one node of the graph.
 
     In bf16 every product but the last layer's forward one is: what enters it is rounded, sums are
     in fp32, and so are the gradients that come out. The outputs themselves are not rounded.
@@ -104,54 +104,52 @@ class _Chain(torch.autograd.Function):
         inner: torch.dtype,
         *parameters: Tensor,
     ) -> Tensor:
-        whole = parameters[::2]
+        whole, biases = parameters[::2], parameters[1::2]
         rounded = [weight.to(inner) for weight in whole]
-        weights = _by_network([*rounded[:-1], whole[-1]])
-        biases = _by_network([*(bias.to(inner) for bias in parameters[1:-1:2]), parameters[-1]])
-        outputs, kept = [], []
-        for rows, *network in zip(x.to(inner).unbind(), weights, biases, strict=True):
-            y = rows
-            for weight, bias, kind in zip(*network, kinds, strict=True):
-                kept.append(y)
-                # relu's and tanh's derivatives are in terms of the result, silu's of the argument.
-                fusible: Activation = "none" if kind == "silu" else kind
-                z = product(y.to(weight.dtype), weight.t(), bias.view(-1), fusible)
-                kept.append(z)
-                y = activate(z, kind) if kind == "silu" else z
-            outputs.append(y)
+        y, kept = x.to(inner), []
+        for weight, bias, kind in zip([*rounded[:-1], whole[-1]], biases, kinds, strict=True):
+            kept.append(y)
+            # relu's and tanh's derivatives are in terms of the result, silu's of the argument.
+            z = _layer(y.to(weight.dtype), weight, bias, "none" if kind == "silu" else kind)
+            kept.append(z)
+            y = activate(z, kind) if kind == "silu" else z
         ctx.kinds, ctx.precision = kinds, x.dtype
         ctx.save_for_backward(*rounded, *kept)
-        return torch.stack(outputs)
+        return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        depth, wanted = len(ctx.kinds), ctx.needs_input_grad[0]
+        depth, g = len(ctx.kinds), gradient
         weights, kept = ctx.saved_tensors[:depth], ctx.saved_tensors[depth:]
-        to_weights = [gradient.new_empty(weight.shape) for weight in weights]
-        to_biases = [gradient.new_empty(len(weight), 1, weight.shape[2]) for weight in weights]
-        parts = map(_by_network, (weights, to_weights, to_biases))
-        to_x = []
-        for k, (rows, *network) in enumerate(zip(gradient.unbind(), *parts, strict=True)):
-            g = rows
-            for i, (weight, to_weight, to_bias) in reversed(
-                [*enumerate(zip(*network, strict=True))]
-            ):
-                entered, result = kept[2 * (k * depth + i) :][:2]
-                g = _BACK[ctx.kinds[i]](g, result).to(entered.dtype)
-                # Not by `product`, which would first copy its first factor in order.
-                to_weight.copy_(torch.mm(entered.t(), g))
-                torch.sum(g, 0, keepdim=True, dtype=to_bias.dtype, out=to_bias)
-                if i or wanted:
-                    g = product(g, weight)
-            to_x.append(g)
-        pairs = [part for pair in zip(to_weights, to_biases, strict=True) for part in pair]
-        return torch.stack(to_x).to(ctx.precision) if wanted else None, None, None, *pairs
+        found: list[Tensor] = []
+        for i in reversed(range(depth)):
+            entered, result = kept[2 * i], kept[2 * i + 1]
+            g = _BACK[ctx.kinds[i]](g, result).to(entered.dtype)
+            pair = _times(entered.mT, g), g.sum(1, keepdim=True)
+            found = [*(part.to(gradient.dtype) for part in pair), *found]
+            if i or ctx.needs_input_grad[0]:
+                g = _times(g, weights[i].mT)
+        return g.to(ctx.precision) if ctx.needs_input_grad[0] else None, None, None, *found
 
 
-def _by_network(stacked: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
-    """Turns every layer's K networks into every network's layers."""
-    return zip(*(layer.unbind() for layer in stacked), strict=True)
+def _layer(
+    x: Float[Tensor, "K N I"],
+    weight: Float[Tensor, "K I J"],
+    bias: Float32[Tensor, "K 1 J"],
+    activation: Activation,
+) -> Float[Tensor, "K N J"]:
+    """One layer of K networks: a thread each, or for a single one all threads on its rows."""
+    bias = bias.to(x.dtype)
+    if len(x) == 1:
+        return product(x[0], weight[0].t(), bias.view(-1), activation)[None]
+    # `torch.baddbmm` would first write the bias to every row.
+    return activate(torch.bmm(x, weight).add_(bias), activation)
+
+
+def _times(x: Float[Tensor, "K N I"], y: Float[Tensor, "K I J"]) -> Float[Tensor, "K N J"]:
+    """K products, as `_layer` shares them out."""
+    return torch.mm(x[0], y[0])[None] if len(x) == 1 else torch.bmm(x, y)
 
 
 _BACK: dict[Activation, Callable[[Tensor, Tensor], Tensor]] = {
