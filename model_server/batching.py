@@ -24,7 +24,6 @@ from moma.checks import check_rows
 from moma.ports import BusyError, DeadlineError, Dynamics, UnavailableError
 from moma.types import Metrics, ModelCard, Prediction, Priority
 
-S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -133,10 +132,11 @@ class Batching:
         return request
 
     def _drop(self, now: float) -> None:
-        """Answers those whose deadline has passed."""
+        """Answers those whose deadline has passed, unless they have given up by themselves."""
         for request in self._waiting.expire(now):
             self._load.counts["expired"] += 1
-            request.answer.set_exception(DeadlineError("expired while it waited"))
+            if request.answer.set_running_or_notify_cancel():
+                request.answer.set_exception(DeadlineError("expired while it waited"))
 
     def _serve(self, threads: int) -> None:
         torch.set_num_threads(threads)
@@ -145,7 +145,9 @@ class Batching:
             rows = _attempt(together, batch)
             while batch:
                 begun = self._clock()
-                outcome = rows if isinstance(rows, Exception) else _attempt(self._predict, rows)
+                outcome = (
+                    rows if isinstance(rows, Exception) else _attempt(self._inner.predict, *rows)
+                )
                 with self._changed:
                     self._note(batch, begun, self._clock())
                     following = self._ready()
@@ -153,9 +155,6 @@ class Batching:
                     rows = _attempt(together, following)
                 answer(batch, outcome)
                 batch = following
-
-    def _predict(self, rows: tuple[Tensor, Tensor, Tensor]) -> Prediction:
-        return self._inner.predict(*rows)
 
     def _note(self, batch: list[Request], begun: float, ended: float) -> None:
         """Counts a batch before it is answered: who is answered may ask again at once."""
@@ -192,9 +191,9 @@ class Batching:
         return self._waiting.hold_s(now, self._peak.lately(now))
 
 
-def _attempt(work: Callable[[S], T], given: S) -> T | Exception:
+def _attempt(work: Callable[..., T], *given: object) -> T | Exception:
     """Returns what comes of it; a fault is for whoever asked, and the thread goes on."""
     try:
-        return work(given)
+        return work(*given)
     except Exception as error:
         return error

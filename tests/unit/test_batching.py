@@ -74,6 +74,27 @@ def test_a_caller_that_has_given_up_is_not_served_and_the_others_are(serve, inne
     assert same(other, FakeDynamics().predict(*rows(3, 3)))
 
 
+def test_a_caller_that_gives_up_at_its_deadline_does_not_end_the_models_thread(serve, inner):
+    async def ask():
+        first = asyncio.create_task(server.queue(*rows(1, 0)))
+        while not inner.begun.is_set():
+            await asyncio.sleep(0.001)
+        late = asyncio.create_task(server.queue(*rows(2, 2), deadline=5.0))
+        await asyncio.sleep(0)
+        late.cancel()  # as a server does when the caller's deadline has passed
+        await asyncio.sleep(0)
+        now[0] = 5.0
+        inner.gate.set()
+        await first
+        return await asyncio.wait_for(server.queue(*rows(3, 3)), PATIENCE)
+
+    now = [0.0]
+    server = serve(clock=lambda: now[0])
+    assert same(asyncio.run(ask()), FakeDynamics().predict(*rows(3, 3)))
+    assert [len(s) for s in inner.seeds] == [1, 3]
+    assert server.metrics()["model_server/expired"] == 1
+
+
 def test_a_caller_that_gives_up_while_its_batch_runs_harms_nobody(serve, inner):
     async def ask():
         gone = asyncio.create_task(server.queue(*rows(2, 2)))
