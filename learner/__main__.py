@@ -10,10 +10,11 @@ from threading import Event
 
 import torch
 
-from learner import build, models
+from learner import build
 from learner.loop import Peers
 from moma import documents, process, tasks
 from moma.commandline import RunCommand, parse_run
+from moma.rpc import models
 from moma.rpc.channel import StoppedError
 from moma.rpc.learner import serve_learner
 from moma.run import RunDirectory

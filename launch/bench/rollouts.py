@@ -17,8 +17,8 @@ from launch.bench.sizes import Size
 from launch.bench.table import More, Row
 from launch.bench.team import Team, servers, team
 from launch.bench.timing import Effort, per_window, repeat, second
-from learner.models import Watched
 from moma.config import Config
+from moma.rpc.models import Watched
 
 ALONE = "rollout in-process"
 _WARM_UPS = (1, 4)

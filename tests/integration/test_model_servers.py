@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from learner import models
 from model_server.batching import Batching
+from moma.rpc import models
 from moma.rpc.channel import StoppedError
 from moma.rpc.dynamics import DynamicsClient, serve_dynamics
 from tests.builders import free_port

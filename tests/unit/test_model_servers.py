@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from launch.cluster import model_servers, model_threads
-from learner.models import together
 from moma import recipes
+from moma.rpc.models import together
 from rollout_workers.__main__ import _of
 
 CONFIG = recipes.get("reacher-tiny")

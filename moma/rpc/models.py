@@ -1,4 +1,4 @@
-"""The servers of a run's one model, as the learner sees them."""
+"""The servers of a run's one model together, as their callers see them."""
 
 from __future__ import annotations
 
