@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from launch.bench import flops, sizes
+from launch.bench import flops, sizes, update
 from model_server import files
 from model_server.ensemble import Ensemble
 from tests.builders import SPEC, make_config
@@ -60,3 +60,15 @@ def test_the_sizes_are_those_that_are_published():
     published = sizes.SIZES["published"]
     assert (published.model.width, published.model.depth, published.terminates) == (1024, 4, True)
     assert {size.model.elites for size in sizes.SIZES.values()} == {5}
+
+
+def test_an_update_counts_hidden_layers_in_the_precision_that_it_computes_them_in():
+    costs = {
+        precision: update.cost(update.fresh(SPEC, replace(make_config(), precision=precision)), 2.0)
+        for precision in ("fp32", "bf16")
+    }
+    assert costs["fp32"].keys() == {"fp32"}
+    assert sum(costs["bf16"].values()) == costs["fp32"]["fp32"]
+    ppo = update.fresh(SPEC, make_config())
+    heads = flops.forward(ppo.actors.head, ppo.critic.head)["fp32"]
+    assert costs["bf16"]["fp32"] == 2 * flops.TRAINING * heads
