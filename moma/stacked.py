@@ -58,9 +58,9 @@ def chain(
 ) -> Float[Tensor, "K N J"]:
     """Runs K networks through their layers; layers beyond `activations` have none.
 
-    All of them in one batched product, or, where many rows meet a CPU, one network after the other:
-    its rows stay in the cache from layer to layer, bias and activation are part of the product,
-    and nothing is stacked in between (docs/performance.md has both at several sizes).
+    All of them in one batched product, or, where many rows meet a CPU and no gradient is recorded,
+    one network after the other: its rows stay in the cache from layer to layer, bias and activation
+    are part of the product, and nothing is stacked in between (docs/performance.md has both).
 
     Args:
         layers: of the networks, from inputs to outputs.

@@ -43,7 +43,7 @@ def in_process(ground: Ground, size: Size) -> list[Row]:
 
 
 def remote(ground: Ground, size: Size) -> list[Row]:
-    """Transitions per second of N processes together that ask one model server."""
+    """Transitions per second of N processes together that ask the model servers of a run."""
     ground.say(f"rollout over gRPC, {size.name}: the processes start")
     found: dict[int, list[str]] = {}
     rows = []
@@ -65,15 +65,15 @@ def _together(
     """Counts the rows of `count` workers, and what the servers make of them."""
     name = f"rollout over gRPC, {count} worker{'s' if count > 1 else ''}"
     ground.say(f"{name}, {size.name}")
-    watched = Watched(addresses)
-    before = watched.metrics()
     model = ground.model(size)
     effort = _long_enough(ground.effort, count * second(prediction(model)))
     # A worker alone pays for two groups: while one is predicted, the other's actors act. Several
     # workers do that for each other, and larger requests are cheaper (docs/performance.md).
     config = size.imagining(ROWS, groups=2 if count == 1 else 1)
-    rates = _rates(effort, config, workers, count, addresses)
-    after = watched.metrics()
+    with contextlib.closing(Watched(addresses)) as watched:
+        before = watched.metrics()
+        rates = _rates(effort, config, workers, count, addresses)
+        after = watched.metrics()
     done = {name: after[name] - before[name] for name in before}
     more: dict[str, More] = {
         "servers": len(addresses),

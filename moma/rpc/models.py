@@ -38,6 +38,11 @@ class Watched:
     def __init__(self, addresses: Sequence[str]) -> None:
         self._clients = [DynamicsClient(address) for address in addresses]
 
+    def close(self) -> None:
+        """Closes the channels."""
+        for client in self._clients:
+            client.close()
+
     def metrics(self) -> Metrics:
         """Returns the counters of all servers together."""
         found = []

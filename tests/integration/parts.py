@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -15,9 +16,11 @@ from launch.view import PlainView
 from learner.service import LearnerService
 from learner.starts import drawing
 from model_server import files
+from model_server.batching import Batching
 from moma import recipes, tasks
 from moma.data import StartSampler
 from moma.policy import Actors
+from moma.rpc.dynamics import serve_dynamics
 from moma.run import RunDirectory
 from moma.types import PolicySnapshot, RunCard, Trajectory
 from rollout_workers.worker import Worker
@@ -85,6 +88,18 @@ def make_rows(card, rows=8, seed=0):
         "action": spec.clamp(action),
         "seed": torch.arange(rows) * 7919 + seed,
     }
+
+
+@contextmanager
+def serving(model, limits=None, listen="127.0.0.1:0"):
+    """Yields a model's queue and the address that it is served at."""
+    batching = Batching(model, limits)
+    server = serve_dynamics(batching, listen)
+    try:
+        yield batching, server.address
+    finally:
+        server.stop(0.0)
+        batching.close()
 
 
 class Held:

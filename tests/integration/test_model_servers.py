@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 import pytest
 
-from model_server.batching import Batching
 from moma.rpc import models
 from moma.rpc.channel import StoppedError
-from moma.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma.rpc.dynamics import DynamicsClient
 from tests.builders import free_port
-from tests.integration.parts import make_rows
+from tests.integration.parts import make_rows, serving
 
 
 class Named:
@@ -28,18 +28,8 @@ class Named:
 @pytest.fixture
 def serve():
     """Serves a model; the server ends with the test."""
-    made = []
-
-    def start(model):
-        batching = Batching(model)
-        server = serve_dynamics(batching, "127.0.0.1:0")
-        made.append((server, batching))
-        return server.address
-
-    yield start
-    for server, batching in made:
-        server.stop(0.0)
-        batching.close()
+    with ExitStack() as started:
+        yield lambda model: started.enter_context(serving(model))[1]
 
 
 def never():
@@ -54,8 +44,9 @@ def test_two_servers_of_one_model_are_one_model_and_their_counts_add_up(serve, m
         client = DynamicsClient(address)
         client.predict(**make_rows(card, rows))
         client.close()
-    watched = models.Watched([*addresses, f"127.0.0.1:{free_port()}"])  # the last one is away
-    found = watched.metrics()
+    asked = [*addresses, f"127.0.0.1:{free_port()}"]  # the last one is away
+    with closing(models.Watched(asked)) as watched:
+        found = watched.metrics()
     assert (found["model_server/rows"], found["model_server/requests"]) == (8, 2)
     assert found["model_server/rows_per_batch"] == 4
 

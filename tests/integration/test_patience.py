@@ -7,24 +7,20 @@ import time
 
 import pytest
 
-from model_server.batching import Batching
 from moma.ports import DeadlineError, UnavailableError
 from moma.rpc.channel import Patience, StoppedError, connect
-from moma.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma.rpc.dynamics import DynamicsClient
 from tests.builders import free_port
-from tests.integration.parts import Held, in_thread, make_rows, until
+from tests.integration.parts import Held, in_thread, make_rows, serving, until
 
 
 @pytest.fixture
 def stuck(model):
     """A stuck model and the address that it is served at."""
     dynamics = Held(model)
-    batching = Batching(dynamics)
-    server = serve_dynamics(batching, "127.0.0.1:0")
-    yield dynamics, server.address
-    dynamics.go.set()
-    server.stop(0.0)
-    batching.close()
+    with serving(dynamics) as (_, address):
+        yield dynamics, address
+        dynamics.go.set()
 
 
 def waiting(address, stopping=lambda: False):
@@ -40,12 +36,9 @@ def test_it_says_whom_it_waits_for_since_when_and_goes_on_when_the_server_comes(
     until(lambda: said, 10, "word of waiting")
     until(lambda: len(said) > 1, 15, "second word of waiting")
     assert not call.done
-    batching = Batching(model)
-    server = serve_dynamics(batching, address)
-    assert call.result(10) == model.describe()
-    client.close()
-    server.stop(0.0)
-    batching.close()
+    with serving(model, listen=address):
+        assert call.result(10) == model.describe()
+        client.close()
     assert said[0].startswith(f"waiting for the server at {address} since 0 s (")
     assert "asking again" in said[0]
     later = int(said[1].partition(" since ")[2].partition(" s ")[0])

@@ -7,12 +7,11 @@ import threading
 import grpc
 import pytest
 
-from model_server.batching import Batching
 from model_server.waiting import Limits
 from moma.ports import BusyError
 from moma.rpc.channel import Patience
-from moma.rpc.dynamics import DynamicsClient, serve_dynamics
-from tests.integration.parts import Held, in_thread, make_rows, until
+from moma.rpc.dynamics import DynamicsClient
+from tests.integration.parts import Held, in_thread, make_rows, serving, until
 from tests.integration.raw import predict_request
 
 ROWS = 8
@@ -24,12 +23,9 @@ PLACES = 2
 def served(model):
     """A held model, its queue and its address."""
     held = Held(model)
-    batching = Batching(held, Limits(max_rows=ROWS, queue_rows=PLACES * ROWS))
-    server = serve_dynamics(batching, "127.0.0.1:0")
-    yield held, batching, server.address
-    held.go.set()
-    server.stop(0.0)
-    batching.close()
+    with serving(held, Limits(max_rows=ROWS, queue_rows=PLACES * ROWS)) as (batching, address):
+        yield held, batching, address
+        held.go.set()
 
 
 @pytest.fixture
