@@ -17,8 +17,10 @@ def wait_for(addresses: Sequence[str], task: TaskSpec, stopping: Callable[[], bo
 
     Raises:
         StoppedError: the process was told to stop meanwhile.
-        ValueError: a model was made for another task, or two servers hold two models.
+        ValueError: no server, a model made for another task, or two servers with two models.
     """
+    if not addresses:
+        raise ValueError("no model server is named, need one HOST:PORT at least")
     cards = {}
     for address in addresses:
         patience = Patience(f"the model server at {address}", stopping, process.say)

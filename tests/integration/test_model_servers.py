@@ -58,6 +58,11 @@ def test_servers_of_two_models_are_refused(serve, model):
     assert all(part in str(refusal.value) for part in (*addresses, "other"))
 
 
+def test_no_server_at_all_is_refused_in_so_many_words(model):
+    with pytest.raises(ValueError, match="no model server is named"):
+        models.wait_for([], model.describe().task, never)
+
+
 def test_whoever_waits_for_a_server_that_is_away_can_be_stopped(serve, model):
     away = f"127.0.0.1:{free_port()}"
     with pytest.raises(StoppedError, match=away):
