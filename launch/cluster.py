@@ -81,7 +81,7 @@ def _start(
             where = ["--learner", learner, "--model-server", server]
             return [*begin("rollout_workers"), *where, *identity]
 
-        supervisor.start(name, work)
+        supervisor.start(name, work, home(index, len(servers)))
 
 
 def start_servers(
@@ -92,9 +92,20 @@ def start_servers(
 ) -> list[str]:
     """Starts the model servers of a run; returns their addresses."""
     roles = [f"model-server-{index}" for index in range(model_servers(config))]
-    for role in roles:
-        supervisor.start(role, _serving(config, model, begin))
+    for index, role in enumerate(roles):
+        supervisor.start(role, _serving(config, model, begin), home(index, len(roles)))
     return [supervisor.address(role) for role in roles]
+
+
+def home(index: int, servers: int) -> set[int] | None:
+    """Returns the core that a model server, or a worker of it, keeps to; None: they may use all.
+
+    A worker waits while its server computes, so that the two can share a core. Where every core has
+    its server, the system would often put two such pairs on one core while another is idle:
+    a fifth of the rollouts' time on two cores (docs/performance.md).
+    """
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return {cores[index % servers]} if 1 < servers == len(cores) else None
 
 
 def _serving(config: Config, model: Path, begin: Callable[[str], list[str]]) -> Command:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -34,6 +35,7 @@ class RoleError(RuntimeError):
 class _Child:
     role: str
     command: Command
+    cores: set[int] | None
     process: subprocess.Popen[bytes] = field(init=False)
     address: str = ""
     incarnation: int = 0
@@ -58,9 +60,15 @@ class Supervisor:
         self.peak_rss = 0
         addresses.mkdir(parents=True, exist_ok=True)
 
-    def start(self, role: str, command: Command) -> None:
-        """Starts a process and does not wait for it."""
-        child = _Child(role=role, command=command)
+    def start(self, role: str, command: Command, cores: set[int] | None = None) -> None:
+        """Starts a process and does not wait for it.
+
+        Args:
+            role: its name.
+            command: what to run.
+            cores: the only ones that it may run on; None: it may use all.
+        """
+        child = _Child(role=role, command=command, cores=cores)
         self._spawn(child)
         self._children[role] = child
 
@@ -140,6 +148,9 @@ class Supervisor:
                 env=os.environ | {LIFELINE: "1"},
                 start_new_session=True,
             )
+        if child.cores:
+            with contextlib.suppress(ProcessLookupError):  # `watch` notices that it has ended
+                os.sched_setaffinity(child.process.pid, child.cores)
         child.started = time.monotonic()
 
     def _revive(self, child: _Child, status: int) -> None:
@@ -155,6 +166,8 @@ class Supervisor:
         often = len(child.deaths) == _DEATHS and now - child.deaths[0] < _DEATHS_S
         if status == BAD_INPUT or often:
             raise RoleError(f"{what}; its log ends:\n{self._tail(child)}")
+        if child.process.stdin:
+            child.process.stdin.close()
         child.incarnation += 1
         self._spawn(child)
         self._fault(f"{what}; started again as process {child.process.pid}; nothing to do")

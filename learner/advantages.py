@@ -21,11 +21,11 @@ def gae(
     state where it was cut, and nothing after it flows back. Rows after an end are the caller's to
     leave out.
     """
-    advantage = torch.zeros_like(reward)
+    going_on = (~terminated).float()
+    delta = reward + discount * going_on * value[1:] - value[:-1]
+    kept = discount * gae_lambda * going_on * ~truncated
+    advantage = torch.empty_like(reward)
     carry = torch.zeros_like(reward[0])
     for step in reversed(range(reward.shape[0])):
-        going_on = (~terminated[step]).float()
-        delta = reward[step] + discount * going_on * value[step + 1] - value[step]
-        carry = delta + discount * gae_lambda * going_on * (~truncated[step]).float() * carry
-        advantage[step] = carry
+        carry = torch.addcmul(delta[step], kept[step], carry, out=advantage[step])
     return advantage

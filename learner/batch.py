@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -42,9 +42,15 @@ class Batch:
         """Every row's window."""
         return history.windows(self.path, self.frames, self.place)
 
+    def parts(self, size: int) -> Iterator[Batch]:
+        """Yields views of `size` rows after the other."""
+        names = (*_PACKED, "place")
+        for part in zip(*(getattr(self, name).split(size) for name in names), strict=True):
+            yield replace(self, **dict(zip(names, part, strict=True)))
+
 
 class Rows:
-    """A batch that minibatches are drawn from: a row's numbers lie side by side."""
+    """A batch to take rows from in any order: a row's numbers lie side by side."""
 
     def __init__(self, batch: Batch) -> None:
         self._batch = batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float32
@@ -75,20 +75,15 @@ class PPO:
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate()
         random = seeds.generator(self._seed, "minibatches", self.version)
-        tally = Tally()
-        epochs = 0
-        for epoch in range(config.epochs):
+        measured: list[dict[str, Tensor]] = []
+        for _ in range(config.epochs):
             order = torch.randperm(len(batch.returns), generator=random).to(self.device)
-            kl = torch.zeros((), device=self.device)
-            parts = order.split(config.minibatch)
-            for index in parts:
-                measured = self._step(rows.take(index))
-                kl = kl + measured["approx_kl"].mean()
-                tally.add(measured)
-            epochs = epoch + 1
-            if not kl / len(parts) <= config.kl_stop:
+            shuffled = rows.take(order)
+            seen = [self._step(part) for part in shuffled.parts(config.minibatch)]
+            measured.append(self._measure(shuffled, seen))
+            if not measured[-1]["approx_kl"].mean() <= config.kl_stop:
                 break
-        metrics = self._metrics(batch, tally, epochs)
+        metrics = self._metrics(batch, measured)
         self.version += 1
         if config.standardise == "running":
             self.moments.update(batch.state)
@@ -101,82 +96,91 @@ class PPO:
         done = self.version / config.rounds if config.schedule == "linear" else 0.0
         return config.learning_rate * (1 - 0.9 * min(1.0, done))
 
-    def _step(self, rows: Batch) -> dict[str, Tensor]:
-        """Takes one optimiser step; returns what was measured, per agent where it differs."""
-        config, mask = self._config, self.actors.action_mask
+    def _step(self, rows: Batch) -> Seen:
+        """Takes one optimiser step: backwards from the derivatives of the terms, weighted."""
+        config, bounds, mask = self._config, self._spec.action_bounds, self.actors.action_mask
         distribution = self.actors(rows.observed, rows.remembered)
+        mean, entropy = distribution.mean, distribution.entropy().mean(0)
         log_prob = distribution.log_prob(rows.action)
-        ratios = losses.ratio(log_prob, rows.log_prob, config.ratio)
-        policy_loss = losses.policy_loss(ratios, rows.advantage, config.clip)
-        entropy = distribution.entropy().mean(0)
-        bound = losses.mean_bound_loss(distribution.mean, self._spec.action_bounds, mask)
-        value = losses.value_loss(self.critic(rows.state), rows.returns)
-        loss = (
-            policy_loss.sum()
-            - config.entropy * entropy.sum()
-            + config.mean_bound * bound
-            + config.value_weight * value
-        )
-        gradient = self._gradient.zero_()
-        loss.backward()
-        norm = limit(gradient, config.grad_norm)
-        finite = torch.isfinite(norm)
-        # As torch's own gradient scaler has steps skipped: the host need not know.
-        self.optimiser.found_inf = (~finite).float()  # type: ignore[attr-defined]
-        self.optimiser.step()
+        value = self.critic(rows.state)
         with torch.no_grad():
-            agents = ratios.detach()
-            if config.ratio == "joint":
-                agents = losses.ratio(log_prob, rows.log_prob, "agent")
-            return {
-                "policy": policy_loss.detach(),
-                "entropy": entropy.detach(),
-                "approx_kl": losses.approx_kl(agents),
-                "clip_fraction": losses.clip_fraction(agents, config.clip),
-                "ratio_max": agents.amax(0),
-                "mean_bound": bound.detach(),
-                "value": value.detach(),
-                "grad_norm": norm,
-                "skipped_steps": (~finite).float(),
+            by = losses.policy_gradient(
+                log_prob, rows.log_prob, rows.advantage, config.clip, config.ratio
+            )
+            slopes = {
+                log_prob: by,
+                entropy: torch.full_like(entropy, -config.entropy),
+                mean: config.mean_bound * losses.mean_bound_gradient(mean, bounds, mask),
+                value: config.value_weight * losses.value_gradient(value, rows.returns),
             }
+        gradient = self._gradient.zero_()
+        torch.autograd.backward(list(slopes), list(slopes.values()))
+        norm = limit(gradient, config.grad_norm)
+        skipped = (~torch.isfinite(norm)).float()
+        # As torch's own gradient scaler has steps skipped: the host need not know.
+        self.optimiser.found_inf = skipped  # type: ignore[attr-defined]
+        self.optimiser.step()
+        return Seen(
+            log_prob=log_prob.detach(),
+            entropy=entropy.detach(),
+            mean=mean.detach(),
+            value=value.detach(),
+            grad_norm=norm,
+            skipped=skipped,
+        )
 
-    def _metrics(self, batch: Batch, tally: Tally, epochs: int) -> Metrics:
-        metrics = {
-            f"losses/{name}": value for name, value in tally.means(self._spec.agents).items()
+    @torch.no_grad()
+    def _measure(self, rows: Batch, seen: Sequence[Seen]) -> dict[str, Tensor]:
+        """Returns an epoch's measures, one value per agent where they differ."""
+        config, bounds, mask = self._config, self._spec.action_bounds, self.actors.action_mask
+        log_prob = torch.cat([step.log_prob for step in seen])
+        ratios = losses.ratio(log_prob, rows.log_prob, config.ratio)
+        agents = losses.ratio(log_prob, rows.log_prob, "agent")
+        mean = torch.cat([step.mean for step in seen])
+        return {
+            "policy": losses.policy_loss(ratios, rows.advantage, config.clip),
+            "entropy": torch.stack([step.entropy for step in seen]).mean(0),
+            "approx_kl": losses.approx_kl(agents),
+            "clip_fraction": losses.clip_fraction(agents, config.clip),
+            "ratio_max": agents.amax(0),
+            "mean_bound": losses.mean_bound_loss(mean, bounds, mask),
+            "value": losses.value_loss(torch.cat([step.value for step in seen]), rows.returns),
+            "grad_norm": torch.stack([step.grad_norm for step in seen]).mean(),
+            "skipped_steps": torch.stack([step.skipped for step in seen]).sum(),
         }
-        metrics["losses/skipped_steps"] = tally.total("skipped_steps")
-        metrics["losses/epochs"] = float(epochs)
+
+    def _metrics(self, batch: Batch, measured: Sequence[Mapping[str, Tensor]]) -> Metrics:
         explained = losses.explained_variance(batch.value, batch.returns)
-        metrics["losses/explained_variance"] = float(explained)
-        metrics["losses/return_mean"] = float(batch.returns.mean())
-        metrics["charts/learning_rate"] = self._learning_rate()
-        return metrics
+        return {
+            **_means(measured, self._spec.agents),
+            "losses/skipped_steps": float(sum(epoch["skipped_steps"] for epoch in measured)),
+            "losses/epochs": float(len(measured)),
+            "losses/explained_variance": float(explained),
+            "losses/return_mean": float(batch.returns.mean()),
+            "charts/learning_rate": self._learning_rate(),
+        }
 
 
-class Tally:
-    """Means of what every optimiser step measured; nothing is read before the end."""
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What one optimiser step saw of its minibatch, before it changed the networks."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._sums: dict[str, Tensor] = {}
+    log_prob: Float32[Tensor, "M A"]
+    entropy: Float32[Tensor, " A"]
+    mean: Float32[Tensor, "M A U"]
+    value: Float32[Tensor, " M"]
+    grad_norm: Float32[Tensor, ""]
+    skipped: Float32[Tensor, ""]
 
-    def add(self, measured: Mapping[str, Tensor]) -> None:
-        """Adds one step's values."""
-        self.count += 1
-        for name, value in measured.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
 
-    def total(self, name: str) -> float:
-        """Returns the sum of one measure."""
-        return float(self._sums[name])
-
-    def means(self, agents: Sequence[str]) -> Metrics:
-        """Returns the means; one value per agent gets the agent's name appended."""
-        means = {}
-        for name, total in self._sums.items():
-            values = (total / self.count).flatten().tolist()
-            if total.dim() == 0 or len(values) != len(agents):
-                means[name] = sum(values)
-            else:
-                means.update({f"{name}/{a}": v for a, v in zip(agents, values, strict=True)})
-        return means
+def _means(measured: Sequence[Mapping[str, Tensor]], agents: Sequence[str]) -> Metrics:
+    """Returns the means over epochs; one value per agent gets the agent's name appended."""
+    means = {}
+    for name in measured[0]:
+        values = torch.stack([epoch[name] for epoch in measured]).mean(0)
+        if values.dim() == 0 or len(values) != len(agents):
+            means[f"losses/{name}"] = float(values.sum())
+        else:
+            listed = zip(agents, values.tolist(), strict=True)
+            means.update({f"losses/{name}/{agent}": value for agent, value in listed})
+    return means

@@ -23,6 +23,12 @@ _PLAIN: dict[Activation, Callable[[Tensor], Tensor]] = {
     "silu": torch.nn.functional.silu,
     "tanh": torch.tanh,
 }
+_IN_PLACE: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "relu": torch.relu_,
+    "silu": lambda x: torch.nn.functional.silu(x, inplace=True),
+    "tanh": torch.tanh_,
+}
 _ONEDNN = {"none": "none", "relu": "relu", "silu": "swish", "tanh": "tanh"}
 """What oneDNN calls them."""
 
@@ -39,9 +45,11 @@ def dense(
     return _PLAIN[activation](torch.addmm(bias, x, weight))
 
 
-def activate(x: Float[Tensor, "*N"], activation: Activation) -> Float[Tensor, "*N"]:
-    """Returns the activation alone."""
-    return _PLAIN[activation](x)
+def activate(
+    x: Float[Tensor, "*N"], activation: Activation, *, in_place: bool = False
+) -> Float[Tensor, "*N"]:
+    """Returns the activation alone; in place only what no gradient is to pass through."""
+    return (_IN_PLACE if in_place else _PLAIN)[activation](x)
 
 
 def product(

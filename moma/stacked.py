@@ -143,8 +143,7 @@ def _layer(
     bias = bias.to(x.dtype)
     if len(x) == 1:
         return product(x[0], weight[0].t(), bias.view(-1), activation)[None]
-    # `torch.baddbmm` would first write the bias to every row.
-    return activate(torch.bmm(x, weight).add_(bias), activation)
+    return activate(torch.baddbmm(bias, x, weight), activation, in_place=True)
 
 
 def _times(x: Float[Tensor, "K N I"], y: Float[Tensor, "K I J"]) -> Float[Tensor, "K N J"]:

@@ -11,8 +11,8 @@ WORDS = {
     "model forward": "forward: the world model's networks",
     "actors forward": "forward: the actors' networks",
     "critic forward": "forward: the critic",
-    "losses": "forward: log-probabilities, entropy, loss terms",
-    "backward": "backward: loss.backward()",
+    "losses": "log-probabilities, entropy, the loss terms' derivatives",
+    "backward": "backward: the networks",
     "rows": "values' and minibatches' rows gathered (the critic's forward not counted)",
     "optimiser": "gradient norm and Adam's step",
     "predicting": "prediction beside the networks: units, draws, doubts, the box",
@@ -21,10 +21,11 @@ WORDS = {
 }
 LEGEND = """\
 A forward pass is a call of the world model's networks, of the actors or of the critic, and nothing
-around it; in an update also the loss terms that are differentiated. A round is an update and a
-rollout phase, which is all the rest: rollouts, messages, publishing, checkpoint, log. There, passes
-of several processes at the same moment count once. Processor time in a forward pass is that of the
-thread that calls it, times torch's threads; what a process uses besides is all else.
+around it; in an update also the way from the networks' outputs to the derivatives of the loss by
+them. A round is an update and a rollout phase, which is all the rest: rollouts, messages,
+publishing, checkpoint, log. There, passes of several processes at the same moment count once.
+Processor time in a forward pass is that of the thread that calls it, times torch's threads; what a
+process uses besides is all else.
 """
 
 

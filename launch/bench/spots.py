@@ -27,7 +27,7 @@ FORWARD = (MODEL, ACTORS, CRITIC)
 
 def spots() -> list[Spot]:
     """Returns all functions to note."""
-    terms = ("ratio", "policy_loss", "mean_bound_loss", "value_loss")
+    terms = ("policy_gradient", "mean_bound_gradient", "value_gradient")
     drawn = [(owner, name) for owner in (Gaussian, Categorical) for name in ("log_prob", "entropy")]
     asked = ("assign", "fetch_policy", "submit")
     return [
@@ -39,9 +39,9 @@ def spots() -> list[Spot]:
         Spot(owner=Ensemble, name="forward", kind=MODEL),
         Spot(owner=Actors, name="forward", kind=ACTORS),
         Spot(owner=Critic, name="forward", kind=CRITIC),
-        *(Spot(owner=losses, name=name, kind=LOSSES, learning=True) for name in terms),
+        *(Spot(owner=losses, name=name, kind=LOSSES) for name in terms),
         *(Spot(owner=o, name=n, kind=LOSSES, learning=True) for o, n in drawn),
-        Spot(owner=torch.Tensor, name="backward", kind=BACKWARD),
+        Spot(owner=torch.autograd, name="backward", kind=BACKWARD),
         Spot(owner=learner.ppo, name="prepare", kind=ROWS),
         Spot(owner=Rows, name="take", kind=ROWS),
         Spot(owner=Batch, name="remembered", kind=ROWS),

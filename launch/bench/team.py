@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from launch import cluster
 from launch.bench.load import order
@@ -43,7 +45,9 @@ class Team:
             For each of them, when which number of rows was answered.
         """
         at_work = self._workers[:count]
-        for worker, address in zip(at_work, itertools.cycle(addresses), strict=False):
+        for index, worker in enumerate(at_work):
+            address = addresses[index % len(addresses)]
+            _keep_to(worker.pid, cluster.home(index, len(addresses)))
             assert worker.stdin is not None
             with contextlib.suppress(BrokenPipeError):  # it has ended: its answer will be missing
                 worker.stdin.write(order(address, config, until))
@@ -69,6 +73,13 @@ class Team:
             tail = "\n".join(f"  {text}" for text in lines[-_LOG_TAIL:])
             raise RoleError(f"a worker (process {worker.pid}) ended; its log ends:\n{tail}")
         return json.loads(line)
+
+
+def _keep_to(pid: int, cores: set[int] | None) -> None:
+    """Lets a process run on the cores that a run's worker would, threads that it has included."""
+    if hasattr(os, "sched_setaffinity"):
+        for thread in psutil.Process(pid).threads():
+            os.sched_setaffinity(thread.id, cores or os.sched_getaffinity(0))
 
 
 def _start(errors: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - an open file

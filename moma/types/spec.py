@@ -11,6 +11,9 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
+_ordinary = torch.inference_mode(mode=False)
+"""What is kept may be asked for first in a rollout and used in an update."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec:
@@ -83,16 +86,19 @@ class TaskSpec:
         return max(len(low) for low in self.action_low)
 
     @cached_property
+    @_ordinary
     def observation_mask(self) -> Bool[Tensor, "A O"]:
         """True where an agent's padded observation holds a feature."""
         return _mask([len(index) for index in self.observation_index])
 
     @cached_property
+    @_ordinary
     def action_mask(self) -> Bool[Tensor, "A U"]:
         """True where an agent's padded action holds a dimension of its own."""
         return _mask([len(low) for low in self.action_low])
 
     @cached_property
+    @_ordinary
     def action_bounds(self) -> tuple[Float32[Tensor, "A U"], Float32[Tensor, "A U"]]:
         """Lower and upper bounds; both are 0 in the padding, so that clamping clears it."""
         width = self.action_width

@@ -159,6 +159,32 @@ def test_without_the_skip_one_bad_row_destroys_the_policy(monkeypatch):
     assert parameters(learned).isnan().any()
 
 
+@pytest.mark.parametrize("ratio", ["agent", "joint"])
+def test_a_step_goes_down_the_sum_of_the_weighted_terms(ratio):
+    chosen = replace(CONFIG.ppo, ratio=ratio, entropy=0.3, mean_bound=0.7, grad_norm=1e9, clip=0.01)
+    config = replace(CONFIG, ppo=chosen)
+    learned = learner(config)
+    with torch.no_grad():
+        learned.actors.head.weight.mul_(300)  # some means lie beyond their bounds
+    rows = prepared(learned, segments(learned, config), config)
+    rows = replace(rows, log_prob=rows.log_prob + 0.1 * torch.randn_like(rows.log_prob))
+    given = learned.actors(rows.observed, rows.remembered)
+    ratios = losses.ratio(given.log_prob(rows.action), rows.log_prob, ratio)
+    bound = losses.mean_bound_loss(given.mean, SPEC.action_bounds, SPEC.action_mask)
+    slow = (
+        losses.policy_loss(ratios, rows.advantage, 0.01).sum()
+        - 0.3 * given.entropy().mean(0).sum()
+        + 0.7 * bound
+        + chosen.value_weight * losses.value_loss(learned.critic(rows.state), rows.returns)
+    )
+    assert bound > 0
+    parameters = [*learned.actors.parameters(), *learned.critic.parameters()]
+    expected = [part.clone() for part in torch.autograd.grad(slow, parameters)]
+    learned._step(rows)
+    for parameter, gradient in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
+
+
 def test_one_round_that_overflows_does_not_end_learning_for_good():
     learned = learner()
     good = segments(learned)
