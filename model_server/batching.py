@@ -12,19 +12,16 @@ import math
 import time
 from collections.abc import Callable
 from threading import Condition, Thread
-from typing import TypeVar
 
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from model_server.load import Load, Peak
-from model_server.waiting import Limits, Request, Waiting, answer, together
+from model_server.waiting import Limits, Request, Rows, Waiting, answer, attempt, together
 from moma.checks import check_rows
 from moma.ports import BusyError, DeadlineError, Dynamics, UnavailableError
 from moma.types import Metrics, ModelCard, Prediction, Priority
-
-T = TypeVar("T")
 
 
 class Batching:
@@ -37,6 +34,7 @@ class Batching:
         *,
         alone: bool = False,
         streams: int = 1,
+        direct: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Starts the threads.
@@ -48,9 +46,10 @@ class Batching:
                 neighbours.
             streams: batches that are run at once, each with its share of torch's threads. A core
                 per batch needs no barrier after every layer, which a batch on all cores does.
+            direct: where there was one caller only lately, `queue` runs the model itself.
             clock: monotonic seconds.
         """
-        self._inner, self._alone, self._clock = inner, alone, clock
+        self._inner, self._alone, self._direct, self._clock = inner, alone, direct, clock
         self._task = inner.describe().task
         self._limits = limits or Limits()
         self._waiting = Waiting(self._limits)
@@ -80,7 +79,7 @@ class Batching:
         priority: Priority = "training",
     ) -> Prediction:
         """Waits for the batch that takes these rows."""
-        request = self._queued(state, action, seed, deadline, priority)
+        request, _ = self._queued((state, action, seed), deadline, priority)
         return request.own(*request.answer.result())
 
     async def queue(
@@ -91,8 +90,13 @@ class Batching:
         deadline: float = math.inf,
         priority: Priority = "training",
     ) -> Prediction:
-        """Does what `predict` does without holding a thread."""
-        request = self._queued(state, action, seed, deadline, priority)
+        """Does what `predict` does without holding a thread, or itself where `direct` says so."""
+        request, batch = self._queued(
+            (state, action, seed), deadline, priority, direct=self._direct
+        )
+        if batch:
+            self._run(batch, attempt(together, batch), go_on=False)
+            return request.own(*request.answer.result())
         return request.own(*await asyncio.wrap_future(request.answer))
 
     def metrics(self) -> Metrics:
@@ -109,9 +113,10 @@ class Batching:
             stream.join()
 
     def _queued(
-        self, state: Tensor, action: Tensor, seed: Tensor, deadline: float, priority: Priority
-    ) -> Request:
-        """Queues a request or refuses it."""
+        self, rows: Rows, deadline: float, priority: Priority, *, direct: bool = False
+    ) -> tuple[Request, list[Request]]:
+        """Queues a request or refuses it; returns also the batch that its caller is to run."""
+        state, action, seed = rows
         check_rows(self._task, state, action, seed)  # one bad item must not fail a batch
         now = self._clock()
         request = Request(
@@ -128,8 +133,10 @@ class Batching:
             self._waiting.add(request)
             self._load.counts["requests"] += 1
             self._peak.note(self._running + len(self._waiting), now)
-            self._changed.notify_all()
-        return request
+            lone = direct and self._peak.lately(now) == 1
+            if not (batch := self._ready() if lone else []):
+                self._changed.notify_all()
+        return request, batch
 
     def _drop(self, now: float) -> None:
         """Answers those whose deadline has passed, unless they have given up by themselves."""
@@ -142,19 +149,23 @@ class Batching:
         torch.set_num_threads(threads)
         torch.get_num_threads()  # torch's first look; later ones might see what others set since
         while batch := self._next():
-            rows = _attempt(together, batch)
+            rows = attempt(together, batch)
             while batch:
-                begun = self._clock()
-                outcome = (
-                    rows if isinstance(rows, Exception) else _attempt(self._inner.predict, *rows)
-                )
-                with self._changed:
-                    self._note(batch, begun, self._clock())
-                    following = self._ready()
-                if following:  # joined first: who is answered wants the interpreter too
-                    rows = _attempt(together, following)
-                answer(batch, outcome)
-                batch = following
+                batch, rows = self._run(batch, rows, go_on=True)
+
+    def _run(
+        self, batch: list[Request], rows: Rows | Exception, *, go_on: bool
+    ) -> tuple[list[Request], Rows | Exception]:
+        """Runs a batch and answers it; returns the next one where it is to go on with that."""
+        begun = self._clock()
+        outcome = rows if isinstance(rows, Exception) else attempt(self._inner.predict, *rows)
+        with self._changed:
+            self._note(batch, begun, self._clock())
+            following = self._ready() if go_on else []
+        # Joined before the answers: who is answered wants the interpreter too.
+        rows = attempt(together, following) if following else rows
+        answer(batch, outcome)
+        return following, rows
 
     def _note(self, batch: list[Request], begun: float, ended: float) -> None:
         """Counts a batch before it is answered: who is answered may ask again at once."""
@@ -166,9 +177,7 @@ class Batching:
     def _next(self) -> list[Request]:
         """Waits for the next batch; empty once closed and drained."""
         with self._changed:
-            while not (batch := self._ready()):
-                if self._closed:
-                    break
+            while not (batch := self._ready()) and not self._closed:
                 self._changed.wait(self._hold_s(self._clock()) if self._waiting else None)
             return batch
 
@@ -189,11 +198,3 @@ class Batching:
         if self._alone or self._closed or not self._limits.delay_s:
             return 0.0
         return self._waiting.hold_s(now, self._peak.lately(now))
-
-
-def _attempt(work: Callable[..., T], *given: object) -> T | Exception:
-    """Returns what comes of it; a fault is for whoever asked, and the thread goes on."""
-    try:
-        return work(*given)
-    except Exception as error:
-        return error

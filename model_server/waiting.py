@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import get_args
+from typing import TypeVar, get_args
 
 import torch
 from jaxtyping import Float32, Int64
@@ -18,6 +18,9 @@ from torch import Tensor
 
 from moma.types import Prediction, Priority
 
+T = TypeVar("T")
+Rows = tuple[Tensor, Tensor, Tensor]
+"""States, actions and seeds of a batch."""
 _QUEUED_BATCHES = 4
 
 
@@ -84,7 +87,7 @@ class Request:
         )
 
 
-def together(batch: Sequence[Request]) -> tuple[Tensor, Tensor, Tensor]:
+def together(batch: Sequence[Request]) -> Rows:
     """Returns all rows' states, actions and seeds, copied once; of one request not at all."""
     if len(batch) == 1:
         return batch[0].state, batch[0].action, batch[0].seed
@@ -104,6 +107,14 @@ def answer(batch: Sequence[Request], outcome: Prediction | Exception) -> None:
         else:
             request.answer.set_result((outcome, begin))
         begin += request.rows
+
+
+def attempt(work: Callable[..., T], *given: object) -> T | Exception:
+    """Returns what comes of it; a fault is for whoever asked, and the thread goes on."""
+    try:
+        return work(*given)
+    except Exception as error:
+        return error
 
 
 class Waiting:
