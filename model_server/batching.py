@@ -42,21 +42,17 @@ class Batching:
         Args:
             inner: the model.
             limits: of batches and of the queue.
-            alone: serve each request by itself and at once, so that its bits do not depend on its
-                neighbours.
-            streams: batches that are run at once, each with its share of torch's threads. A core
-                per batch needs no barrier after every layer, which a batch on all cores does.
-            direct: where there was one caller only lately, `queue` runs the model itself.
+            alone: serve each request by itself, so that its bits do not depend on its neighbours.
+            streams: batches that are run at once, each with its share of torch's threads.
+            direct: where there is one caller only, `queue` runs the model itself.
             clock: monotonic seconds.
         """
         self._inner, self._alone, self._direct, self._clock = inner, alone, direct, clock
         self._task = inner.describe().task
         self._limits = limits or Limits()
-        self._waiting = Waiting(self._limits)
-        self._load, self._peak = Load(), Peak()
-        self._running = 0
-        self._changed = Condition()
-        self._closed = False
+        self._waiting, self._load, self._peak = Waiting(self._limits), Load(), Peak()
+        self._running = self._asking = 0
+        self._changed, self._closed = Condition(), False
         # Of this thread; callers' threads may have been given fewer.
         share = max(1, torch.get_num_threads() // streams)
         self._streams = [
@@ -91,13 +87,17 @@ class Batching:
         priority: Priority = "training",
     ) -> Prediction:
         """Does what `predict` does without holding a thread, or itself where `direct` says so."""
-        request, batch = self._queued(
-            (state, action, seed), deadline, priority, direct=self._direct
-        )
-        if batch:
-            self._run(batch, attempt(together, batch), go_on=False)
-            return request.own(*request.answer.result())
-        return request.own(*await asyncio.wrap_future(request.answer))
+        self._asking += 1
+        try:
+            if self._direct:
+                await asyncio.sleep(0)  # whoever has asked already comes first, to share the batch
+            direct = self._direct and self._asking == 1
+            request, batch = self._queued((state, action, seed), deadline, priority, direct=direct)
+            if batch:
+                self._run(batch, attempt(together, batch), go_on=False)
+            return request.own(*await asyncio.wrap_future(request.answer))
+        finally:
+            self._asking -= 1
 
     def metrics(self) -> Metrics:
         """Returns counts since the start and percentiles of the last calls."""
@@ -133,8 +133,8 @@ class Batching:
             self._waiting.add(request)
             self._load.counts["requests"] += 1
             self._peak.note(self._running + len(self._waiting), now)
-            lone = direct and self._peak.lately(now) == 1
-            if not (batch := self._ready() if lone else []):
+            idle = not self._running and len(self._waiting) == 1
+            if not (batch := self._ready() if direct and idle else []):
                 self._changed.notify_all()
         return request, batch
 
@@ -169,8 +169,8 @@ class Batching:
 
     def _note(self, batch: list[Request], begun: float, ended: float) -> None:
         """Counts a batch before it is answered: who is answered may ask again at once."""
-        waited = [begun - request.queued for request in batch]
-        self._load.ran(waited, sum(request.rows for request in batch), ended - begun)
+        waited, rows = zip(*((begun - r.queued, r.rows) for r in batch), strict=True)
+        self._load.ran(waited, sum(rows), ended - begun)
         self._peak.note(self._running + len(self._waiting), ended)
         self._running -= len(batch)
 

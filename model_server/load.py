@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Load:
         self._recent: deque[tuple[int, float]] = deque(maxlen=_RECENT)
         self._outside: deque[tuple[float, int]] = deque(maxlen=_TIMINGS)
 
-    def ran(self, waited_s: list[float], rows: int, seconds: float) -> None:
+    def ran(self, waited_s: Sequence[float], rows: int, seconds: float) -> None:
         """Counts a batch: how long each of its requests had waited, its rows, its duration."""
         self.counts["batches"] += 1
         self.counts["rows"] += rows

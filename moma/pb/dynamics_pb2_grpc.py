@@ -40,7 +40,7 @@ class DynamicsStub:
                 request_serializer=moma_dot_pb_dot_dynamics__pb2.DescribeModelRequest.SerializeToString,
                 response_deserializer=moma_dot_pb_dot_dynamics__pb2.DescribeModelReply.FromString,
                 _registered_method=True)
-        self.Predict = channel.unary_unary(
+        self.Predict = channel.stream_stream(
                 '/moma.pb.Dynamics/Predict',
                 request_serializer=moma_dot_pb_dot_dynamics__pb2.PredictRequest.SerializeToString,
                 response_deserializer=moma_dot_pb_dot_dynamics__pb2.Prediction.FromString,
@@ -62,8 +62,9 @@ class DynamicsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Predict(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+    def Predict(self, request_iterator, context):
+        """One reply for each request, before the next is read. A refusal ends the stream.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -82,7 +83,7 @@ def add_DynamicsServicer_to_server(servicer, server):
                     request_deserializer=moma_dot_pb_dot_dynamics__pb2.DescribeModelRequest.FromString,
                     response_serializer=moma_dot_pb_dot_dynamics__pb2.DescribeModelReply.SerializeToString,
             ),
-            'Predict': grpc.unary_unary_rpc_method_handler(
+            'Predict': grpc.stream_stream_rpc_method_handler(
                     servicer.Predict,
                     request_deserializer=moma_dot_pb_dot_dynamics__pb2.PredictRequest.FromString,
                     response_serializer=moma_dot_pb_dot_dynamics__pb2.Prediction.SerializeToString,
@@ -132,7 +133,7 @@ class Dynamics:
             _registered_method=True)
 
     @staticmethod
-    def Predict(request,
+    def Predict(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -142,8 +143,8 @@ class Dynamics:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
+        return grpc.experimental.stream_stream(
+            request_iterator,
             target,
             '/moma.pb.Dynamics/Predict',
             moma_dot_pb_dot_dynamics__pb2.PredictRequest.SerializeToString,

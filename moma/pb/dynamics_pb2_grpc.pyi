@@ -34,7 +34,8 @@ class DynamicsStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DynamicsAsyncStub: ...
     Describe: _grpc.UnaryUnaryMultiCallable[_dynamics_pb2.DescribeModelRequest, _dynamics_pb2.DescribeModelReply]
-    Predict: _grpc.UnaryUnaryMultiCallable[_dynamics_pb2.PredictRequest, _dynamics_pb2.Prediction]
+    Predict: _grpc.StreamStreamMultiCallable[_dynamics_pb2.PredictRequest, _dynamics_pb2.Prediction]
+    """One reply for each request, before the next is read. A refusal ends the stream."""
     Metrics: _grpc.UnaryUnaryMultiCallable[_dynamics_pb2.MetricsRequest, _dynamics_pb2.MetricsReply]
 
 @_typing.type_check_only
@@ -43,7 +44,8 @@ class DynamicsAsyncStub(DynamicsStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Describe: _aio.UnaryUnaryMultiCallable[_dynamics_pb2.DescribeModelRequest, _dynamics_pb2.DescribeModelReply]  # type: ignore[assignment]
-    Predict: _aio.UnaryUnaryMultiCallable[_dynamics_pb2.PredictRequest, _dynamics_pb2.Prediction]  # type: ignore[assignment]
+    Predict: _aio.StreamStreamMultiCallable[_dynamics_pb2.PredictRequest, _dynamics_pb2.Prediction]  # type: ignore[assignment]
+    """One reply for each request, before the next is read. A refusal ends the stream."""
     Metrics: _aio.UnaryUnaryMultiCallable[_dynamics_pb2.MetricsRequest, _dynamics_pb2.MetricsReply]  # type: ignore[assignment]
 
 class DynamicsServicer(metaclass=_abc_1.ABCMeta):
@@ -59,9 +61,10 @@ class DynamicsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def Predict(
         self,
-        request: _dynamics_pb2.PredictRequest,
+        request_iterator: _MaybeAsyncIterator[_dynamics_pb2.PredictRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_dynamics_pb2.Prediction, _abc.Awaitable[_dynamics_pb2.Prediction]]: ...
+    ) -> _typing.Union[_abc.Iterator[_dynamics_pb2.Prediction], _abc.AsyncIterator[_dynamics_pb2.Prediction]]:
+        """One reply for each request, before the next is read. A refusal ends the stream."""
 
     @_abc_1.abstractmethod
     def Metrics(

@@ -14,7 +14,9 @@ from moma.pb import dynamics_pb2, dynamics_pb2_grpc
 from moma.ports import QueuedDynamics
 from moma.rpc import codec
 from moma.rpc.channel import ExpiredError, Persistence, call, connect, once
-from moma.rpc.server import Methods, RunningServer, serve
+from moma.rpc.handlers import Methods
+from moma.rpc.server import RunningServer, serve
+from moma.rpc.streams import Streams
 from moma.types import Metrics, ModelCard, Prediction, Priority
 
 _DESCRIBE_S = 10.0
@@ -33,6 +35,7 @@ class DynamicsClient:
         """
         self._channel = connect(address)
         self._stub = dynamics_pb2_grpc.DynamicsStub(self._channel)
+        self._predict = Streams(self._stub.Predict)
         self._patience = patience
 
     def describe(self) -> ModelCard:
@@ -58,7 +61,8 @@ class DynamicsClient:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise ExpiredError("the deadline of this prediction has passed")
-            return call(self._stub.Predict, request, min(_PREDICT_S, left))
+            reply: dynamics_pb2.Prediction = call(self._predict, request, min(_PREDICT_S, left))
+            return reply
 
         return codec.decode(Prediction, self._patience(ask))
 
@@ -69,6 +73,7 @@ class DynamicsClient:
 
     def close(self) -> None:
         """Closes the channel."""
+        self._predict.close()
         self._channel.close()
 
 

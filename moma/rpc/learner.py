@@ -8,7 +8,8 @@ from moma.pb import learner_pb2, learner_pb2_grpc
 from moma.ports import InvalidFieldError, Learner
 from moma.rpc import codec
 from moma.rpc.channel import Persistence, call, connect, once
-from moma.rpc.server import Methods, RunningServer, serve
+from moma.rpc.handlers import Methods
+from moma.rpc.server import RunningServer, serve
 from moma.types import Assignment, PolicySnapshot, Receipt, RunCard, Trajectory
 
 _CALL_S = 10.0

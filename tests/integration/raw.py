@@ -17,9 +17,12 @@ class Raw:
     """One method of one service, asked with bytes."""
 
     def __init__(self, channel, method):
-        self._ask = channel.unary_unary(
-            method, request_serializer=lambda raw: raw, response_deserializer=lambda raw: raw
-        )
+        plain = {"request_serializer": lambda raw: raw, "response_deserializer": lambda raw: raw}
+        if method.endswith("/Predict"):
+            stream = channel.stream_stream(method, **plain)
+            self._ask = lambda request, timeout: next(stream(iter([request]), timeout=timeout))
+        else:
+            self._ask = channel.unary_unary(method, **plain)
 
     def __call__(self, request, timeout_s=20.0):
         """Returns the status and its text."""
