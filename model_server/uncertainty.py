@@ -15,11 +15,12 @@ def disagreement(mean: Float32[Tensor, "E N D"]) -> Float32[Tensor, " N"]:
     """Frobenius norm of the members' sample covariance.
 
     With C = X^T X / (E - 1) for the centred means X `[E D]`, |C|_F = |X X^T|_F / (E - 1): the Gram
-    matrix has E*E entries where the covariance has D*D.
+    matrix has E*E entries where the covariance has D*D. Rows lie last, where they are many: a
+    product per row would be half of what a prediction takes beside its networks.
     """
-    centred = (mean - mean.mean(0)).transpose(0, 1)
-    gram = centred @ centred.transpose(1, 2)
-    return gram.square().sum((1, 2)).sqrt() / (mean.shape[0] - 1)
+    centred = (mean - mean.mean(0)).permute(2, 0, 1).contiguous()
+    gram = (centred[:, :, None] * centred[:, None]).sum(0)
+    return gram.square().sum((0, 1)).sqrt() / (mean.shape[0] - 1)
 
 
 def aleatoric(log_variance: Float32[Tensor, "E N D"]) -> Float32[Tensor, " N"]:

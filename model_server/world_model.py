@@ -29,6 +29,8 @@ class WorldModel:
         self._card = card
         self._ensemble = ensemble.eval().requires_grad_(False)
         self._box = box
+        self._scale = ensemble.units.output_scale
+        self._log_scale = self._scale.clamp_min(1e-12).log()
         self._rows = 0
 
     def describe(self) -> ModelCard:
@@ -78,8 +80,8 @@ class WorldModel:
         member = seeds.choose(seed, members)
         drawn = outputs.mean[member, row]
         next_state = units.next_state(state, drawn[:, :-1])
-        scaled = outputs.mean * units.output_scale
-        log_variance = outputs.log_variance + 2 * units.output_scale.clamp_min(1e-12).log()
+        scaled = outputs.mean * self._scale
+        log_variance = outputs.log_variance + 2 * self._log_scale
         low, high = self._box
         return Prediction(
             next_state=torch.clamp(next_state, low[:-1], high[:-1]),
@@ -97,4 +99,5 @@ class WorldModel:
         """Moves the model to a device and returns it."""
         self._ensemble.to(device)
         self._box = self._box.to(device)
+        self._scale, self._log_scale = self._scale.to(device), self._log_scale.to(device)
         return self

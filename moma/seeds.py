@@ -41,7 +41,7 @@ def rows(seed: int, count: int) -> Int64[Tensor, " B"]:
     return mix(torch.arange(count, dtype=torch.int64) + _signed(seed))
 
 
-def mix(x: Int64[Tensor, " B"]) -> Int64[Tensor, " B"]:
+def mix(x: Int64[Tensor, "*B"]) -> Int64[Tensor, "*B"]:
     """Scrambles 64-bit integers (the SplitMix64 finaliser), elementwise; the sum wraps around."""
     x = x + _GAMMA
     x = (x ^ _shift(x, 30)) * _MIX_1

@@ -30,7 +30,8 @@ def penalty(prediction: Prediction, config: PessimismConfig) -> Float32[Tensor, 
     limit = config.clamp
     lost = torch.zeros_like(prediction.reward)
     for weight, doubt in doubts:
-        lost = lost + weight * doubt.nan_to_num(nan=limit, posinf=limit).clamp_max(limit)
+        if weight:
+            lost = lost + weight * doubt.nan_to_num(nan=limit, posinf=limit).clamp_max(limit)
     return lost
 
 

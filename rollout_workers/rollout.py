@@ -56,9 +56,11 @@ def rollout(
     store = _Store(card, starts)
     noise = actors.distribution.noise(store.action.shape, seeds.generator(identity.seed, "actions"))
     row_seed = seeds.rows(seeds.derive(identity.seed, "members"), rows)
+    turn = torch.arange(card.rollout.horizon) * (card.rollout.member_per == "step")
+    draw = seeds.mix(row_seed + turn[:, None])
     groups = [
         _Group(index=index, state=starts.state[index], history=starts.history[index],
-               noise=noise[:, index], seed=row_seed[index])
+               noise=noise[:, index], draw=draw[:, index])
         for index in torch.arange(rows).chunk(card.rollout.groups)
     ]  # fmt: skip
 
@@ -78,7 +80,8 @@ class _Group:
     state: Float32[Tensor, "G S"]
     history: Float32[Tensor, "G A H F"]
     noise: Float32[Tensor, "T G A U"]
-    seed: Int64[Tensor, " G"]
+    draw: Int64[Tensor, "T G"]
+    """Every step's seeds, which the model draws members by."""
 
 
 def _imagine(
@@ -86,7 +89,7 @@ def _imagine(
 ) -> int:
     """Goes on until no rollout of the group does; returns the steps made."""
     spec, settings = store.card.task, store.card.rollout
-    index, state, noise, row_seed = group.index, group.state, group.noise, group.seed
+    index, state, noise, draw = group.index, group.state, group.noise, group.draw
     remembered = history.Ring(actors.remembered(group.history))
     alive = torch.ones(len(index), dtype=torch.bool)
     for step in range(settings.horizon):
@@ -94,8 +97,7 @@ def _imagine(
         distribution = actors(observed, remembered.window)
         action = distribution.sample(noise[step])
         executed = spec.clamp(action)
-        draw = seeds.mix(row_seed + step) if settings.member_per == "step" else row_seed
-        prediction = dynamics.predict(state, executed, draw)
+        prediction = dynamics.predict(state, executed, draw[step])
         remembered.push(observed, executed)
         state = prediction.next_state
         cut = pessimism.cut(prediction, cut_above) | (step == settings.horizon - 1)
@@ -106,8 +108,8 @@ def _imagine(
             break
         if going <= _COMPACT * len(alive):
             kept = alive.nonzero().squeeze(1)
-            index, state, row_seed, alive = (x[kept] for x in (index, state, row_seed, alive))
-            noise = noise[:, kept]
+            index, state, alive = index[kept], state[kept], alive[kept]
+            noise, draw = noise[:, kept], draw[:, kept]
             remembered.keep(kept)
     return step + 1
 
