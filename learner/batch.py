@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from learner.advantages import gae
@@ -24,8 +24,8 @@ class Batch:
     state: Float32[Tensor, "N S"]
     observed: Float32[Tensor, "N A O"]
     """In the actors' units, as is `path`."""
-    path: Float32[Tensor, "A B P F"]
-    """Every frame of the round once; a row's window begins at its `place`."""
+    path: Float[Tensor, "A B P F"]
+    """Every frame of the round once, `Actors.rounded`; a row's window begins at its `place`."""
     frames: int
     """H."""
     place: Int64[Tensor, " N"]
@@ -38,7 +38,7 @@ class Batch:
     returns: Float32[Tensor, " N"]
 
     @property
-    def remembered(self) -> Float32[Tensor, "N A H F"]:
+    def remembered(self) -> Float[Tensor, "N A H F"]:
         """Every row's window."""
         return history.windows(self.path, self.frames, self.place)
 
@@ -111,7 +111,7 @@ def prepare(
         return Batch(
             state=path.state[:-1][rows],
             observed=observed[rows],
-            path=frames,
+            path=actors.rounded(frames, config.minibatch),
             frames=begun.shape[2],
             place=history.places(frames, step, rollout),
             action=path.action[rows],

@@ -8,7 +8,7 @@ Frames are laid side by side once; a window is a view of them, wherever it begin
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 _ROOM = 32
@@ -55,15 +55,15 @@ def lay(
 
 
 def places(
-    path: Float32[Tensor, "A B P F"], step: Int64[Tensor, " N"], rollout: Int64[Tensor, " N"]
+    path: Float[Tensor, "A B P F"], step: Int64[Tensor, " N"], rollout: Int64[Tensor, " N"]
 ) -> Int64[Tensor, " N"]:
     """Returns where in a path the windows at some steps of some rollouts begin."""
     return rollout * path.shape[2] + step
 
 
 def windows(
-    path: Float32[Tensor, "A B P F"], length: int, place: Int64[Tensor, " N"]
-) -> Float32[Tensor, "N A H F"]:
+    path: Float[Tensor, "A B P F"], length: int, place: Int64[Tensor, " N"]
+) -> Float[Tensor, "N A H F"]:
     """Gathers the windows of H frames that begin at `places` of a path, as `lay` gives it."""
     agents, rollouts, steps, width = path.shape
     # One overlapping view per agent, whose rows lie in one piece each: copied, never indexed.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from moma.config import ActorConfig
@@ -34,7 +34,7 @@ class NoMemory(nn.Module):
 
     width = 0
 
-    def forward(self, frames: Float32[Tensor, "A N H F"]) -> Float32[Tensor, "A N M"]:
+    def forward(self, frames: Float[Tensor, "A N H F"]) -> Float[Tensor, "A N M"]:
         """Returns an empty summary."""
         return frames.flatten(2)[..., :0]
 
@@ -46,7 +46,7 @@ class FramesMemory(nn.Module):
         super().__init__()
         self.width = width
 
-    def forward(self, frames: Float32[Tensor, "A N H F"]) -> Float32[Tensor, "A N M"]:
+    def forward(self, frames: Float[Tensor, "A N H F"]) -> Float[Tensor, "A N M"]:
         """Joins the frames."""
         return frames.flatten(2)
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from moma import memory, seeds
 from moma.config import ActorConfig
 from moma.distributions import Categorical, Distribution, Gaussian
-from moma.stacked import StackedLinear, chain
+from moma.stacked import StackedLinear, chain, precision
 from moma.types import TaskSpec
 
 _HEAD_SCALE = 0.01
@@ -69,17 +69,28 @@ class Actors(nn.Module):
         past = self.observed(past).transpose(1, 2)
         return torch.cat([past, history[..., width:]], dim=-1) * exists
 
+    def rounded(self, frames: Float32[Tensor, "A B P F"], rows: int) -> Float[Tensor, "A B P F"]:
+        """Returns frames as an update in minibatches of `rows` may keep them.
+
+        That is in the precision that the networks would round them to first, where nothing else
+        sees them: half as much to gather for every minibatch.
+        """
+        if next(self.memory.parameters(), None) is not None:
+            return frames
+        return frames.to(precision(rows, self.config.width, frames.device, self.hidden))
+
     def forward(
-        self, observed: Float32[Tensor, "N A O"], remembered: Float32[Tensor, "N A H F"]
+        self, observed: Float32[Tensor, "N A O"], remembered: Float[Tensor, "N A H F"]
     ) -> Distribution:
         """Returns the distribution of every agent's action: the kind that the task's actions need.
 
         Args:
             observed: as `observed` gives it.
-            remembered: as `remembered` gives it, or windows shifted by frames of such units.
+            remembered: as `remembered` gives it, or windows shifted by frames of such units, or as
+                `rounded` gives them.
         """
         summary = self.memory(remembered.transpose(0, 1))
-        inputs = torch.cat([observed.transpose(0, 1), summary], dim=-1)
+        inputs = torch.cat([observed.transpose(0, 1).to(summary.dtype), summary], dim=-1)
         activations = [self.config.activation] * len(self.layers)
         outputs = chain([*self.layers, self.head], inputs, activations, self.hidden)
         if self.log_std is None:

@@ -76,8 +76,9 @@ def chain(
             x = activate(torch.baddbmm(layer.bias, x.to(layer.weight.dtype), layer.weight), kind)
         return x
     parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
-    if torch.is_grad_enabled() and fused(x) and all(p.dtype == x.dtype for p in parameters):
-        inner = hidden if native_bf16() else x.dtype
+    inner = precision(x.shape[1], layers[0].weight.shape[2], x.device, hidden)
+    whole = all(parameter.dtype == torch.float32 for parameter in parameters)
+    if torch.is_grad_enabled() and fused(x) and whole and x.dtype in (torch.float32, inner):
         y: Tensor = _Chain.apply(x, kinds, inner, *parameters)  # type: ignore[no-untyped-call]
         return y
     outputs = []
@@ -87,6 +88,19 @@ def chain(
             y = dense(y.to(layer.weight.dtype), layer.weight[k], layer.bias[k], kind)
         outputs.append(y)
     return torch.stack(outputs)
+
+
+def precision(rows: int, width: int, device: torch.device, hidden: torch.dtype) -> torch.dtype:
+    """Returns what `chain` rounds its inputs to and computes in while gradients are recorded.
+
+    Args:
+        rows: of each network.
+        width: of the first layer's outputs.
+        device: where they are.
+        hidden: what it may compute in.
+    """
+    large = device.type == "cpu" and rows * width > _SMALL
+    return hidden if large and native_bf16() else torch.float32
 
 
 class _Chain(torch.autograd.Function):

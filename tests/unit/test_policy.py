@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from moma.config import ActorConfig
+from moma.dense import native_bf16
 from moma.policy import Actors
 from tests.builders import FRAME, SPEC, make_starts
 
@@ -45,6 +46,32 @@ def test_an_agents_action_does_not_depend_on_what_others_see_or_remember(config,
         assert torch.equal(old[:, agent], new[:, agent])
     # Negative control: it is the other agent that noticed.
     assert not torch.allclose(before[0][:, other], after[0][:, other], atol=1e-3)
+
+
+ROWS = 2**14 + 1
+"""So many that networks 8 wide compute in bf16 where the processor does."""
+
+
+@pytest.mark.parametrize("config", MEMORIES, ids=lambda c: c.memory)
+def test_frames_are_rounded_only_where_the_networks_would_and_no_bit_of_an_update_changes(config):
+    actors = lively(config)
+    actors.hidden = torch.bfloat16
+    frames = make_starts(ROWS, config.history).history
+    kept = actors.rounded(frames, ROWS)
+    learns = config.memory in ("attention", "gru")
+    low = native_bf16() and not learns
+    assert kept.dtype == (torch.bfloat16 if low else torch.float32)
+    assert actors.rounded(frames, 64) is frames  # small minibatches are computed in fp32
+    observed = torch.randn(ROWS, 2, 3, generator=torch.Generator().manual_seed(2))
+    results = []
+    for remembered in (frames, kept):
+        actors.zero_grad()
+        mean = actors(observed, remembered).mean
+        mean.square().mean().backward()
+        results.append(
+            [mean, *(parameter.grad.clone() for parameter in actors.layers.parameters())]
+        )
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 
 @pytest.mark.parametrize("config", MEMORIES[1:], ids=lambda c: c.memory)
