@@ -60,10 +60,13 @@ def _serve(args: Serve) -> None:
     threads = args.threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     on_cores = args.device == "cpu" and args.model is not None
-    streams = threads if on_cores else 1
     limits = Limits(max_rows=args.max_rows, queue_rows=args.queue_rows, delay_s=args.delay_ms / 1e3)
     model = Batching(
-        _dynamics(args), limits, alone=args.deterministic, streams=streams, direct=on_cores
+        _dynamics(args),
+        limits,
+        alone=args.deterministic,
+        streams=threads if on_cores else 1,
+        direct=on_cores,
     )
     server = serve_dynamics(model, args.listen)
     process.announce(args.announce, "model-server", server.address)

@@ -44,12 +44,12 @@ class Batching:
             limits: of batches and of the queue.
             alone: serve each request by itself, so that its bits do not depend on its neighbours.
             streams: batches that are run at once, each with its share of torch's threads.
-            direct: where there is one caller only, `queue` runs the model itself.
+            direct: a lone caller's `queue` runs the model itself. Not beside other streams: it is
+                their requests' loop that would wait.
             clock: monotonic seconds.
         """
-        self._inner, self._alone, self._direct, self._clock = inner, alone, direct, clock
-        self._task = inner.describe().task
-        self._limits = limits or Limits()
+        self._inner, self._alone, self._direct = inner, alone, direct and streams == 1
+        self._task, self._limits, self._clock = inner.describe().task, limits or Limits(), clock
         self._waiting, self._load, self._peak = Waiting(self._limits), Load(), Peak()
         self._running = self._asking = 0
         self._changed, self._closed = Condition(), False

@@ -1,7 +1,7 @@
 """A model that runs when a test lets it, and callers who wait for it meanwhile."""
 
 import math
-from threading import Event
+from threading import Barrier, Event
 
 import torch
 
@@ -27,6 +27,18 @@ class Gated(FakeDynamics):
             raise self.fault
         check_rows(SPEC, state, action, seed)  # as every model does
         return super().predict(state, action, seed, deadline, priority)
+
+
+class Meeting(FakeDynamics):
+    """Answers only when two batches run at once."""
+
+    def __init__(self, patience_s):
+        super().__init__()
+        self.barrier, self.patience_s = Barrier(2), patience_s
+
+    def predict(self, *given, **how):
+        self.barrier.wait(self.patience_s)
+        return super().predict(*given, **how)
 
 
 def rows(count, seed):

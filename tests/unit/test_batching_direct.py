@@ -9,7 +9,7 @@ import pytest
 from model_server.batching import Batching
 from moma.ports import DeadlineError, UnavailableError
 from tests.builders import FakeDynamics
-from tests.unit.gated import PATIENCE, rows, same
+from tests.unit.gated import PATIENCE, Meeting, rows, same
 
 
 class Threaded(FakeDynamics):
@@ -83,6 +83,19 @@ def test_who_asks_while_a_thread_runs_the_model_waits_for_it_like_all(server, po
     assert all(same(answer, FakeDynamics().predict(*rows(2, 2))) for answer in answers)
     assert all(len(future.result(PATIENCE).reward) == 1 for future in sync)
     assert server.metrics()["model_server/requests"] == 40
+
+
+def test_two_streams_run_two_batches_at_once_nevertheless():
+    server = Batching(Meeting(PATIENCE), streams=2, direct=True)
+
+    async def one_after_the_other():
+        first = asyncio.create_task(server.queue(*rows(2, 2)))
+        await asyncio.sleep(0.05)  # by now it would be computed on this loop, which would wait
+        return await asyncio.gather(first, server.queue(*rows(3, 3)))
+
+    answers = asyncio.run(one_after_the_other())
+    assert [len(answer.reward) for answer in answers] == [2, 3]
+    server.close()
 
 
 def test_a_fault_reaches_the_lone_caller_and_the_next_one_is_answered(server, model):

@@ -1,25 +1,12 @@
 """Batches side by side: both run at once, and they share what waits."""
 
-import math
-from threading import Barrier, BrokenBarrierError, Semaphore
+from threading import BrokenBarrierError, Semaphore
 
 import pytest
 
 from model_server.batching import Batching
 from tests.builders import FakeDynamics
-from tests.unit.gated import PATIENCE, Gated, ask, rows, same, wait_until
-
-
-class Meeting(FakeDynamics):
-    """Answers only when two batches run at once."""
-
-    def __init__(self, patience_s):
-        super().__init__()
-        self.barrier, self.patience_s = Barrier(2), patience_s
-
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
-        self.barrier.wait(self.patience_s)
-        return super().predict(state, action, seed, deadline, priority)
+from tests.unit.gated import PATIENCE, Gated, Meeting, ask, rows, same, wait_until
 
 
 def test_two_streams_run_two_batches_at_once(pool):
