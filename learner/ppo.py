@@ -134,8 +134,9 @@ class PPO:
         """Returns an epoch's measures, one value per agent where they differ."""
         config, bounds, mask = self._config, self._spec.action_bounds, self.actors.action_mask
         log_prob = torch.cat([step.log_prob for step in seen])
-        ratios = losses.ratio(log_prob, rows.log_prob, config.ratio)
-        agents = losses.ratio(log_prob, rows.log_prob, "agent")
+        ratios = agents = losses.ratio(log_prob, rows.log_prob, "agent")
+        if config.ratio == "joint":
+            ratios = losses.ratio(log_prob, rows.log_prob, "joint")
         mean = torch.cat([step.mean for step in seen])
         return {
             "policy": losses.policy_loss(ratios, rows.advantage, config.clip),

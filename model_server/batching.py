@@ -18,7 +18,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from model_server.load import Load, Peak
-from model_server.waiting import Limits, Request, Rows, Waiting, answer, attempt, together
+from model_server.waiting import Asked, Limits, Request, Waiting, answer, attempt, together
 from moma.checks import check_rows
 from moma.ports import BusyError, DeadlineError, Dynamics, UnavailableError
 from moma.types import Metrics, ModelCard, Prediction, Priority
@@ -113,7 +113,7 @@ class Batching:
             stream.join()
 
     def _queued(
-        self, rows: Rows, deadline: float, priority: Priority, *, direct: bool = False
+        self, rows: Asked, deadline: float, priority: Priority, *, direct: bool = False
     ) -> tuple[Request, list[Request]]:
         """Queues a request or refuses it; returns also the batch that its caller is to run."""
         state, action, seed = rows
@@ -154,8 +154,8 @@ class Batching:
                 batch, rows = self._run(batch, rows, go_on=True)
 
     def _run(
-        self, batch: list[Request], rows: Rows | Exception, *, go_on: bool
-    ) -> tuple[list[Request], Rows | Exception]:
+        self, batch: list[Request], rows: Asked | Exception, *, go_on: bool
+    ) -> tuple[list[Request], Asked | Exception]:
         """Runs a batch and answers it; returns the next one where it is to go on with that."""
         begun = self._clock()
         outcome = rows if isinstance(rows, Exception) else attempt(self._inner.predict, *rows)

@@ -19,7 +19,7 @@ from torch import Tensor
 from moma.types import Prediction, Priority
 
 T = TypeVar("T")
-Rows = tuple[Tensor, Tensor, Tensor]
+Asked = tuple[Tensor, Tensor, Tensor]
 """States, actions and seeds of a batch."""
 _QUEUED_BATCHES = 4
 
@@ -87,7 +87,7 @@ class Request:
         )
 
 
-def together(batch: Sequence[Request]) -> Rows:
+def together(batch: Sequence[Request]) -> Asked:
     """Returns all rows' states, actions and seeds, copied once; of one request not at all."""
     if len(batch) == 1:
         return batch[0].state, batch[0].action, batch[0].seed

@@ -77,9 +77,12 @@ class Team:
 
 def _keep_to(pid: int, cores: set[int] | None) -> None:
     """Lets a process run on the cores that a run's worker would, threads that it has included."""
-    if hasattr(os, "sched_setaffinity"):
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):  # it has ended: its answer will be missing
         for thread in psutil.Process(pid).threads():
-            os.sched_setaffinity(thread.id, cores or os.sched_getaffinity(0))
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(thread.id, cores or os.sched_getaffinity(0))
 
 
 def _start(errors: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - an open file

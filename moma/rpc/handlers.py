@@ -39,7 +39,7 @@ class Resting:
 
     def __init__(self) -> None:
         """Begins with none. Used from the loop's thread alone."""
-        self._tasks: set[asyncio.Task[Any] | None] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._over = False
 
     async def until(self, read: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401
@@ -49,6 +49,7 @@ class Resting:
             UnavailableError: the server stops.
         """
         task = asyncio.current_task()
+        assert task is not None
         self._tasks.add(task)
         try:
             if not self._over:
@@ -64,8 +65,7 @@ class Resting:
         """Ends them all."""
         self._over = True
         for task in self._tasks:
-            if task is not None:
-                task.cancel()
+            task.cancel()
 
 
 def handlers(methods: Methods, pool: Executor, resting: Resting) -> dict[str, Any]:
@@ -107,9 +107,10 @@ def _stream(answer: Answer, resting: Resting) -> Callable[..., Awaitable[None]]:
     """Any number of requests; the next is read when the last is answered."""
 
     async def answered(_: object, context: Any) -> None:  # noqa: ANN401
+        deadline = _deadline(context)
         async with _refusing(context):
             while (request := await resting.until(context.read)) is not grpc.aio.EOF:
-                await context.write(await answer(_parsed(request), _deadline(context)))
+                await context.write(await answer(_parsed(request), deadline))
 
     return answered
 

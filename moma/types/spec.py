@@ -109,6 +109,7 @@ class TaskSpec:
         return low, high
 
     @cached_property
+    @_ordinary
     def _padded_index(self) -> Int64[Tensor, "A O"]:
         width = self.observation_width
         return torch.tensor([[*row, *[0] * (width - len(row))] for row in self.observation_index])

@@ -66,10 +66,8 @@ def test_the_policy_losss_derivative_is_autograds(kind):
     draw = torch.Generator().manual_seed(1)
     new = (torch.randn(400, 2, generator=draw) * 0.3).requires_grad_()
     old, advantage = torch.randn(400, 2, generator=draw) * 0.3, torch.randn(400, generator=draw)
-    with torch.no_grad():
-        new[:4] += torch.tensor(
-            [[50.0], [-50.0], [50.0], [-50.0]]
-        )  # where the log-ratio is clamped
+    with torch.no_grad():  # where the log-ratio is clamped
+        new[:4] += torch.tensor([[50.0], [-50.0], [50.0], [-50.0]])
     losses.policy_loss(losses.ratio(new, old, kind), advantage, 0.2).sum().backward()
     got = losses.policy_gradient(new.detach(), old, advantage, 0.2, kind)
     torch.testing.assert_close(got, new.grad)
