@@ -10,7 +10,6 @@ spins is taken from MuJoCo's.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 
@@ -21,7 +20,7 @@ from mujoco.rollout import Rollout
 
 from learner.starts import TrueStarts
 from model_server.simulator import Simulator
-from moma import seeds, tasks
+from moma import process, seeds, tasks
 from moma.tasks import Task
 from moma.tasks.system import control
 
@@ -40,7 +39,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    threads = args.threads or os.cpu_count() or 1
+    threads = args.threads or process.cores()
     print(
         f"{args.rows} rows, {threads} threads, {args.repeats} repeats, mujoco {mujoco.__version__}"
     )

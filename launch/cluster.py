@@ -10,7 +10,7 @@ from pathlib import Path
 
 from launch.board import Board
 from launch.supervisor import Command, Supervisor
-from moma import documents
+from moma import documents, process
 from moma.config import Config
 from moma.run import RunDirectory
 from moma.types import Progress
@@ -145,7 +145,7 @@ def model_threads(config: Config) -> int:
 
 
 def _cores(config: Config) -> int:
-    return config.threads or os.cpu_count() or 1
+    return config.threads or process.cores()
 
 
 def _at(listen: str, announce: Path) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,7 +95,7 @@ def _trained(task: Task, variant: str, args: Make) -> Dataset:
         raise ValueError(
             f"task {task.spec.name} has no data {variant!r}; perhaps you meant: {', '.join(near)}"
         )
-    threads = args.threads or os.cpu_count() or 1
+    threads = args.threads or process.cores()
     experts = [
         Expert(task.experts[name], args.experts, args.seed, args.rounds, threads)
         for name in plays[variant]

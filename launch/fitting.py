@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,8 +59,7 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Callable[[]
     Raises:
         StoppedError: the process was told to stop meanwhile.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    torch.set_num_threads(config.threads or process.cores())
     board.enter("data")
     dataset = tasks.dataset(config, run.data)
     if config.eval.env:
@@ -89,7 +87,7 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Callable[[]
 def dynamics(run: RunDirectory, config: Config) -> Dynamics:
     """Returns what the team is imagined in: the fitted model, or the task's simulator."""
     if config.dynamics == "simulator":
-        return Simulator(tasks.get(config.task), config.threads or os.cpu_count() or 1)
+        return Simulator(tasks.get(config.task), config.threads or process.cores())
     return files.load_on(config.device, run.model, config.precision)
 
 

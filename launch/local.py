@@ -11,7 +11,7 @@ from launch import fitting
 from launch.board import Board
 from learner import build
 from learner.loop import Peers
-from moma import tasks
+from moma import process, tasks
 from moma.checks import check_model
 from moma.config import Config
 from moma.run import RunDirectory
@@ -26,8 +26,7 @@ def train(
     Returns:
         Whether the last round was reached, and the peak memory of this process in bytes.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    torch.set_num_threads(config.threads or process.cores())
     where = "this process"
     dataset = tasks.dataset(config, run.data)
     model = fitting.dynamics(run, config)

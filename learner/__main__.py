@@ -49,8 +49,7 @@ def _learn(args: Learn) -> int:
 def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     """Waits for the model, then learns until the last round or a stop."""
     config = args.config
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    torch.set_num_threads(config.threads or process.cores())
     dataset = tasks.dataset(config, run.data)
     try:
         card = models.wait_for(args.model_server, build.spec(dataset, config), stopping.is_set)

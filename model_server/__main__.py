@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _serve(args: Serve) -> None:
     stopping = process.begin()
-    threads = args.threads or os.cpu_count() or 1
+    threads = args.threads or process.cores()
     torch.set_num_threads(threads)
     on_cores = args.device == "cpu" and args.model is not None
     limits = Limits(max_rows=args.max_rows, queue_rows=args.queue_rows, delay_s=args.delay_ms / 1e3)
@@ -81,7 +80,7 @@ def _dynamics(args: Serve) -> Dynamics:
     if args.model is not None:
         return files.load_on(args.device, args.model, args.precision)
     torch.set_num_threads(1)  # a second team would spin on the cores that MuJoCo's needs
-    return Simulator(tasks.get(args.simulator), args.threads or os.cpu_count() or 1)
+    return Simulator(tasks.get(args.simulator), args.threads or process.cores())
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -28,6 +29,8 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEPT = 1 << 28
 """Bytes."""
 _NICE = 10
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Where Linux says how much of its cores a container may use, and in which time: microseconds."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -52,6 +55,19 @@ def begin() -> Event:
     if os.environ.get(LIFELINE):
         Thread(target=_watch, args=(stopping,), name="lifeline", daemon=True).start()
     return stopping
+
+
+def cores() -> int:
+    """Returns how many cores this process may use.
+
+    The machine may have more: a batch system lends some of them, a container has a quota.
+    """
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = map(float, _QUOTA.read_text(encoding="ascii").split())
+    except (OSError, ValueError):  # no such file, or "max"
+        return own
+    return min(own, max(1, math.ceil(quota / period)))
 
 
 def yield_cores() -> None:

@@ -13,6 +13,7 @@ import psutil
 import torch
 
 from moma.dense import native_bf16
+from moma.process import cores
 
 BUSY_PERCENT = 10.0
 """Of one core: what others may use before measurements are doubted."""
@@ -99,7 +100,7 @@ def facts() -> dict[str, object]:
     """Returns what a reader has to know of the machine to compare two results."""
     return {
         "cpu": _cpu(),
-        "cores": os.cpu_count() or 1,
+        "cores": cores(),
         "torch_threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),

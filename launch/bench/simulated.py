@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from launch.bench.ground import Ground
@@ -11,7 +9,7 @@ from launch.bench.table import Row
 from launch.bench.timing import repeat
 from learner.starts import TrueStarts
 from model_server.simulator import Simulator
-from moma import seeds, tasks
+from moma import process, seeds, tasks
 
 _TASKS = ("reacher-full", "halfcheetah-2x3")
 _ROWS = 2000
@@ -32,7 +30,7 @@ def stepping(ground: Ground) -> list[Row]:
 def _step(ground: Ground, name: str) -> Row:
     ground.say(f"simulator stepping, {name}")
     task = tasks.get(name)
-    simulator = Simulator(task, os.cpu_count() or 1)
+    simulator = Simulator(task, process.cores())
     state = TrueStarts(task.copies(1), task.spec, 0).draw(_ROWS, 0).state
     random, draw = seeds.generator(0, "benchmark"), seeds.rows(0, _ROWS)
     low, high = task.spec.action_bounds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ import torch
 
 from launch.bench import command, rollouts
 from launch.bench.sizes import Size
-from moma import recipes
+from moma import process, recipes
 
 TINY = Size(
     name="tiny",
@@ -98,7 +97,7 @@ def test_the_whole_system_ends_with_the_same_weights_and_shows_its_profile(measu
         assert 0 < profile["forward_or_backward_share"] < 1
     distributed, local = result["profiles"]
     roles = Counter(busy["role"] for busy in distributed["busy"])
-    servers = min(2, os.cpu_count())
+    servers = min(2, process.cores())
     assert roles == {"learner": 1, "model_server": servers, "rollout_workers": 2}
     assert {busy["role"]: busy["forward"] > 0 for busy in distributed["busy"]} == {
         "learner": False, "model_server": True, "rollout_workers": True,

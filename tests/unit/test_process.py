@@ -1,0 +1,39 @@
+"""How many cores a process may use, where the machine has more."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from moma import process
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [
+        ("max 100000", 8),
+        ("200000 100000", 2),
+        ("150000 100000", 2),
+        ("50000 100000", 1),
+        ("1600000 100000", 8),  # more than the mask has
+        (None, 8),
+    ],
+)
+def test_a_process_has_the_cores_of_its_mask_or_fewer_under_a_quota(
+    tmp_path, monkeypatch, quota, cores
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8, 16)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    path = tmp_path / "cpu.max"
+    monkeypatch.setattr(process, "_QUOTA", path)
+    if quota is not None:
+        path.write_text(f"{quota}\n")
+    assert process.cores() == cores
+
+
+def test_where_the_system_has_no_masks_all_cores_count(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(process, "_QUOTA", tmp_path / "none")
+    assert process.cores() == 64
