@@ -23,7 +23,8 @@ LEGEND = """\
 A forward pass is a call of the world model's networks, of the actors or of the critic, and nothing
 around it; in an update also the way from the networks' outputs to the derivatives of the loss by
 them. A round is an update and a rollout phase, which is all the rest: rollouts, messages,
-publishing, checkpoint, log. There, passes of several processes at the same moment count once.
+publishing, checkpoint, log. There, passes of several processes at the same moment count once. A
+prediction is a forward pass with what the model does around it: units, draws, doubts, the box.
 Processor time in a forward pass is that of the thread that calls it, times torch's threads; what a
 process uses besides is all else.
 """
@@ -45,9 +46,11 @@ def lines(profile: Profile) -> list[str]:
         *_parts(profile.update, profile.round),
         _line(1, "rollout phase", profile.rollout, profile.round),
         _line(2, "a forward pass runs somewhere", profile.rollout_forward, profile.round),
+        _line(2, "that or a prediction runs somewhere", profile.rollout_predicted, profile.round),
         *_parts(profile.rollout_alone, profile.round),
         *_busy(profile),
-        f"  forward or backward passes run for {profile.share:.2f} of the wall time",
+        f"  forward or backward passes run for {profile.share:.2f} of the wall time, predictions "
+        f"counted whole for {profile.share_predicted:.2f}",
     ]
 
 
@@ -72,6 +75,11 @@ def _line(depth: int, what: str, seconds: float, whole: float) -> str:
 def plain(profiles: Sequence[Profile]) -> list[dict[str, object]]:
     """Returns what JSON holds of the profiles."""
     return [
-        {**asdict(profile), "round": profile.round, "forward_or_backward_share": profile.share}
+        {
+            **asdict(profile),
+            "round": profile.round,
+            "forward_or_backward_share": profile.share,
+            "share_with_whole_predictions": profile.share_predicted,
+        }
         for profile in profiles
     ]

@@ -39,6 +39,8 @@ class Profile:
     """The rollout phase: all of a round but the update."""
     rollout_forward: float
     """Of it, while a network is called in at least one process."""
+    rollout_predicted: float
+    """The same, predictions counted whole: with units, draws and doubts around the networks."""
     rollout_alone: dict[str, float]
     """The phase's seconds by what was done, where one process does everything; else empty."""
     busy: tuple[Busy, ...]
@@ -51,9 +53,17 @@ class Profile:
     @property
     def share(self) -> float:
         """Of a round, while a forward or backward pass runs in at least one process."""
+        return (self._learning + self.rollout_forward) / self.round
+
+    @property
+    def share_predicted(self) -> float:
+        """The same, predictions counted whole."""
+        return (self._learning + self.rollout_predicted) / self.round
+
+    @property
+    def _learning(self) -> float:
         passes = (*spots.FORWARD, spots.LOSSES, spots.BACKWARD)
-        learning = sum(self.update.get(kind, 0.0) for kind in passes)
-        return (learning + self.rollout_forward) / self.round
+        return sum(self.update.get(kind, 0.0) for kind in passes)
 
 
 def profile(name: str, size: str, traces: Sequence[Trace], left_out: int) -> Profile:
@@ -77,14 +87,15 @@ def profile(name: str, size: str, traces: Sequence[Trace], left_out: int) -> Pro
     rolling = [(a[1], b[0]) for a, b in itertools.pairwise(updates)]
     learning = updates[1:]
     whole = sum(end - begin for begin, end in learning) / count
-    alone = len(traces) == 1
+    alone, predicted = len(traces) == 1, (*spots.FORWARD, spots.PREDICTING)
     return Profile(
         name=name,
         size=size,
         rounds=count,
         update=_rest(_own(traces, learning, _LEARNING, count), whole),
         rollout=sum(end - begin for begin, end in rolling) / count,
-        rollout_forward=_covered(_calls(traces), rolling) / count,
+        rollout_forward=_covered(_calls(traces, spots.FORWARD), rolling) / count,
+        rollout_predicted=_covered(_calls(traces, predicted), rolling) / count,
         rollout_alone=_alone(traces, rolling, count) if alone else {},
         busy=tuple(_busy(trace, rolling, count) for trace in traces),
     )
@@ -119,8 +130,8 @@ def _within(spans: Iterable[Span], stretches: Sequence[Stretch]) -> list[Span]:
     return [s for s in spans if bool(((begins <= s.begin) & (s.end <= ends)).any())]
 
 
-def _calls(traces: Sequence[Trace]) -> list[Stretch]:
-    return [(s.begin, s.end) for t in traces for s in t.spans if s.kind in spots.FORWARD]
+def _calls(traces: Sequence[Trace], kinds: Sequence[str]) -> list[Stretch]:
+    return [(s.begin, s.end) for t in traces for s in t.spans if s.kind in kinds]
 
 
 def _covered(spans: Sequence[Stretch], stretches: Sequence[Stretch]) -> float:

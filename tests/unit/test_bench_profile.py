@@ -37,8 +37,12 @@ def learner():
 
 
 def server():
-    """Calls of 0.5 s in both rollout phases, and one that began before the first of them."""
+    """Calls of 0.5 s in both rollout phases, and one that began before the first of them.
+
+    Predictions begin 0.125 s before the two whole ones.
+    """
     spans = [span(spots.MODEL, b, b + 0.5, used=0.25, thread=0.2) for b in (0.75, 1.5, 5.5)]
+    spans += [span(spots.PREDICTING, b - 0.125, b + 0.5, own=0.125) for b in (1.5, 5.5)]
     return Trace(role="model_server", threads=1, spans=tuple(spans))
 
 
@@ -58,6 +62,8 @@ def test_phases_passes_and_the_rest_add_up():
     # 1 to 1.25 of the early call, then 1.5 to 2.25; in the other round 5.5 to 6.25.
     assert found.rollout_forward == pytest.approx((0.25 + 0.75 + 0.75) / 2)
     assert found.share == pytest.approx((0.2 + 0.7 + found.rollout_forward) / 4)
+    assert found.rollout_predicted == pytest.approx(found.rollout_forward + 0.125)
+    assert found.share_predicted == pytest.approx(found.share + 0.125 / 4)
 
 
 def test_processor_time_is_split_into_forward_passes_and_the_rest():
@@ -71,7 +77,9 @@ def test_processor_time_is_split_into_forward_passes_and_the_rest():
 def test_one_process_alone_has_its_rollout_phase_split_too():
     alone = Trace(role="all", threads=1, spans=learner().spans + server().spans)
     found = profile("unit", "tiny", [alone], 1)
-    assert found.rollout_alone == pytest.approx({spots.MODEL: 0.5, "other": 1.5})
+    assert found.rollout_alone == pytest.approx(
+        {spots.MODEL: 0.5, spots.PREDICTING: 0.125, "other": 1.375}
+    )
 
 
 def test_a_run_that_is_too_short_is_refused():
@@ -83,7 +91,7 @@ def test_every_line_of_a_profile_has_its_words():
     text = page.text([profile("unit", "tiny", [learner(), server(), worker()], 1)])
     assert "profile of unit, tiny: means over 2 rounds" in text
     assert "backward: the networks" in text
-    assert "forward or backward passes run for 0.44 of the wall time" in text
+    assert "passes run for 0.44 of the wall time, predictions counted whole for 0.47" in text
     (plain,) = page.plain([profile("unit", "tiny", [learner()], 1)])
     assert plain["forward_or_backward_share"] == pytest.approx(0.9 / 4)
 
