@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from rollout_workers import pessimism
 
 Together = Callable[..., Iterable[int]]
 """How groups are imagined: `map`, one after the other, or the `map` of a pool of threads."""
+Place = Int64[Tensor, " G"] | slice
+"""Which rollouts of a segment: a slice of them, as long as none is left out."""
 _COMPACT = 0.75
 """Rollouts that have ended are left out once no more than this share of a group goes on."""
 
@@ -58,40 +61,34 @@ def rollout(
     row_seed = seeds.rows(seeds.derive(identity.seed, "members"), rows)
     turn = torch.arange(card.rollout.horizon) * (card.rollout.member_per == "step")
     draw = seeds.mix(row_seed + turn[:, None])
-    groups = [
-        _Group(index=index, state=starts.state[index], history=starts.history[index],
-               noise=noise[:, index], draw=draw[:, index])
-        for index in torch.arange(rows).chunk(card.rollout.groups)
-    ]  # fmt: skip
+    draws, size = _Draws(noise=noise, member=draw), math.ceil(rows / card.rollout.groups)
 
-    def imagine(group: _Group) -> int:
+    def imagine(begin: int) -> int:
         with torch.inference_mode():
-            return _imagine(actors, dynamics, group, store, cut_above)
+            group = slice(begin, begin + size)
+            return _imagine(actors, dynamics, store, draws, group, cut_above)
 
-    steps = max(together(imagine, groups))
+    steps = max(together(imagine, range(0, rows, size)))
     return store.trajectory(identity, steps)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Group:
-    """Rollouts of a segment that ask the model together."""
+class _Draws:
+    """A segment's, step by step."""
 
-    index: Int64[Tensor, " G"]
-    state: Float32[Tensor, "G S"]
-    history: Float32[Tensor, "G A H F"]
-    noise: Float32[Tensor, "T G A U"]
-    draw: Int64[Tensor, "T G"]
-    """Every step's seeds, which the model draws members by."""
+    noise: Float32[Tensor, "T B A U"]
+    member: Int64[Tensor, "T B"]
+    """Seeds by which the model draws members."""
 
 
 def _imagine(
-    actors: Actors, dynamics: Dynamics, group: _Group, store: _Store, cut_above: float
+    actors: Actors, dynamics: Dynamics, store: _Store, draws: _Draws, place: Place, cut_above: float
 ) -> int:
-    """Goes on until no rollout of the group does; returns the steps made."""
+    """Goes on until no rollout of a group does; returns the steps made."""
     spec, settings = store.card.task, store.card.rollout
-    index, state, noise, draw = group.index, group.state, group.noise, group.draw
-    remembered = history.Ring(actors.remembered(group.history))
-    alive = torch.ones(len(index), dtype=torch.bool)
+    state, noise, draw = store.state[0, place], draws.noise[:, place], draws.member[:, place]
+    remembered = history.Ring(actors.remembered(store.history[place]))
+    alive = torch.ones(len(state), dtype=torch.bool)
     for step in range(settings.horizon):
         observed = actors.observed(spec.observe(state))
         distribution = actors(observed, remembered.window)
@@ -101,14 +98,15 @@ def _imagine(
         remembered.push(observed, executed)
         state = prediction.next_state
         cut = pessimism.cut(prediction, cut_above) | (step == settings.horizon - 1)
-        store.acted(step, index, action, distribution.log_prob(action))
-        alive = store.outcome(step, index, prediction, cut, alive)
+        store.acted(step, place, action, distribution.log_prob(action))
+        alive = store.outcome(step, place, prediction, cut, alive)
         going = int(alive.sum())
         if not going:
             break
         if going <= _COMPACT * len(alive):
             kept = alive.nonzero().squeeze(1)
-            index, state, alive = index[kept], state[kept], alive[kept]
+            place = store.row[place][kept]
+            state, alive = state[kept], alive[kept]
             noise, draw = noise[:, kept], draw[:, kept]
             remembered.keep(kept)
     return step + 1
@@ -120,9 +118,10 @@ class _Store:
     def __init__(self, card: RunCard, starts: StartStates) -> None:
         steps, rows, spec = card.rollout.horizon, len(starts.state), card.task
         agents, width = len(spec.agents), spec.action_width
-        self.card, self._history, self._model = card, starts.history, ""
+        self.card, self.history, self._model = card, starts.history, ""
         self.state = torch.zeros(steps + 1, rows, spec.state_width)
         self.state[0] = starts.state
+        self.row = torch.arange(rows)
         self.action = torch.zeros(steps, rows, agents, width)
         self.log_prob = torch.zeros(steps, rows, agents)
         self.reward, self.penalty, self.disagreement = torch.zeros(3, steps, rows)
@@ -131,18 +130,18 @@ class _Store:
     def acted(
         self,
         step: int,
-        index: Int64[Tensor, " G"],
+        place: Place,
         action: Float32[Tensor, "G A U"],
         log_prob: Float32[Tensor, "G A"],
     ) -> None:
         """Stores what was done in some rollouts, and how likely it was."""
-        self.action[step, index] = action
-        self.log_prob[step, index] = log_prob
+        self.action[step, place] = action
+        self.log_prob[step, place] = log_prob
 
     def outcome(
         self,
         step: int,
-        index: Int64[Tensor, " G"],
+        place: Place,
         prediction: Prediction,
         cut: Bool[Tensor, " G"],
         alive: Bool[Tensor, " G"],
@@ -153,13 +152,13 @@ class _Store:
         self._model = prediction.model
         penalty = pessimism.penalty(prediction, self.card.pessimism)
         truncated = cut & ~prediction.terminated
-        self.state[step + 1, index] = prediction.next_state
-        self.reward[step, index] = prediction.reward - penalty
-        self.penalty[step, index] = penalty
-        self.disagreement[step, index] = prediction.disagreement
-        self.terminated[step, index] = prediction.terminated & alive
-        self.truncated[step, index] = truncated & alive
-        self.valid[step, index] = alive
+        self.state[step + 1, place] = prediction.next_state
+        self.reward[step, place] = prediction.reward - penalty
+        self.penalty[step, place] = penalty
+        self.disagreement[step, place] = prediction.disagreement
+        self.terminated[step, place] = prediction.terminated & alive
+        self.truncated[step, place] = truncated & alive
+        self.valid[step, place] = alive
         return alive & ~(prediction.terminated | truncated)
 
     def trajectory(self, identity: Identity, steps: int) -> Trajectory:
@@ -170,7 +169,7 @@ class _Store:
             worker=identity.worker,
             incarnation=identity.incarnation,
             sequence=identity.sequence,
-            history=self._history,
+            history=self.history,
             state=self.state[: steps + 1],
             action=self.action[:steps],
             log_prob=self.log_prob[:steps],
