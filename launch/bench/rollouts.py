@@ -21,6 +21,8 @@ from moma.config import Config
 from moma.rpc.models import Watched
 
 ALONE = "rollout in-process"
+_SHARED = 2
+"""Workers that also share out the rows that the process alone has, as a run's workers would."""
 _WARM_UPS = (1, 4)
 """Multiples of the warm-up to try: many workers on few cores take a while to get going."""
 _ANSWERS, _LONGEST_S = 5, 10.0
@@ -55,21 +57,23 @@ def remote(ground: Ground, size: Size) -> list[Row]:
                 place = ground.scratch / f"{size.name}-{number}"
                 wanted = servers(config, ground.directory(size), place)
                 found[number] = started.enter_context(wanted)
-            rows.append(_together(ground, size, workers, count, found[number]))
+            each = [ROWS, ROWS // count] if count == _SHARED else [ROWS]
+            rows += [_together(ground, size, workers, count, found[number], n) for n in each]
     return rows
 
 
 def _together(
-    ground: Ground, size: Size, workers: Team, count: int, addresses: Sequence[str]
+    ground: Ground, size: Size, workers: Team, count: int, addresses: Sequence[str], each: int
 ) -> Row:
-    """Counts the rows of `count` workers, and what the servers make of them."""
+    """Counts the rows of `count` workers, `each` a request, and what the servers make of them."""
     name = f"rollout over gRPC, {count} worker{'s' if count > 1 else ''}"
+    name += "" if each == ROWS else f" of {each} rows"
     ground.say(f"{name}, {size.name}")
     model = ground.model(size)
     effort = _long_enough(ground.effort, count * second(prediction(model)))
     # A worker alone pays for two groups: while one is predicted, the other's actors act. Several
     # workers do that for each other, and larger requests are cheaper (docs/performance.md).
-    config = size.imagining(ROWS, groups=2 if count == 1 else 1)
+    config = size.imagining(each, groups=2 if count == 1 else 1)
     with contextlib.closing(Watched(addresses)) as watched:
         before = watched.metrics()
         rates = _rates(effort, config, workers, count, addresses)
@@ -80,7 +84,7 @@ def _together(
         "requests_per_batch": done["model_server/requests"] / done["model_server/batches"],
     }
     alone = ground.found(ALONE, size)
-    if count == 1 and alone is not None:
+    if alone is not None:
         more["remote_over_in_process"] = statistics.median(rates) / alone.rows_per_s
     parts = ground.matmul.parts(hidden(size, ROWS), cost(model))
     return Row(name=name, size=size.name, rates=rates, parts=parts, more=more)

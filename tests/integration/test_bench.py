@@ -47,13 +47,15 @@ def rows(result):
 
 def test_every_section_has_its_rows_with_rates_and_ratios(measure):
     sections = ("forward", "rollout", "grpc", "update", "training", "simulator")
-    result, out, err = measure("--only", *sections, "--workers", "1")
+    result, out, err = measure("--only", *sections, "--workers", "1", "2")
     found = rows(result)
     names = [name for name in found if not name.startswith("matmul")]
     assert names == [
         "ensemble forward",
         rollouts.ALONE,
         "rollout over gRPC, 1 worker",
+        "rollout over gRPC, 2 workers",
+        "rollout over gRPC, 2 workers of 500 rows",
         "PPO update",
         "ensemble training",
         "simulator stepping reacher-full",
@@ -64,17 +66,18 @@ def test_every_section_has_its_rows_with_rates_and_ratios(measure):
         assert row.keys() >= FIELDS
         assert 0 < low <= row["rows_per_s"] <= high
         assert row["repeats"] == 3
-    for name in names[:5]:
+    for name in names[:7]:
         row = found[name]
         assert row["flops"] == pytest.approx(row["rows_per_s"] * row["flop_per_row"])
         ideal = sum(part["flop"] / part["rate"] for part in row["parts"])
         assert row["ratio_to_matmul"] == pytest.approx(row["rows_per_s"] * ideal)
         assert 0 < row["ratio_to_matmul"] < 1
-    for name in names[5:]:
+    for name in names[7:]:
         assert (found[name]["flops"], found[name]["ratio_to_matmul"]) == (None, None)
-    compared = found["rollout over gRPC, 1 worker"]
     alone = found[rollouts.ALONE]["rows_per_s"]
-    assert compared["remote_over_in_process"] == pytest.approx(compared["rows_per_s"] / alone)
+    for name in (name for name in names if "gRPC" in name):
+        compared = found[name]["remote_over_in_process"]
+        assert compared == pytest.approx(found[name]["rows_per_s"] / alone)
     assert {"cpu", "cores", "torch", "precision", "busy"} <= result["machine"].keys()
     assert [line.split("  ")[0] for line in out.splitlines() if line.startswith("PPO")]
     assert "rollout over gRPC, 1 worker, tiny" in err
