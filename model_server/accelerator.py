@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from model_server.ensemble import Ensemble
 from model_server.world_model import WorldModel
 from moma.checks import check_rows
 from moma.types import Metrics, ModelCard, Prediction, Priority, TaskSpec
@@ -43,6 +44,11 @@ class Accelerated:
     def describe(self) -> ModelCard:
         """Returns the model's card."""
         return self._model.describe()
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """The elites' networks."""
+        return self._model.ensemble
 
     def metrics(self) -> Metrics:
         """Returns the rows predicted so far."""

@@ -7,8 +7,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
+
+import torch
 
 from launch.bench import machine, model, page, rollouts, simulated, table, update, whole
 from launch.bench.ground import Ground, shapes
@@ -47,6 +50,8 @@ class Bench:
     """Sections to measure."""
     workers: tuple[int, ...] = (1, 2, 4, 8)
     """Numbers of worker processes that imagine over gRPC."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where models are served and fitted and policies updated, and whose matmul rate counts."""
     quick: bool = False
     """Fewer and shorter repeats: under a minute for one size."""
     profile: bool = False
@@ -64,7 +69,7 @@ def main(argv: Sequence[str], sizes: Mapping[str, Size] = SIZES) -> int:
 
 def _bench(args: Bench, known: Mapping[str, Size]) -> int:
     _check(args, known)
-    chosen = [known[name] for name in args.sizes or known]
+    chosen = [replace(known[name], device=args.device) for name in args.sizes or known]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: whatever runs is ended
     say = _Say()
     watch = Watch(say, machine.look)
@@ -96,6 +101,8 @@ def _check(args: Bench, known: Mapping[str, Size]) -> None:
             raise ValueError(f"--{flag} knows no {wrong[0]!r}; it takes: {', '.join(names)}")
     if not args.workers or min(args.workers) < 1:
         raise ValueError(f"--workers must be 1 or more each, got {list(args.workers)}")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch finds no CUDA GPU here")
     if args.profile and "whole" not in args.only:
         raise ValueError("--profile looks at the whole system; --only leaves it out")
     if args.json is not None and not args.json.resolve().parent.is_dir():
@@ -103,7 +110,7 @@ def _check(args: Bench, known: Mapping[str, Size]) -> None:
 
 
 def _ground(args: Bench, scratch: Path, say: Callable[[str], None]) -> Ground:
-    effort = QUICK if args.quick else FULL
+    effort = replace(QUICK if args.quick else FULL, device=args.device)
     return Ground(
         effort=effort,
         matmul=Matmul(effort, say),
@@ -137,7 +144,7 @@ def _report(args: Bench, ground: Ground, watch: Watch) -> None:
         sys.stdout.write(f"\n{page.text(profiles)}")
     if args.json is not None:
         facts = machine.facts() | {"busy": bool(watch.busy), "others_percent": watch.busy}
-        facts["quick"] = args.quick
+        facts |= {"quick": args.quick, "device": args.device}
         more = {"profiles": page.plain(profiles)} if profiles else {}
         write_text(args.json, table.dump(facts, ground.rows, **more))
 

@@ -13,6 +13,7 @@ from launch.bench.sizes import Size
 from launch.bench.table import Row
 from launch.bench.timing import Effort
 from model_server import files
+from model_server.accelerator import Accelerated
 from model_server.world_model import WorldModel
 from moma import tasks
 from moma.types import TaskSpec
@@ -47,9 +48,9 @@ class Ground:
             sizes.write(size, task(size), path)
         return path
 
-    def model(self, size: Size) -> WorldModel:
+    def model(self, size: Size) -> WorldModel | Accelerated:
         """Loads the size's model as it is served: hidden layers in bf16 where that is native."""
-        return files.load(self.directory(size), "auto")
+        return files.load_on(size.device, self.directory(size), "auto")
 
     def found(self, name: str, size: Size) -> Row | None:
         """Returns a row of the table, if it is there already."""

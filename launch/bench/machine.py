@@ -102,6 +102,7 @@ def facts() -> dict[str, object]:
         "cpu": _cpu(),
         "cores": cores(),
         "torch_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "system": platform.platform(),

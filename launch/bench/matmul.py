@@ -55,17 +55,17 @@ class Matmul:
             self._say(f"matmul {precision} {shape}")
             measured = {
                 name: repeat(call, shape.rows, self._effort)
-                for name, call in _kernels(shape, precision).items()
+                for name, call in _kernels(shape, precision, self._effort.device).items()
             }
             best = max(measured, key=lambda name: statistics.median(measured[name]))
             self._known[key] = best, measured[best]
         return self._known[key]
 
 
-def _kernels(shape: Shape, precision: str) -> dict[str, Callable[[], object]]:
+def _kernels(shape: Shape, precision: str, device: str) -> dict[str, Callable[[], object]]:
     """Returns calls that multiply the same operands; both write into fresh memory."""
     random = torch.Generator().manual_seed(0)
-    x = torch.randn(shape.rows, shape.width, generator=random).to(DTYPES[precision])
-    weight = torch.randn(shape.width, shape.width, generator=random).to(DTYPES[precision])
-    bias = torch.zeros(1, shape.width, dtype=DTYPES[precision])
+    x = torch.randn(shape.rows, shape.width, generator=random).to(device, DTYPES[precision])
+    weight = torch.randn(shape.width, shape.width, generator=random).to(x)
+    bias = torch.zeros(1, shape.width).to(x)
     return {"torch.mm": lambda: torch.mm(x, weight), "moma.dense": lambda: dense(x, weight, bias)}

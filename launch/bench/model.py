@@ -13,11 +13,13 @@ from launch.bench.ground import ROWS, Ground, hidden, task
 from launch.bench.sizes import Size
 from launch.bench.table import Row
 from launch.bench.timing import repeat
+from model_server.accelerator import Accelerated
 from model_server.batches import Rows
 from model_server.ensemble import Ensemble
 from model_server.fit import optimise
 from model_server.world_model import WorldModel
 from moma import seeds
+from moma.ports import Dynamics
 from moma.types import TaskSpec
 
 _ENDLESS = 10**9
@@ -35,7 +37,7 @@ def predicting(ground: Ground, size: Size) -> list[Row]:
     return [Row(name="ensemble forward", size=size.name, rates=rates, parts=parts)]
 
 
-def prediction(model: WorldModel) -> Callable[[], object]:
+def prediction(model: Dynamics) -> Callable[[], object]:
     """Returns what asks the model for rows of noise."""
     spec, random = model.describe().task, seeds.generator(0, "benchmark")
     state = torch.randn(ROWS, spec.state_width, generator=random)
@@ -44,7 +46,7 @@ def prediction(model: WorldModel) -> Callable[[], object]:
     return lambda: model.predict(state, action, draw)
 
 
-def cost(model: WorldModel) -> flops.Flop:
+def cost(model: WorldModel | Accelerated) -> flops.Flop:
     """Returns the FLOP of one predicted row."""
     return flops.forward(model.ensemble)
 
@@ -54,8 +56,9 @@ def training(ground: Ground, size: Size) -> list[Row]:
     ground.say(f"ensemble training, {size.name}")
     config, spec = replace(size.model, updates=_ENDLESS), task(size)
     ensemble = Ensemble(spec, config, members=config.members, terminates=size.terminates)
-    batches = [_batch(spec, config.members, config.batch, seed) for seed in range(_DRAWN)]
-    steps = optimise(ensemble, itertools.cycle(batches), config, weight=1.0)
+    drawn = (_batch(spec, config.members, config.batch, seed) for seed in range(_DRAWN))
+    batches = [batch.to(size.device) for batch in drawn]
+    steps = optimise(ensemble.to(size.device), itertools.cycle(batches), config, weight=1.0)
     rates = repeat(lambda: next(steps), config.members * config.batch, ground.effort)
     each = flops.scaled(flops.forward(ensemble), flops.TRAINING / config.members)
     parts = ground.matmul.parts(hidden(size, config.batch), each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -35,13 +36,15 @@ class Size:
     """Whose task and policies are used."""
     whole: bool = False
     """Whether the update and the whole system are measured too."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where all of that computes."""
 
     @property
     def config(self) -> Config:
         """The run's whole config, nothing being cut."""
         recipe = recipes.get(self.recipe)
         never = replace(recipe.pessimism, cut=1e9)
-        return replace(recipe, model=self.model, pessimism=never)
+        return replace(recipe, model=self.model, pessimism=never, device=self.device)
 
     def imagining(self, rows: int, groups: int = 1) -> Config:
         """Returns the config with segments of `rows` rows, in groups."""

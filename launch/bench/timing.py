@@ -6,6 +6,9 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
+
+import torch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,8 @@ class Effort:
     """Before the first window."""
     rounds: int
     """Of a whole run, those that are left out included."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where it computes. A GPU only notes what it is asked to do; a repeat ends when it is done."""
 
 
 FULL = Effort(repeats=7, repeat_s=0.5, windows=5, window_s=2.0, warm_up_s=1.0, rounds=15)
@@ -38,23 +43,32 @@ def repeat(call: Callable[[], object], rows: int, effort: Effort) -> list[float]
         rows: that one call does.
         effort: how many repeats, and how long they last at least.
     """
-    once = second(call)
+    once = second(call, effort)
     calls = max(1, math.ceil(effort.repeat_s / once))
     rates = []
     for _ in range(effort.repeats):
         begun = time.perf_counter()
         for _ in range(calls):
             call()
+        _wait(effort)
         rates.append(calls * rows / (time.perf_counter() - begun))
     return rates
 
 
-def second(call: Callable[[], object]) -> float:
+def second(call: Callable[[], object], effort: Effort) -> float:
     """Returns the seconds that a call takes when it is made for the second time."""
     call()
+    _wait(effort)
     begun = time.perf_counter()
     call()
+    _wait(effort)
     return time.perf_counter() - begun
+
+
+def _wait(effort: Effort) -> None:
+    """Waits for what a GPU was asked to do."""
+    if effort.device == "cuda":
+        torch.cuda.synchronize()
 
 
 def per_window(

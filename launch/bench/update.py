@@ -49,7 +49,7 @@ def cost(ppo: PPO, epochs: float) -> flops.Flop:
     """Returns the FLOP of one transition in an update."""
     whole = flops.forward(ppo.actors, ppo.critic)["fp32"]
     low = 0.0
-    if ppo.actors.hidden == torch.bfloat16:
+    if ppo.device.type == "cpu" and ppo.actors.hidden == torch.bfloat16:
         low = flops.forward(*ppo.actors.layers, *ppo.critic.layers)["fp32"]
     once = {"fp32": whole - low} | ({"bf16": low} if low else {})
     return flops.scaled(once, flops.TRAINING * epochs)

@@ -107,3 +107,12 @@ def test_the_whole_system_ends_with_the_same_weights_and_shows_its_profile(measu
     }  # fmt: skip
     assert sum(local["rollout_alone"].values()) == pytest.approx(local["rollout"])
     assert "profile of whole system, 2 workers, tiny" in out
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU, there is none")
+def test_every_section_runs_on_a_gpu(measure):
+    sections = ("forward", "rollout", "grpc", "update", "training", "whole")
+    result, _, _ = measure("--only", *sections, "--workers", "2", "--device", "cuda")
+    assert result["machine"]["device"] == "cuda"
+    assert result["machine"]["gpu"]
+    assert min(row["ratio_to_matmul"] for row in result["rows"]) > 0

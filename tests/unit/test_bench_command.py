@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 
 from launch.bench import command
 from launch.bench.machine import Reading
@@ -89,10 +90,12 @@ def test_a_benchmark_that_ends_early_leaves_no_result(bench, error, status, said
         (["--only", "matmul"], "'matmul'; it takes: forward, rollout, grpc, update, training"),
         (["--workers", "0"], "must be 1 or more each, got [0]"),
         (["--only", "forward", "--profile"], "--only leaves it out"),
+        (["--device", "cuda"], "torch finds no CUDA GPU here"),
         (["--json", "nowhere/at/all.json"], "there is no such directory"),
     ],
 )
-def test_a_wrong_flag_is_one_line_that_says_what_there_is(words, said, capsys):
+def test_a_wrong_flag_is_one_line_that_says_what_there_is(words, said, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert command.main(words) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: --")
