@@ -53,7 +53,7 @@ class Bench:
     device: Literal["cpu", "cuda"] = "cpu"
     """Where models are served and fitted and policies updated, and whose matmul rate counts."""
     quick: bool = False
-    """Fewer and shorter repeats: under a minute for one size."""
+    """Fewer and shorter repeats: about a minute for one size."""
     profile: bool = False
     """Show where the time of a round of the whole system goes; noting it costs a little."""
     json: Path | None = None
