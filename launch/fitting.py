@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from launch import view
 from launch.board import Board
 from learner import build
@@ -59,7 +57,7 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Callable[[]
     Raises:
         StoppedError: the process was told to stop meanwhile.
     """
-    torch.set_num_threads(config.threads or process.cores())
+    process.compute_on(config.threads)
     board.enter("data")
     dataset = tasks.dataset(config, run.data)
     if config.eval.env:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import psutil
-import torch
 
 from launch import fitting
 from launch.board import Board
@@ -26,7 +25,7 @@ def train(
     Returns:
         Whether the last round was reached, and the peak memory of this process in bytes.
     """
-    torch.set_num_threads(config.threads or process.cores())
+    process.compute_on(config.threads)
     where = "this process"
     dataset = tasks.dataset(config, run.data)
     model = fitting.dynamics(run, config)

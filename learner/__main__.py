@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-import torch
-
 from learner import build
 from learner.loop import Peers
 from moma import documents, process, tasks
@@ -49,7 +47,7 @@ def _learn(args: Learn) -> int:
 def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     """Waits for the model, then learns until the last round or a stop."""
     config = args.config
-    torch.set_num_threads(config.threads or process.cores())
+    process.compute_on(config.threads)
     dataset = tasks.dataset(config, run.data)
     try:
         card = models.wait_for(args.model_server, build.spec(dataset, config), stopping.is_set)

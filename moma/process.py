@@ -70,6 +70,13 @@ def cores() -> int:
     return min(own, max(1, math.ceil(quota / period)))
 
 
+def compute_on(threads: int) -> None:
+    """Gives torch so many threads; 0: those that it has (OMP_NUM_THREADS), one per core at most."""
+    import torch  # here, for commands that need none of it
+
+    torch.set_num_threads(threads or min(torch.get_num_threads(), cores()))
+
+
 def yield_cores() -> None:
     """Lets other processes of this machine go first.
 

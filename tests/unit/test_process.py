@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+import torch
 
 from moma import process
 
@@ -37,3 +38,27 @@ def test_where_the_system_has_no_masks_all_cores_count(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(process, "_QUOTA", tmp_path / "none")
     assert process.cores() == 64
+
+
+@pytest.fixture
+def two_threads():
+    """Torch has two threads, as OMP_NUM_THREADS=2 would have it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cores", "threads"),
+    [
+        (0, 8, 2),  # the user's limit is kept
+        (0, 1, 1),  # nor are there more threads than cores
+        (3, 1, 3),  # unless they are asked for
+    ],
+)
+@pytest.mark.usefixtures("two_threads")
+def test_torch_keeps_its_threads_unless_told_or_short_of_cores(monkeypatch, wanted, cores, threads):
+    monkeypatch.setattr(process, "cores", lambda: cores)
+    process.compute_on(wanted)
+    assert torch.get_num_threads() == threads
