@@ -72,10 +72,9 @@ def chain(
     linear: list[Activation] = ["none"] * (len(layers) - len(activations))
     kinds = [*activations, *linear]
     if x.device.type != "cpu" or x.shape[1] * layers[0].weight.shape[2] <= _SMALL:
-        reuse = not torch.is_grad_enabled()
         for layer, kind in zip(layers, kinds, strict=True):
             z = torch.baddbmm(layer.bias, x.to(layer.weight.dtype), layer.weight)
-            x = activate(z, kind, in_place=reuse)
+            x = activate(z, kind, in_place=not torch.is_grad_enabled())
         return x
     parameters = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
     inner = precision(x.shape[1], layers[0].weight.shape[2], x.device, hidden)

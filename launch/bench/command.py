@@ -110,10 +110,10 @@ def _check(args: Bench, known: Mapping[str, Size]) -> None:
 
 
 def _ground(args: Bench, scratch: Path, say: Callable[[str], None]) -> Ground:
-    effort = replace(QUICK if args.quick else FULL, device=args.device)
+    effort = QUICK if args.quick else FULL
     return Ground(
         effort=effort,
-        matmul=Matmul(effort, say),
+        matmul=Matmul(effort, say, args.device),
         scratch=scratch,
         say=say,
         workers=args.workers,

@@ -29,8 +29,8 @@ class Shape:
 class Matmul:
     """Measures each shape once, by the fastest kernel that there is."""
 
-    def __init__(self, effort: Effort, say: Callable[[str], None]) -> None:
-        self._effort, self._say = effort, say
+    def __init__(self, effort: Effort, say: Callable[[str], None], device: str = "cpu") -> None:
+        self._effort, self._say, self._device = effort, say, device
         self._known: dict[tuple[Shape, str], tuple[str, list[float]]] = {}
 
     def row(self, shape: Shape, precision: str, size: str) -> Row:
@@ -55,7 +55,7 @@ class Matmul:
             self._say(f"matmul {precision} {shape}")
             measured = {
                 name: repeat(call, shape.rows, self._effort)
-                for name, call in _kernels(shape, precision, self._effort.device).items()
+                for name, call in _kernels(shape, precision, self._device).items()
             }
             best = max(measured, key=lambda name: statistics.median(measured[name]))
             self._known[key] = best, measured[best]

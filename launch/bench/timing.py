@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 
@@ -25,8 +24,6 @@ class Effort:
     """Before the first window."""
     rounds: int
     """Of a whole run, those that are left out included."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """Where it computes. A GPU only notes what it is asked to do; a repeat ends when it is done."""
 
 
 FULL = Effort(repeats=7, repeat_s=0.5, windows=5, window_s=2.0, warm_up_s=1.0, rounds=15)
@@ -43,31 +40,31 @@ def repeat(call: Callable[[], object], rows: int, effort: Effort) -> list[float]
         rows: that one call does.
         effort: how many repeats, and how long they last at least.
     """
-    once = second(call, effort)
+    once = second(call)
     calls = max(1, math.ceil(effort.repeat_s / once))
     rates = []
     for _ in range(effort.repeats):
         begun = time.perf_counter()
         for _ in range(calls):
             call()
-        _wait(effort)
+        _wait()
         rates.append(calls * rows / (time.perf_counter() - begun))
     return rates
 
 
-def second(call: Callable[[], object], effort: Effort) -> float:
+def second(call: Callable[[], object]) -> float:
     """Returns the seconds that a call takes when it is made for the second time."""
     call()
-    _wait(effort)
+    _wait()
     begun = time.perf_counter()
     call()
-    _wait(effort)
+    _wait()
     return time.perf_counter() - begun
 
 
-def _wait(effort: Effort) -> None:
-    """Waits for what a GPU was asked to do."""
-    if effort.device == "cuda":
+def _wait() -> None:
+    """Waits until a GPU has done what it was asked to do, where one is in use."""
+    if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
 
