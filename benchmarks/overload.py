@@ -21,13 +21,14 @@ from threading import Thread
 import numpy as np
 import torch
 
-from model_server.batching import Batching
-from model_server.waiting import Limits
-from moma import process, tasks
-from moma.ports import Dynamics
-from moma.rpc.channel import Patience
-from moma.rpc.dynamics import DynamicsClient, serve_dynamics
-from moma.types import Metrics, ModelCard, Prediction
+from model_server.serving.batching import Batching
+from model_server.serving.waiting import Limits
+from moma_core import tasks
+from moma_core.ports import Dynamics
+from moma_core.rpc.channel import Patience
+from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma_core.runtime import process
+from moma_core.types import Metrics, ModelCard, Prediction
 
 _FORWARD_S = 0.003
 _REQUESTS = 4

@@ -20,9 +20,10 @@ from mujoco.rollout import Rollout
 
 from learner.starts import TrueStarts
 from model_server.simulator import Simulator
-from moma import process, seeds, tasks
-from moma.tasks import Task
-from moma.tasks.system import control
+from moma_core import seeds, tasks
+from moma_core.runtime import process
+from moma_core.tasks import Task
+from moma_core.tasks.system import control
 
 _TASKS = ("reacher-full", "halfcheetah-2x3", "hopper-3x1", "walker2d-2x3", "ant-full")
 _WARM_UP = 10

@@ -10,14 +10,15 @@ from threading import Event
 
 from learner import build
 from learner.loop import Peers
-from moma import documents, process, tasks
-from moma.commandline import RunCommand, parse_run
-from moma.rpc import models
-from moma.rpc.channel import StoppedError
-from moma.rpc.learner import serve_learner
-from moma.run import RunDirectory
-from moma.storage import write_text
-from moma.types import Progress
+from moma_core import documents, tasks
+from moma_core.rpc import pool
+from moma_core.rpc.channel import StoppedError
+from moma_core.rpc.learner import serve_learner
+from moma_core.runtime import process
+from moma_core.runtime.commandline import RunCommand, parse_run
+from moma_core.runtime.run import RunDirectory
+from moma_core.storage import write_text
+from moma_core.types import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,8 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     process.compute_on(config.threads)
     dataset = tasks.dataset(config, run.data)
     try:
-        card = models.wait_for(args.model_server, build.spec(dataset, config), stopping.is_set)
+        team = build.spec(dataset, config)
+        card = pool.wait_for(args.model_server, team, stopping.is_set, process.say)
     except StoppedError:
         return process.STOPPED
 
@@ -59,7 +61,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
 
     peers = Peers(
         model_measured=card.measured,
-        model_metrics=models.Watched(args.model_server).metrics,
+        model_metrics=pool.Watched(args.model_server).metrics,
         progress=tell,
         stopping=stopping.is_set,
     )

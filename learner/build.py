@@ -9,19 +9,20 @@ import torch
 from torch import Tensor
 
 from learner import checkpoint
+from learner.algorithms.moma_ppo.ppo import PPO
 from learner.checkpoint import Counters
 from learner.loop import Loop, Peers
-from learner.ppo import PPO
 from learner.service import LearnerService
 from learner.starts import CarriedStarts, Starts, TrueStarts, drawing
-from moma import evaluation, seeds, tasks
-from moma.config import Config
-from moma.data import Dataset, StartSampler
-from moma.metrics import MetricsWriter
-from moma.policy import Actors
-from moma.run import RunDirectory
-from moma.tasks import Task
-from moma.types import Metrics, RunCard, TaskSpec
+from moma_core import seeds, tasks
+from moma_core.config import Config
+from moma_core.datasets import Dataset, StartSampler
+from moma_core.nets.policy import Actors
+from moma_core.runtime.metrics import MetricsWriter
+from moma_core.runtime.run import RunDirectory
+from moma_core.tasks import Task
+from moma_core.tasks import play as evaluation
+from moma_core.types import Metrics, RunCard, TaskSpec
 
 
 def view(dataset: Dataset, config: Config) -> Dataset:

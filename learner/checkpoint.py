@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from learner.ppo import PPO
-from moma import documents
-from moma.storage import StorageError, drop_remains, new_directory, verify, write_text
+from learner.algorithms.moma_ppo.ppo import PPO
+from moma_core import documents
+from moma_core.storage import StorageError, drop_remains, new_directory, verify, write_text
 
 KEEP = 3
 _LATEST, _STATE, _TENSORS = "LATEST", "state.json", "tensors.safetensors"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from moma.types import Trajectory
+from moma_core.types import Trajectory
 
 ENOUGH = 0.9
 """Share of a round's segments with which it may close at its deadline."""

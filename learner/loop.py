@@ -10,13 +10,13 @@ from pathlib import Path
 import psutil
 
 from learner import checkpoint
+from learner.algorithms.moma_ppo.ppo import PPO
 from learner.checkpoint import Counters
-from learner.ppo import PPO
 from learner.service import LearnerService
 from learner.starts import CarriedStarts
-from moma.config import Config
-from moma.metrics import MetricsWriter
-from moma.types import Metrics, Progress, Trajectory
+from moma_core.config import Config
+from moma_core.runtime.metrics import MetricsWriter
+from moma_core.types import Metrics, Progress, Trajectory
 
 _PATIENCE_S = 0.5
 """Seconds between two looks at the stop flag while a round gathers."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from threading import Condition
 
 from learner.inbox import Inbox
-from moma import seeds
-from moma.checks import check_trajectory
-from moma.ports import InvalidFieldError
-from moma.types import Assignment, PolicySnapshot, Receipt, RunCard, StartStates, Trajectory
+from moma_core import seeds
+from moma_core.checks import check_trajectory
+from moma_core.ports import InvalidFieldError
+from moma_core.types import Assignment, PolicySnapshot, Receipt, RunCard, StartStates, Trajectory
 
 ALIVE_S = 30.0
 """A worker that has not been heard of for so long is not counted as alive."""

@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-from moma import history, seeds
-from moma.config import RolloutConfig
-from moma.tasks import Environment
-from moma.types import StartStates, TaskSpec, Trajectory
+from moma_core import seeds
+from moma_core.config import RolloutConfig
+from moma_core.nets import history
+from moma_core.tasks import Environment
+from moma_core.types import StartStates, TaskSpec, Trajectory
 
 
 @runtime_checkable

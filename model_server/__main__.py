@@ -10,14 +10,15 @@ from typing import Literal
 
 import torch
 
-from model_server import files
-from model_server.batching import Batching
+from model_server.serving.batching import Batching
+from model_server.serving.waiting import Limits
 from model_server.simulator import Simulator
-from model_server.waiting import Limits
-from moma import process, tasks
-from moma.commandline import parse
-from moma.ports import Dynamics
-from moma.rpc.dynamics import serve_dynamics
+from model_server.world_model import files
+from moma_core import tasks
+from moma_core.ports import Dynamics
+from moma_core.rpc.dynamics import serve_dynamics
+from moma_core.runtime import process
+from moma_core.runtime.commandline import parse
 
 
 @dataclass(frozen=True, kw_only=True)

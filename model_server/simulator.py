@@ -16,11 +16,11 @@ from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model_server.calibrate import QUANTILES
-from moma.checks import check_rows
-from moma.tasks import Task
-from moma.tasks.system import control
-from moma.types import Metrics, ModelCard, Prediction, Priority
+from model_server.world_model.calibrate import QUANTILES
+from moma_core.checks import check_rows
+from moma_core.tasks import Task
+from moma_core.tasks.system import control
+from moma_core.types import Metrics, ModelCard, Prediction, Priority
 
 
 class Simulator:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import torch
 
-from moma import process, seeds
-from moma.commandline import parse
-from moma.rpc.channel import Patience, StoppedError
-from moma.rpc.dynamics import DynamicsClient
-from moma.rpc.learner import LearnerClient
+from moma_core import seeds
+from moma_core.rpc.channel import Patience, StoppedError
+from moma_core.rpc.dynamics import DynamicsClient
+from moma_core.rpc.learner import LearnerClient
+from moma_core.runtime import process
+from moma_core.runtime.commandline import parse
 from rollout_workers.worker import Worker
 
 _LOG = logging.getLogger(__name__)

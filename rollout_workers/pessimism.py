@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from moma.config import PessimismConfig
-from moma.types import ModelCard, Prediction
+from moma_core.config import PessimismConfig
+from moma_core.types import ModelCard, Prediction
 
 
 def threshold(config: PessimismConfig, card: ModelCard) -> float:

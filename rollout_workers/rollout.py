@@ -10,10 +10,11 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
-from moma import history, seeds
-from moma.policy import Actors
-from moma.ports import Dynamics, ModelChangedError
-from moma.types import Metrics, Prediction, RunCard, StartStates, Trajectory
+from moma_core import seeds
+from moma_core.nets import history
+from moma_core.nets.policy import Actors
+from moma_core.ports import Dynamics, ModelChangedError
+from moma_core.types import Metrics, Prediction, RunCard, StartStates, Trajectory
 from rollout_workers import pessimism
 
 Together = Callable[..., Iterable[int]]

@@ -6,10 +6,10 @@ import logging
 import time
 from dataclasses import replace
 
-from moma.checks import check_model
-from moma.policy import Actors
-from moma.ports import Dynamics, Learner, ModelChangedError
-from moma.types import Assignment
+from moma_core.checks import check_model
+from moma_core.nets.policy import Actors
+from moma_core.ports import Dynamics, Learner, ModelChangedError
+from moma_core.types import Assignment
 from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, Together, rollout
 

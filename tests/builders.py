@@ -10,10 +10,10 @@ from dataclasses import asdict, fields, replace
 import numpy as np
 import torch
 
-from model_server.ensemble import Ensemble
-from model_server.world_model import WorldModel
-from moma import seeds
-from moma.config import (
+from model_server.world_model.ensemble import Ensemble
+from model_server.world_model.model import WorldModel
+from moma_core import seeds
+from moma_core.config import (
     ActorConfig,
     Config,
     ModelConfig,
@@ -21,10 +21,10 @@ from moma.config import (
     PPOConfig,
     RolloutConfig,
 )
-from moma.data import Dataset, EpisodeWriter
-from moma.data.dataset import SCHEMA
-from moma.policy import Actors
-from moma.types import ModelCard, Prediction, RunCard, StartStates, TaskSpec, Trajectory
+from moma_core.datasets import Dataset, EpisodeWriter
+from moma_core.datasets.dataset import SCHEMA
+from moma_core.nets.policy import Actors
+from moma_core.types import ModelCard, Prediction, RunCard, StartStates, TaskSpec, Trajectory
 from rollout_workers.rollout import Identity, rollout
 
 # Agents of unequal widths: 3 against 2 observations, 2 against 1 actions, one feature shared.

@@ -24,7 +24,7 @@ class Command:
         self.out_file, self.err_file = directory / f"{name}.out", directory / f"{name}.err"
         with self.out_file.open("wb") as out, self.err_file.open("wb") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "launch", *map(str, words)],
+                [sys.executable, "-m", "moma", *map(str, words)],
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

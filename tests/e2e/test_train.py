@@ -7,7 +7,7 @@ import math
 import re
 from pathlib import Path
 
-from moma.run import RunDirectory
+from moma_core.runtime.run import RunDirectory
 from tests.e2e.commands import ROUNDS, alive, differing, pids_of, tensors
 from tests.integration import tags
 

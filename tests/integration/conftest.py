@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from launch.cli import main
+from moma.cli.main import main
 from tests.integration.parts import fit_run, open_model
 
 ROOT = Path(__file__).resolve().parents[2]

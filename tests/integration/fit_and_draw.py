@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from launch import cli
-from moma import tasks
-from moma.data import StartSampler
-from moma.run import RunDirectory
+from moma.cli import main as cli
+from moma_core import tasks
+from moma_core.datasets import StartSampler
+from moma_core.runtime.run import RunDirectory
 
 TINY = (
     "--threads", "1", "--model.members", "2", "--model.elites", "2", "--model.width", "8",

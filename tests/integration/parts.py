@@ -10,19 +10,19 @@ from dataclasses import replace
 
 import torch
 
-from launch import fitting
-from launch.board import Board
-from launch.view import PlainView
 from learner.service import LearnerService
 from learner.starts import drawing
-from model_server import files
-from model_server.batching import Batching
-from moma import recipes, tasks
-from moma.data import StartSampler
-from moma.policy import Actors
-from moma.rpc.dynamics import serve_dynamics
-from moma.run import RunDirectory
-from moma.types import PolicySnapshot, RunCard, Trajectory
+from model_server.serving.batching import Batching
+from model_server.world_model import files
+from moma import fitting
+from moma.engines.board import Board
+from moma.engines.view import PlainView
+from moma_core import recipes, tasks
+from moma_core.datasets import StartSampler
+from moma_core.nets.policy import Actors
+from moma_core.rpc.dynamics import serve_dynamics
+from moma_core.runtime.run import RunDirectory
+from moma_core.types import PolicySnapshot, RunCard, Trajectory
 from rollout_workers.worker import Worker
 
 RECIPE = "reacher-tiny"

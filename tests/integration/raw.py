@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import grpc
 
-from moma.pb import dynamics_pb2
-from moma.rpc import codec
+from moma_core.pb import dynamics_pb2
+from moma_core.rpc import codec
 from tests.integration.parts import make_rows
 
 UNLIMITED = (("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1))

@@ -11,10 +11,10 @@ import os
 import sys
 from pathlib import Path
 
-from model_server.batching import Batching
-from moma.rpc.dynamics import serve_dynamics
-from moma.rpc.learner import serve_learner
-from moma.run import RunDirectory
+from model_server.serving.batching import Batching
+from moma_core.rpc.dynamics import serve_dynamics
+from moma_core.rpc.learner import serve_learner
+from moma_core.runtime.run import RunDirectory
 from tests.integration.parts import make_service, open_model
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 
-PACKAGES = ("moma", "model_server", "rollout_workers", "learner", "launch", "benchmarks")
+PACKAGES = ("moma", "model_server", "rollout_workers", "learner", "moma_core", "benchmarks")
 MAX_FILE, MAX_FUNCTION = 200, 40
-THE_SERVER = "moma/rpc/server.py"
-THE_PICKLE_READER = "moma/data/importing/moma_ppo_pickle.py"
+THE_SERVER = "moma_core/rpc/server.py"
+THE_PICKLE_READER = "moma/log_tools/importing/moma_ppo_pickle.py"
 """The one file that reads a pickle: one that can build arrays of numbers and nothing else."""
 UNSAFE_MODULES = {
     "pickle",
@@ -27,7 +27,7 @@ def sources(root):
     for package in PACKAGES:
         for path in sorted((root / package).rglob("*.py")):
             name = path.relative_to(root).as_posix()
-            if not name.startswith("moma/pb/"):
+            if not name.startswith("moma_core/pb/"):
                 yield name, path.read_text(encoding="utf-8")
 
 

@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from moma import tasks
+from moma_core import tasks
 
 _LINE = re.compile(r"^- `([^`]+)`: (\S.*\.)$")
 _SETTING = re.compile(r"when `([a-z_.]+)` is `([a-z0-9_]+)`")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from moma.data import Dataset, EpisodeWriter
-from moma.tasks.pettingzoo import PettingZoo
-from moma.types import TaskSpec
+from moma_core.datasets import Dataset, EpisodeWriter
+from moma_core.tasks.pettingzoo import PettingZoo
+from moma_core.types import TaskSpec
 
 HERE = "tests.integration.teams"
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from launch import evaluate, fitting, local
-from launch.board import Board
-from launch.view import PlainView
-from moma import recipes, tasks
-from moma.run import RunDirectory
+from moma import fitting, local
+from moma.engines.board import Board
+from moma.engines.view import PlainView
+from moma.evaluation import evaluate
+from moma_core import recipes, tasks
+from moma_core.runtime.run import RunDirectory
 
 GAMES = [("icg", "unfavourable"), ("polygame-plus", ""), ("polygame-minus", "")]
 

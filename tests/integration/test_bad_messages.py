@@ -6,9 +6,9 @@ import grpc
 import numpy as np
 import pytest
 
-from moma.pb import learner_pb2
-from moma.rpc import codec
-from moma.rpc.channel import MAX_MESSAGE
+from moma_core.pb import learner_pb2
+from moma_core.rpc import codec
+from moma_core.rpc.channel import MAX_MESSAGE
 from tests.integration.parts import make_segments, make_service
 from tests.integration.raw import predict_request, raw
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from launch.bench import command, rollouts
-from launch.bench.sizes import Size
-from moma import process, recipes
+from benchmarks.speed import command, rollouts
+from benchmarks.speed.sizes import Size
+from moma_core import recipes
+from moma_core.runtime import process
 
 TINY = Size(
     name="tiny",

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from launch import collect
-from launch.collect import Cast, Source
 from model_server.simulator import Simulator
-from moma import recipes, tasks
-from moma.data import Dataset
-from moma.policy import Actors
-from moma.tasks import reacher
-from moma.tasks.system import control
+from moma.log_tools import collect
+from moma.log_tools.collect import Cast, Source
+from moma_core import recipes, tasks
+from moma_core.datasets import Dataset
+from moma_core.nets.policy import Actors
+from moma_core.tasks import reacher
+from moma_core.tasks.system import control
 
 LIMIT, PIECE = 10, 25
 

@@ -42,7 +42,7 @@ def measured(tmp_path, root):
 
 
 def test_check_stays_small(log, measured):
-    said, used = measured("-m", "launch", "data", "check", log)
+    said, used = measured("-m", "moma", "data", "check", log)
     assert "transitions that are there again (99.9% of all)" in said
     assert used.ru_maxrss * 1024 < MAX_RSS
     assert used.ru_utime < MAX_CPU_S
@@ -50,7 +50,7 @@ def test_check_stays_small(log, measured):
 
 def test_card_stays_small(log, measured, tmp_path):
     page = tmp_path / "card.html"
-    _, used = measured("-m", "launch", "data", "card", log, "--out", page)
+    _, used = measured("-m", "moma", "data", "card", log, "--out", page)
     assert "SACo, values as they are" in page.read_text()
     assert used.ru_maxrss * 1024 < MAX_RSS
     assert used.ru_utime < MAX_CPU_S

@@ -9,9 +9,11 @@ from threading import Event
 import numpy as np
 import pytest
 
-from launch import cli, collect, data_make
-from launch.experts import Expert
-from moma.data import Dataset
+from moma.cli import data_make
+from moma.cli import main as cli
+from moma.log_tools import collect
+from moma.log_tools.experts import Expert
+from moma_core.datasets import Dataset
 
 pytestmark = pytest.mark.usefixtures("own_signals")
 SHORT = ("--threads", "1", "--rounds", "2")

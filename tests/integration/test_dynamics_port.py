@@ -9,12 +9,12 @@ from typing import get_args
 import pytest
 import torch
 
-from model_server.batching import Batching
+from model_server.serving.batching import Batching
 from model_server.simulator import Simulator
-from moma import tasks
-from moma.ports import DeadlineError, Dynamics, InvalidFieldError
-from moma.rpc.dynamics import DynamicsClient, serve_dynamics
-from moma.types import Priority
+from moma_core import tasks
+from moma_core.ports import DeadlineError, Dynamics, InvalidFieldError
+from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma_core.types import Priority
 from tests.builders import PER_ROW
 from tests.integration.parts import make_rows, open_model, until
 

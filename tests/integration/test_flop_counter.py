@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from launch.bench import flops
-from model_server.ensemble import Ensemble
-from moma import dense
-from moma.policy import Actors
+from benchmarks.speed import flops
+from model_server.world_model.ensemble import Ensemble
+from moma_core.nets import kernels as dense
+from moma_core.nets.policy import Actors
 from tests.builders import SPEC, make_config
 
 INPUTS, MEMBERS, ROWS = SPEC.state_width + 4, 3, 7

@@ -1,4 +1,4 @@
-"""`moma/pb` is what `scripts/proto` makes of `proto/`: nobody edited it or forgot to run it."""
+"""`moma_core/pb` is what `scripts/proto` makes of `proto/`: nobody edited it or forgot it."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ import sys
 import h5py
 import numpy as np
 
-from launch import cli
-from moma import tasks
-from moma.data import Dataset
+from moma.cli import main as cli
+from moma_core import tasks
+from moma_core.datasets import Dataset
 from tests import logs
 from tests.logs import play
 
@@ -21,7 +21,7 @@ MEMORY = 500 << 20
 # Not `ru_maxrss`: across fork and exec that begins at what the parent, here pytest, had resident.
 _MEASURED = """
 import pathlib, sys
-from launch import cli
+from moma.cli import main as cli
 status = cli.main(sys.argv[1:])
 lines = pathlib.Path("/proc/self/status").read_text().splitlines()
 print(next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")))
@@ -30,7 +30,7 @@ sys.exit(status)
 _BARE = """
 import sys
 sys.modules.update(h5py=None, pyarrow=None, tensorstore=None)
-from launch import cli
+from moma.cli import main as cli
 path, data, out = sys.argv[1:]
 for kind in ([], ["--format", "minari"], ["--format", "parquet"], ["--format", "og-marl"]):
     print(cli.main(["data", "import", path, *kind, "--out", out]))

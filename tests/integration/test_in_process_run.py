@@ -8,8 +8,8 @@ import signal
 
 import pytest
 
-from launch import cli
-from moma.run import RunDirectory
+from moma.cli import main as cli
+from moma_core.runtime.run import RunDirectory
 from tests.integration import tags
 
 JOINT = ("--ppo.ratio", "joint", "--ppo.rounds", "2", "--eval.final-episodes", "2")

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from moma import seeds
-from moma.ports import InvalidFieldError, Learner
-from moma.rpc.learner import LearnerClient, serve_learner
+from moma_core import seeds
+from moma_core.ports import InvalidFieldError, Learner
+from moma_core.rpc.learner import LearnerClient, serve_learner
 from tests.integration.parts import gather, make_segments, make_service
 
 

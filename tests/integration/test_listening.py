@@ -8,9 +8,9 @@ import socket
 import psutil
 import pytest
 
-from model_server.batching import Batching
-from moma.rpc.dynamics import DynamicsClient, serve_dynamics
-from moma.rpc.server import ListenError
+from model_server.serving.batching import Batching
+from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma_core.rpc.server import ListenError
 
 
 def listeners(pid):

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from moma.rpc import models
-from moma.rpc.channel import StoppedError
-from moma.rpc.dynamics import DynamicsClient
+from moma_core.rpc import pool
+from moma_core.rpc.channel import StoppedError
+from moma_core.rpc.dynamics import DynamicsClient
 from tests.builders import free_port
 from tests.integration.parts import make_rows, serving
 
@@ -39,13 +39,13 @@ def never():
 def test_two_servers_of_one_model_are_one_model_and_their_counts_add_up(serve, model):
     card = model.describe()
     addresses = [serve(model), serve(model)]
-    assert models.wait_for(addresses, card.task, never) == card
+    assert pool.wait_for(addresses, card.task, never, print) == card
     for address, rows in zip(addresses, (3, 5), strict=True):
         client = DynamicsClient(address)
         client.predict(**make_rows(card, rows))
         client.close()
     asked = [*addresses, f"127.0.0.1:{free_port()}"]  # the last one is away
-    with closing(models.Watched(asked)) as watched:
+    with closing(pool.Watched(asked)) as watched:
         found = watched.metrics()
     assert (found["model_server/rows"], found["model_server/requests"]) == (8, 2)
     assert found["model_server/rows_per_batch"] == 4
@@ -54,16 +54,16 @@ def test_two_servers_of_one_model_are_one_model_and_their_counts_add_up(serve, m
 def test_servers_of_two_models_are_refused(serve, model):
     addresses = [serve(model), serve(Named(model, "other"))]
     with pytest.raises(ValueError, match="hold different models") as refusal:
-        models.wait_for(addresses, model.describe().task, never)
+        pool.wait_for(addresses, model.describe().task, never, print)
     assert all(part in str(refusal.value) for part in (*addresses, "other"))
 
 
 def test_no_server_at_all_is_refused_in_so_many_words(model):
     with pytest.raises(ValueError, match="no model server is named"):
-        models.wait_for([], model.describe().task, never)
+        pool.wait_for([], model.describe().task, never, print)
 
 
 def test_whoever_waits_for_a_server_that_is_away_can_be_stopped(serve, model):
     away = f"127.0.0.1:{free_port()}"
     with pytest.raises(StoppedError, match=away):
-        models.wait_for([away, serve(model)], model.describe().task, lambda: True)
+        pool.wait_for([away, serve(model)], model.describe().task, lambda: True, print)

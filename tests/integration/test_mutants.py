@@ -9,7 +9,7 @@ from collections import Counter
 import grpc
 import psutil
 
-from moma.pb import dynamics_pb2
+from moma_core.pb import dynamics_pb2
 from tests.integration.raw import predict_request, raw
 
 MUTANTS, SECONDS, WARM = 2000, 10.0, 100

@@ -9,13 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from launch import cli, local
-from launch.board import Board
-from launch.view import PlainView
 from learner import build, checkpoint
-from moma import recipes
-from moma.config import EvalConfig
-from moma.run import RunDirectory
+from moma import local
+from moma.cli import main as cli
+from moma.engines.board import Board
+from moma.engines.view import PlainView
+from moma_core import recipes
+from moma_core.config import EvalConfig
+from moma_core.runtime.run import RunDirectory
 from tests.e2e.commands import differing
 from tests.integration import tags
 

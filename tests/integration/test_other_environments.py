@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from moma import evaluation
-from moma.config import ActorConfig
-from moma.data import Dataset
-from moma.policy import Actors
-from moma.tasks.pettingzoo import PettingZoo
+from moma_core.config import ActorConfig
+from moma_core.datasets import Dataset
+from moma_core.nets.policy import Actors
+from moma_core.tasks import play as evaluation
+from moma_core.tasks.pettingzoo import PettingZoo
 from tests.integration import teams
 from tests.integration.teams import HALFCHEETAH, SPREAD
 
@@ -23,7 +23,7 @@ SEEDS = [11, 12]
 @pytest.fixture
 def known_seeds(monkeypatch):
     """The seeds that the copies are reset with, so that a test can repeat them."""
-    monkeypatch.setattr("moma.seeds.derive", lambda seed, _, copy: seed + copy)
+    monkeypatch.setattr("moma_core.seeds.derive", lambda seed, _, copy: seed + copy)
 
 
 def by_hand(make, seed, actions, spec):

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from moma.run import RunDirectory
+from moma_core.runtime.run import RunDirectory
 from tests.builders import write_dataset
 
 TINY = (
@@ -132,7 +132,7 @@ def test_a_log_that_is_none_is_refused(tmp_path, cli, capsys):
 def test_a_learner_by_itself_takes_the_same_words(log, tmp_path, root):
     words = ["--data", "log", "--model-server", "127.0.0.1:9", "--run-dir", str(tmp_path / "run")]
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    command = [sys.executable, "-m", "launch", "learn", *words, "--task", "reacher-full"]
+    command = [sys.executable, "-m", "moma", "learn", *words, "--task", "reacher-full"]
     ended = subprocess.run(
         command, cwd=log.path.parent, env=environment, capture_output=True, text=True, timeout=60,
         check=False,

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from moma.ports import DeadlineError, UnavailableError
-from moma.rpc.channel import Patience, StoppedError, connect
-from moma.rpc.dynamics import DynamicsClient
+from moma_core.ports import DeadlineError, UnavailableError
+from moma_core.rpc.channel import Patience, StoppedError, connect
+from moma_core.rpc.dynamics import DynamicsClient
 from tests.builders import free_port
 from tests.integration.parts import Held, in_thread, make_rows, serving, until
 

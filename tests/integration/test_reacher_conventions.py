@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from moma import tasks
-from moma.config import DataConfig
-from moma.data import Dataset, EpisodeWriter
-from moma.data.conventions import looks
-from moma.data.summary import summarise
+from moma.log_tools.conventions import looks
+from moma.log_tools.summary import summarise
+from moma_core import tasks
+from moma_core.config import DataConfig
+from moma_core.datasets import Dataset, EpisodeWriter
 
 EPISODES = 200
 

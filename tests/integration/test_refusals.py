@@ -7,10 +7,10 @@ import threading
 import grpc
 import pytest
 
-from model_server.waiting import Limits
-from moma.ports import BusyError
-from moma.rpc.channel import Patience
-from moma.rpc.dynamics import DynamicsClient
+from model_server.serving.waiting import Limits
+from moma_core.ports import BusyError
+from moma_core.rpc.channel import Patience
+from moma_core.rpc.dynamics import DynamicsClient
 from tests.integration.parts import Held, in_thread, make_rows, serving, until
 from tests.integration.raw import predict_request
 

@@ -9,9 +9,9 @@ from dataclasses import fields
 import pytest
 import torch
 
-from model_server.batching import Batching
-from moma.rpc.dynamics import DynamicsClient, serve_dynamics
-from moma.rpc.learner import LearnerClient, serve_learner
+from model_server.serving.batching import Batching
+from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma_core.rpc.learner import LearnerClient, serve_learner
 from rollout_workers.worker import Worker
 from tests.integration.parts import gather, in_thread, make_segments, make_service, until
 

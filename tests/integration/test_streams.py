@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from model_server.batching import Batching
-from moma.ports import InvalidFieldError, UnavailableError
-from moma.rpc.channel import Patience
-from moma.rpc.dynamics import DynamicsClient, serve_dynamics
-from moma.rpc.handlers import Resting
+from model_server.serving.batching import Batching
+from moma_core.ports import InvalidFieldError, UnavailableError
+from moma_core.rpc.channel import Patience
+from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma_core.rpc.handlers import Resting
 from tests.integration.parts import Held, in_thread, make_rows, serving, until
 
 GRACE_S = 3.0

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from launch.supervisor import Supervisor
+from moma.engines.supervisor import Supervisor
 
 ASLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 LIMIT_S = 20.0
@@ -46,7 +46,7 @@ def test_a_process_keeps_to_its_cores_and_so_does_its_successor(supervisor):
 def test_torchs_threads_spin_briefly_unless_told_otherwise(given, spins):
     # It has an effect only where it is set before torch is loaded.
     program = (
-        "import os, sys, launch.cli; assert 'torch' not in sys.modules;"
+        "import os, sys, moma.cli.main; assert 'torch' not in sys.modules;"
         "print(os.environ.get('GOMP_SPINCOUNT'))"
     )
     bare = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}

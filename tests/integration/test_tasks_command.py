@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from launch import cli
-from moma import tasks
+from moma.cli import main as cli
+from moma_core import tasks
 
 
 @pytest.fixture

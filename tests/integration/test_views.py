@@ -7,17 +7,17 @@ from dataclasses import replace
 import pytest
 import torch
 
-from learner.ppo import PPO
+from learner.algorithms.moma_ppo.ppo import PPO
 from learner.service import LearnerService
 from learner.starts import CarriedStarts
-from model_server.batching import Batching
+from model_server.serving.batching import Batching
 from model_server.simulator import Simulator
-from moma import tasks
-from moma.data import StartSampler
-from moma.rpc import codec
-from moma.rpc.dynamics import DynamicsClient, serve_dynamics
-from moma.rpc.learner import LearnerClient, serve_learner
-from moma.types import RunCard
+from moma_core import tasks
+from moma_core.datasets import StartSampler
+from moma_core.rpc import codec
+from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma_core.rpc.learner import LearnerClient, serve_learner
+from moma_core.types import RunCard
 from rollout_workers.worker import Worker
 from tests.integration.parts import NOBODY, gather
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from model_server.batching import Batching
-from model_server.waiting import Limits
+from model_server.serving.batching import Batching
+from model_server.serving.waiting import Limits
 from tests.builders import write_dataset
 from tests.unit.gated import Gated
 

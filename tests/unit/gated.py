@@ -5,8 +5,8 @@ from threading import Barrier, Event
 
 import torch
 
-from moma import seeds
-from moma.checks import check_rows
+from moma_core import seeds
+from moma_core.checks import check_rows
 from tests.builders import PER_ROW, SPEC, FakeDynamics, make_starts
 
 PATIENCE = 10.0

@@ -6,8 +6,8 @@ import shutil
 
 import numpy as np
 
-from moma.data import Dataset
-from moma.data.findings import find
+from moma.log_tools.findings import find
+from moma_core.datasets import Dataset
 
 
 def copy_of(dataset, path):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from moma.data.conventions import Situations, look
-from moma.types import TaskSpec
+from moma.log_tools.conventions import Situations, look
+from moma_core.types import TaskSpec
 
 
 def task(agents, width, *, discrete=False, state=2):

@@ -5,10 +5,10 @@ from dataclasses import fields
 import pytest
 import torch
 
-from model_server.accelerator import Accelerated, bucket
-from moma import seeds
-from moma.ports import Dynamics, InvalidFieldError
-from moma.types import Prediction
+from model_server.world_model.accelerator import Accelerated, bucket
+from moma_core import seeds
+from moma_core.ports import Dynamics, InvalidFieldError
+from moma_core.types import Prediction
 from tests.builders import SPEC, make_config, world_model, write_dataset
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU, there is none")
@@ -75,7 +75,7 @@ def test_it_refuses_what_the_model_refuses(dataset):
 
 @GPU
 def test_learning_on_a_gpu_is_learning_on_a_cpu_but_for_rounding():
-    from learner.ppo import PPO
+    from learner.algorithms.moma_ppo.ppo import PPO
     from tests.builders import imagine
 
     snapshots = []

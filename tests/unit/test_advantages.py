@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from learner.advantages import gae
+from learner.algorithms.moma_ppo.advantages import gae
 
 
 def slow_gae(reward, value, terminated, truncated, discount, lam):

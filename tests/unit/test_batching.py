@@ -7,8 +7,8 @@ from threading import Thread
 import pytest
 import torch
 
-from model_server.batching import Batching
-from moma.ports import DeadlineError, Dynamics
+from model_server.serving.batching import Batching
+from moma_core.ports import DeadlineError, Dynamics
 from tests.builders import DIGEST, FakeDynamics
 from tests.unit.gated import PATIENCE, asked, busy, rows, same, wait_until
 

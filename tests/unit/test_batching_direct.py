@@ -6,8 +6,8 @@ from threading import current_thread
 
 import pytest
 
-from model_server.batching import Batching
-from moma.ports import DeadlineError, UnavailableError
+from model_server.serving.batching import Batching
+from moma_core.ports import DeadlineError, UnavailableError
 from tests.builders import FakeDynamics
 from tests.unit.gated import PATIENCE, Meeting, rows, same
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from moma import seeds
-from moma.ports import BusyError, DeadlineError, InvalidFieldError
+from moma_core import seeds
+from moma_core.ports import BusyError, DeadlineError, InvalidFieldError
 from tests.builders import FakeDynamics
 from tests.unit.gated import PATIENCE, ask, asked, busy, rows, same, wait_until
 

@@ -4,7 +4,7 @@ from threading import BrokenBarrierError, Semaphore
 
 import pytest
 
-from model_server.batching import Batching
+from model_server.serving.batching import Batching
 from tests.builders import FakeDynamics
 from tests.unit.gated import PATIENCE, Gated, Meeting, ask, rows, same, wait_until
 

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from launch.bench import command
-from launch.bench.machine import Reading
-from launch.bench.table import Row
-from launch.supervisor import RoleError
+from benchmarks.speed import command
+from benchmarks.speed.machine import Reading
+from benchmarks.speed.table import Row
+from moma.engines.supervisor import RoleError
 
 
 @pytest.fixture

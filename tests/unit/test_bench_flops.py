@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import torch
 
-from launch.bench import flops, sizes, update
-from model_server import files
-from model_server.ensemble import Ensemble
+from benchmarks.speed import flops, sizes, update
+from model_server.world_model import files
+from model_server.world_model.ensemble import Ensemble
 from tests.builders import SPEC, make_config
 
 CONFIG = make_config().model

@@ -2,8 +2,8 @@
 
 import pytest
 
-from launch.bench import machine
-from launch.bench.machine import Reading, Watch
+from benchmarks.speed import machine
+from benchmarks.speed.machine import Reading, Watch
 
 
 def test_others_at_work_are_warned_of_and_noted():

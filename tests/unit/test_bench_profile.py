@@ -6,9 +6,9 @@ import types
 import pytest
 import torch
 
-from launch.bench import page, spots, trace
-from launch.bench.profile import profile
-from launch.bench.trace import Recorder, Span, Spot, Trace
+from benchmarks.speed import page, spots, trace
+from benchmarks.speed.profile import profile
+from benchmarks.speed.trace import Recorder, Span, Spot, Trace
 
 
 def span(kind, begin, end, own=None, used=0.0, thread=0.0):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from launch.bench import table
-from launch.bench.table import Part, Row
-from launch.bench.timing import Effort, per_window, repeat
+from benchmarks.speed import table
+from benchmarks.speed.table import Part, Row
+from benchmarks.speed.timing import Effort, per_window, repeat
 
 PARTS = (
     Part(precision="fp32", flop=200.0, matmul="10x8x8", rate=1e3),

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from moma.data import Dataset, EpisodeWriter
-from moma.data.conventions import looks
+from moma.log_tools.conventions import looks
+from moma_core.datasets import Dataset, EpisodeWriter
 from tests.unit.teams import choices, network, seen, task
 
 SEEDS = range(3)
@@ -149,7 +149,7 @@ def test_few_episodes_and_single_agents_are_not_looked_at(tmp_path):
 
 
 def test_large_logs_and_large_teams_are_looked_at_in_part(tmp_path, monkeypatch):
-    monkeypatch.setattr("moma.data.conventions.EPISODES", 60)
+    monkeypatch.setattr("moma.log_tools.conventions.EPISODES", 60)
     random = np.random.default_rng(0)
     for agents, rows in ((2, 60), (11, 43)):
         action = random.uniform(-1, 1, (70, 1, agents, 1))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from moma.data.conventions.dependence import aligned, dependence, neighbours
-from moma.data.conventions.smoother import leave_one_out, squared_distances
+from moma.log_tools.conventions.dependence import aligned, dependence, neighbours
+from moma.log_tools.conventions.smoother import leave_one_out, squared_distances
 
 
 def test_neighbours_are_a_tenth_of_all_pairs_and_all_ties():

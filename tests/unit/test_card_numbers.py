@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moma.data import Dataset, EpisodeWriter
-from moma.data.coverage import coverage
-from moma.data.summary import summarise
+from moma.log_tools.coverage import coverage
+from moma.log_tools.summary import summarise
+from moma_core.datasets import Dataset, EpisodeWriter
 from tests.builders import SPEC, write_dataset
 from tests.unit.teams import task
 
@@ -53,7 +53,7 @@ def test_unequal_agents_have_cells_of_their_own_dimensions(dataset):
 
 @pytest.mark.parametrize("size", [1 << 22, 4 * 4 * SPEC.state_width])
 def test_lengths_returns_and_extremes_are_exact_in_any_pieces(dataset, size, monkeypatch):
-    monkeypatch.setattr("moma.data.blocks.PIECE", size)
+    monkeypatch.setattr("moma.log_tools.blocks.PIECE", size)
     found = summarise(dataset)
     np.testing.assert_allclose(found.returns, dataset.returns(), rtol=1e-6)
     assert found.lengths.sum() == dataset.transitions
@@ -67,7 +67,7 @@ def test_a_small_log_is_drawn_whole_and_a_large_one_in_part(tmp_path, dataset, m
     row = np.arange(dataset.transitions)
     np.testing.assert_array_equal(whole.state, dataset.state[row + dataset.episode_of(row)])
     np.testing.assert_array_equal(whole.action, dataset.action)
-    monkeypatch.setattr("moma.data.summary.ROWS", 100)
+    monkeypatch.setattr("moma.log_tools.summary.ROWS", 100)
     data = write_dataset(tmp_path / "log", episodes=100)
     part, other = summarise(data), summarise(data, seed=1)
     assert len(part.state) == 100

@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from launch import cli
-from launch.card.html import Markup, page, tag
-from moma.data import EpisodeWriter
+from moma.cli import main as cli
+from moma.reports.card.html import Markup, page, tag
+from moma_core.datasets import EpisodeWriter
 from tests.unit.spoilt import copy_of, put
 from tests.unit.teams import choices, task
 
@@ -109,7 +109,7 @@ def test_a_log_with_errors_has_no_card(dataset, tmp_path, capsys):
 def test_without_matplotlib_one_line_says_what_to_install(dataset, tmp_path, capsys, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
-    for name in [name for name in sys.modules if name.startswith("launch.card")]:
+    for name in [name for name in sys.modules if name.startswith("moma.reports.card")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     log = copy_of(dataset, tmp_path / "log")

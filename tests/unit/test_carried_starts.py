@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from learner import checkpoint
+from learner.algorithms.moma_ppo.ppo import PPO
 from learner.checkpoint import Counters
-from learner.ppo import PPO
 from learner.starts import CarriedStarts, Starts, TrueStarts, drawing
-from moma import seeds, tasks
-from moma.config import RolloutConfig
-from moma.policy import Actors
-from moma.types import StartStates
+from moma_core import seeds, tasks
+from moma_core.config import RolloutConfig
+from moma_core.nets.policy import Actors
+from moma_core.types import StartStates
 from rollout_workers.rollout import Identity, rollout
 from tests.builders import (
     FRAME,

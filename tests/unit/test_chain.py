@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from moma.dense import activate, native_bf16
-from moma.stacked import StackedLinear, chain
+from moma_core.nets.kernels import activate, native_bf16
+from moma_core.nets.stacked import StackedLinear, chain
 from tests.unit.test_dense import ACTIVATIONS, formula
 
 HIDDEN = [torch.float32, torch.bfloat16]
@@ -111,7 +111,7 @@ def test_negative_control_in_fp32_a_chain_errs_a_hundred_times_less():
 
 def test_a_processor_without_bf16_computes_in_fp32_whatever_is_allowed(monkeypatch):
     low = chained(torch.bfloat16)[0]
-    monkeypatch.setattr("moma.stacked.native_bf16", lambda: False)
+    monkeypatch.setattr("moma_core.nets.stacked.native_bf16", lambda: False)
     assert torch.equal(chained(torch.bfloat16)[0], chained(torch.float32)[0])
     assert torch.equal(low, chained(torch.float32)[0]) != native_bf16()
 

@@ -48,7 +48,7 @@ def test_jitter_is_warned_of(log):
 
 @pytest.mark.parametrize("size", [1 << 22, 56])
 def test_gaps_and_a_clock_that_goes_back_are_found_in_their_rows(log, size, monkeypatch):
-    monkeypatch.setattr("moma.data.blocks.PIECE", size)
+    monkeypatch.setattr("moma.log_tools.blocks.PIECE", size)
     stamp, rows = stamps(log), middle(log)[[0, 3]]
     stamp[rows[0] :] += 0.1
     stamp[rows[1]] -= 0.03

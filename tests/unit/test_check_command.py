@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from launch import cli
+from moma.cli import main as cli
 from tests.unit.spoilt import copy_of, put
 
 

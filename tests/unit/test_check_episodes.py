@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moma.data import Dataset, EpisodeWriter
-from moma.data.findings import hashes, repeated
+from moma.log_tools.findings import hashes, repeated
+from moma_core.datasets import Dataset, EpisodeWriter
 from tests.builders import SPEC, random_action, write_dataset
 from tests.unit.spoilt import copy_of, none, only, put
 
@@ -48,7 +48,7 @@ def played():
 
 @pytest.mark.parametrize("size", [1 << 22, 5 * 4 * SPEC.state_width])
 def test_copies_of_episodes_and_their_steps_are_found(tmp_path, played, size, monkeypatch):
-    monkeypatch.setattr("moma.data.blocks.PIECE", size)
+    monkeypatch.setattr("moma.log_tools.blocks.PIECE", size)
     log = write(tmp_path / "log", [*played, played[1], played[3]])
     episodes, steps = only(log, "episodes that are there again"), only(log, "transitions that are")
     assert (episodes.count, episodes.rows) == (2, (34, 43))
@@ -103,7 +103,7 @@ def test_terminals_at_many_lengths_and_truncations_at_one_are_natural(tmp_path, 
 
 @pytest.mark.parametrize("size", [1 << 22, 4 * 4 * SPEC.state_width])
 def test_zeros_at_the_ends_of_episodes_are_padding(tmp_path, played, size, monkeypatch):
-    monkeypatch.setattr("moma.data.blocks.PIECE", size)
+    monkeypatch.setattr("moma.log_tools.blocks.PIECE", size)
     for episode in (played[1], played[4]):
         episode[0][-3:] = 0
         episode[1][-2:] = 0
@@ -116,7 +116,7 @@ def test_zeros_at_the_ends_of_episodes_are_padding(tmp_path, played, size, monke
 def test_an_agent_that_does_nothing_or_sees_nothing_move_is_suspected(
     tmp_path, played, size, monkeypatch
 ):
-    monkeypatch.setattr("moma.data.blocks.PIECE", size)
+    monkeypatch.setattr("moma.log_tools.blocks.PIECE", size)
     played[1][1][:, 1] = 0
     played[4][0][:, [1, 4]] = 0.5
     log = write(tmp_path / "log", played)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from moma.data import Dataset, DatasetError
+from moma_core.datasets import Dataset, DatasetError
 from tests.builders import SPEC, write_dataset
 from tests.unit.spoilt import copy_of, found, none, only, put
 
@@ -49,7 +49,7 @@ def test_the_first_five_rows_are_named_and_all_are_counted(log):
 
 def test_a_log_of_many_pieces_is_counted_whole(log, monkeypatch):
     rows = Dataset.load(log).state.shape[0]
-    monkeypatch.setattr("moma.data.blocks.PIECE", 7 * 4 * SPEC.state_width)
+    monkeypatch.setattr("moma.log_tools.blocks.PIECE", 7 * 4 * SPEC.state_width)
     put(log, "state", ([0, 8, rows - 1], 2), np.nan)
     finding = only(log, "NaN in c")
     assert (finding.count, finding.rows) == (3, (0, 8, rows - 1))

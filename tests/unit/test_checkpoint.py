@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from learner import checkpoint
+from learner.algorithms.moma_ppo.ppo import PPO
 from learner.checkpoint import Counters
-from learner.ppo import PPO
-from moma.storage import StorageError
+from moma_core.storage import StorageError
 from tests.builders import SPEC, imagine, make_config
 
 CONFIG = make_config()

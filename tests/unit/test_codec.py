@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from moma.pb import dynamics_pb2, tensor_pb2
-from moma.ports import InvalidFieldError
-from moma.rpc import codec
-from moma.types import Prediction
+from moma_core.pb import dynamics_pb2, tensor_pb2
+from moma_core.ports import InvalidFieldError
+from moma_core.rpc import codec
+from moma_core.types import Prediction
 from tests.builders import DIGEST, PER_ROW
 
 KINDS = (torch.float32, torch.float64, torch.int64, torch.bool)

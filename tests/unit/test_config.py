@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from moma.config import (
+from moma_core.config import (
     ActorConfig,
     Config,
     DataConfig,

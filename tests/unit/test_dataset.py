@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from moma.data import Dataset, DatasetError
+from moma_core.datasets import Dataset, DatasetError
 
 FLOATS = ("state", "action", "reward")
 

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from moma.data import Dataset, DatasetError
+from moma_core.datasets import Dataset, DatasetError
 
 ARRAYS = ("state", "action", "reward", "terminated", "truncated", "episode_start")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from moma.data import Dataset, EpisodeWriter
-from moma.storage import verify
+from moma_core.datasets import Dataset, EpisodeWriter
+from moma_core.storage import verify
 from tests.builders import SPEC, random_action, write_dataset
 
 ARRAYS = ("state", "action", "reward", "terminated", "truncated", "episode_start")

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from moma import dense as module
-from moma.dense import dense, fused, native_bf16
+from moma_core.nets import kernels as module
+from moma_core.nets.kernels import dense, fused, native_bf16
 
 ACTIVATIONS = ["none", "relu", "silu", "tanh"]
 SHAPES = [(1, 1, 1), (7, 3, 5), (64, 33, 20)]

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from learner import batch, checkpoint, losses
+from learner import checkpoint
+from learner.algorithms.moma_ppo import batch, losses
+from learner.algorithms.moma_ppo.ppo import PPO
 from learner.checkpoint import Counters
-from learner.ppo import PPO
-from moma import history
-from moma.checks import check_rows, check_trajectory
-from moma.config import ActorConfig, DataConfig
-from moma.data import Dataset, DatasetError
-from moma.ports import InvalidFieldError
-from moma.tasks import icg
+from moma_core.checks import check_rows, check_trajectory
+from moma_core.config import ActorConfig, DataConfig
+from moma_core.datasets import Dataset, DatasetError
+from moma_core.nets import history
+from moma_core.ports import InvalidFieldError
+from moma_core.tasks import icg
 from tests.builders import CHOICES, SPEC, FakeDynamics, imagine, make_config
 
 MEMORIES = [

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import distributions as slow
 
-from moma.config import ActorConfig
-from moma.distributions import Categorical, Gaussian
-from moma.policy import Actors
+from moma_core.config import ActorConfig
+from moma_core.nets.distributions import Categorical, Gaussian
+from moma_core.nets.policy import Actors
 from tests.builders import CHOICES, SPEC, make_starts
 
 WIDE, NARROW = (slice(None), 0), (slice(None), 1, slice(0, 2))

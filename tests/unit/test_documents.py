@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from moma import documents, recipes
-from moma.config import Config
-from moma.run import RunDirectory
+from moma_core import documents, recipes
+from moma_core.config import Config
+from moma_core.runtime.run import RunDirectory
 
 EVERY = [(name, mode) for name in recipes.NAMES for mode in ("default", "reference")]
 

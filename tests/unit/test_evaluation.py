@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from moma import seeds
-from moma.config import ActorConfig
-from moma.data import StartSampler
-from moma.evaluation import DynamicsEnvironment, evaluate
-from moma.policy import Actors
-from moma.tasks import Environment
+from moma_core import seeds
+from moma_core.config import ActorConfig
+from moma_core.datasets import StartSampler
+from moma_core.nets.policy import Actors
+from moma_core.tasks import Environment
+from moma_core.tasks.play import DynamicsEnvironment, evaluate
 from tests.builders import FRAME, SPEC, FakeDynamics, make_starts, shift, step_system
 
 COPIES = 4

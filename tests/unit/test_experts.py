@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from launch import data_make
-from launch.collect import PIECE, Source, pieces
-from launch.experts import Expert
-from launch.train import Train
-from moma import recipes, tasks
-from moma.commandline import parse_run
-from moma.run import RunDirectory
+from moma.cli import data_make
+from moma.cli.train import Train
+from moma.log_tools.collect import PIECE, Source, pieces
+from moma.log_tools.experts import Expert
+from moma_core import recipes, tasks
+from moma_core.runtime.commandline import parse_run
+from moma_core.runtime.run import RunDirectory
 
 VERSIONS = (0, 30, 60, 90, 120, 124)
 RISING = (-10.0, 2.0, 21.0, 50.0, 70.0, 80.0)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from model_server import likelihood
-from model_server.ensemble import Ensemble, Outputs
-from model_server.fit import fit
-from model_server.holdout import split
-from moma import recipes
+from model_server.world_model import likelihood
+from model_server.world_model.ensemble import Ensemble, Outputs
+from model_server.world_model.fit import fit
+from model_server.world_model.holdout import split
+from moma_core import recipes
 from tests.builders import SPEC, make_config
 
 CONFIG = make_config().model

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from model_server.fit import fit
-from moma import seeds, tasks
-from moma.config import DataConfig, ModelConfig
-from moma.data import StartSampler
-from moma.tasks import Environment
-from moma.tasks.icg import STEPS, Icg
-from moma.tasks.polygame import MODE
+from model_server.world_model.fit import fit
+from moma_core import seeds, tasks
+from moma_core.config import DataConfig, ModelConfig
+from moma_core.datasets import StartSampler
+from moma_core.tasks import Environment
+from moma_core.tasks.icg import STEPS, Icg
+from moma_core.tasks.polygame import MODE
 
 GAMES = ("icg", "polygame-plus", "polygame-minus")
 VARIANTS = [(name, variant) for name in GAMES for variant in tasks.get(name).variants]

@@ -4,7 +4,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from moma import history
+from moma_core.nets import history
 from tests.builders import shift
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from model_server import batches, holdout
-from model_server.fit import fit
-from model_server.holdout import Parts, Runs, held_episodes, split
-from model_server.units import Units
+from model_server.world_model import batches, holdout
+from model_server.world_model.fit import fit
+from model_server.world_model.holdout import Parts, Runs, held_episodes, split
+from model_server.world_model.units import Units
 from tests.builders import make_config
 
 CONFIG = make_config().model
@@ -119,7 +119,7 @@ def test_the_rows_looked_at_are_a_sample_of_all_that_are_held_out(dataset, monke
     np.testing.assert_array_equal(
         everything.holdout.episode, dataset.episode_of(listed(everything.held))
     )
-    monkeypatch.setattr("model_server.fit._HOLDOUT_ROWS", 9)
+    monkeypatch.setattr("model_server.world_model.fit._HOLDOUT_ROWS", 9)
     few = fit(dataset, replace(CONFIG, holdout=0.5), 0, lambda _: None)
     assert len(few.holdout.reward) == 9
     assert (few.holdout.episode.diff() >= 0).all()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from gymnasium.spaces import Box, Dict, Discrete, Tuple
 
-from moma.data import Dataset
-from moma.data.importing import ImportDataError, convert, detect, open_log
+from moma.log_tools.importing import ImportDataError, convert, detect, open_log
+from moma_core.datasets import Dataset
 from tests import logs
 from tests.logs import OWN, WIDTHS, play
 

@@ -4,10 +4,10 @@ import h5py
 import numpy as np
 import pytest
 
-from moma.data import Dataset
-from moma.data.importing import ImportDataError, convert, detect, open_log
-from moma.data.importing.plan import split_actions
-from moma.types import TaskSpec
+from moma.log_tools.importing import ImportDataError, convert, detect, open_log
+from moma.log_tools.importing.plan import split_actions
+from moma_core.datasets import Dataset
+from moma_core.types import TaskSpec
 from tests import logs
 from tests.builders import SPEC
 from tests.logs import play

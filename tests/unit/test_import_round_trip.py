@@ -5,9 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from moma.data import Dataset, EpisodeWriter, export
-from moma.data.importing import convert, open_log
-from moma.types import TaskSpec
+from moma.log_tools import export
+from moma.log_tools.importing import convert, open_log
+from moma_core.datasets import Dataset, EpisodeWriter
+from moma_core.types import TaskSpec
 from tests.builders import SPEC, random_action
 
 ARRAYS = ("state", "action", "reward", "terminated", "truncated", "episode_start")

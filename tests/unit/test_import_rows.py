@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moma.data.importing import limits
-from moma.data.importing.log import ImportDataError
-from moma.data.importing.rows import Rows, episodes
-from moma.data.importing.survey import refine
+from moma.log_tools.importing import limits
+from moma.log_tools.importing.log import ImportDataError
+from moma.log_tools.importing.rows import Rows, episodes
+from moma.log_tools.importing.survey import refine
 
 
 def make(ends, *, terminated=None, reward=None, number=None, following=None):

@@ -17,7 +17,7 @@ import pyarrow.parquet
 import pytest
 import tensorstore
 
-from moma.data.importing import ImportDataError, convert, detect, limits, open_log
+from moma.log_tools.importing import ImportDataError, convert, detect, limits, open_log
 from tests import logs
 from tests.logs import play
 

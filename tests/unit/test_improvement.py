@@ -4,9 +4,9 @@ import math
 
 import torch
 
-from learner.ppo import PPO
-from moma.config import ActorConfig, PessimismConfig, PPOConfig, RolloutConfig
-from moma.types import Prediction
+from learner.algorithms.moma_ppo.ppo import PPO
+from moma_core.config import ActorConfig, PessimismConfig, PPOConfig, RolloutConfig
+from moma_core.types import Prediction
 from tests.builders import DIGEST, SPEC, FakeDynamics, imagine, make_config
 
 CONFIG = make_config(

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from moma import tasks
-from moma.tasks import Environment
-from moma.tasks.system import control
+from moma_core import tasks
+from moma_core.tasks import Environment
+from moma_core.tasks.system import control
 
 # Feature indices and actuators as published (arXiv 2305.17198 and its code).
 TORSO = (0, 1, 2, 3, 4, 16, 17, 18, 13, 14, 15)

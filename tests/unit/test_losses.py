@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from learner import losses
+from learner.algorithms.moma_ppo import losses
 
 OLD = torch.tensor([[-1.0, -2.0], [-0.5, -0.7]])
 NEW = torch.tensor([[-0.8, -2.5], [-0.5, -0.1]])

@@ -7,8 +7,8 @@ import psutil
 import pytest
 import torch
 
-from moma.data import Dataset, DatasetError, mapped
-from moma.data.mapped import Columns, Moments, chunks, take
+from moma_core.datasets import Dataset, DatasetError, mapped
+from moma_core.datasets.mapped import Columns, Moments, chunks, take
 
 MEGABYTE = 1 << 20
 

@@ -5,8 +5,15 @@ import math
 import pytest
 import torch
 
-from moma.config import ActorConfig
-from moma.memory import AttentionMemory, FramesMemory, GruMemory, NoMemory, build, sinusoids
+from moma_core.config import ActorConfig
+from moma_core.nets.memory import (
+    AttentionMemory,
+    FramesMemory,
+    GruMemory,
+    NoMemory,
+    build,
+    sinusoids,
+)
 
 AGENTS, ROWS, HISTORY, FRAME, WIDTH = 2, 3, 4, 5, 6
 

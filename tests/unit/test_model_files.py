@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from model_server import files
-from model_server.fit import fit
-from moma import seeds
-from moma.storage import StorageError, digest
+from model_server.world_model import files
+from model_server.world_model.fit import fit
+from moma_core import seeds
+from moma_core.storage import StorageError, digest
 from tests.builders import make_config
 
 CONFIG = make_config().model

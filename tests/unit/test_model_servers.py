@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from launch.cluster import home, model_servers, model_threads
-from moma import recipes
-from moma.rpc.models import together
+from moma.engines.cluster import home, model_servers, model_threads
+from moma_core import recipes
+from moma_core.rpc.pool import together
 from rollout_workers.__main__ import _of
 
 CONFIG = recipes.get("reacher-tiny")

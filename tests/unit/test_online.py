@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from learner import checkpoint
-from learner.critic import Critic, RunningMoments
-from learner.ppo import PPO
-from moma import recipes, tasks
-from moma.config import PPOConfig, RolloutConfig
-from moma.storage import StorageError
+from learner.algorithms.moma_ppo.critic import Critic, RunningMoments
+from learner.algorithms.moma_ppo.ppo import PPO
+from moma_core import recipes, tasks
+from moma_core.config import PPOConfig, RolloutConfig
+from moma_core.storage import StorageError
 from tests.builders import SPEC, imagine, make_config
 
 ROUNDS = 4

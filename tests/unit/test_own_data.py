@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from launch.fitting import Fit
-from launch.train import Train
-from moma import commandline, recipes, tasks
-from moma.commandline import RunCommand, parse_run
-from moma.run import RunDirectory
-from moma.tasks.pettingzoo import PettingZoo
+from moma.cli.train import Train
+from moma.fitting import Fit
+from moma_core import recipes, tasks
+from moma_core.runtime import commandline
+from moma_core.runtime.commandline import RunCommand, parse_run
+from moma_core.runtime.run import RunDirectory
+from moma_core.tasks.pettingzoo import PettingZoo
 from tests.builders import SPEC
 from tests.unit.test_pettingzoo import Pair
 

@@ -5,15 +5,8 @@ from typing import NamedTuple
 import grpc
 import pytest
 
-from moma.ports import BusyError, DeadlineError, InvalidFieldError, UnavailableError
-from moma.rpc.channel import (
-    RETRY_AFTER_MS,
-    ExpiredError,
-    Patience,
-    StoppedError,
-    call,
-    once,
-)
+from moma_core.ports import BusyError, DeadlineError, InvalidFieldError, UnavailableError
+from moma_core.rpc.channel import RETRY_AFTER_MS, ExpiredError, Patience, StoppedError, call, once
 
 LONGEST = 2.0
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from moma.config import PessimismConfig
-from moma.types import Prediction
+from moma_core.config import PessimismConfig
+from moma_core.types import Prediction
 from rollout_workers import pessimism
 from tests.builders import DIGEST, model_card
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 
-from moma.tasks import Environment
-from moma.tasks.pettingzoo import PettingZoo, load
+from moma_core.tasks import Environment
+from moma_core.tasks.pettingzoo import PettingZoo, load
 from tests.builders import SPEC
 
 CHOICES = replace(

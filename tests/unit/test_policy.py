@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from moma.config import ActorConfig
-from moma.dense import native_bf16
-from moma.policy import Actors
+from moma_core.config import ActorConfig
+from moma_core.nets.kernels import native_bf16
+from moma_core.nets.policy import Actors
 from tests.builders import FRAME, SPEC, make_starts
 
 MEMORIES = [

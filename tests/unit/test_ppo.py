@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from learner import batch, losses, ppo
-from learner.critic import ValueScale
-from learner.ppo import PPO
-from moma.config import ActorConfig
+from learner.algorithms.moma_ppo import batch, losses, ppo
+from learner.algorithms.moma_ppo.critic import ValueScale
+from learner.algorithms.moma_ppo.ppo import PPO
+from moma_core.config import ActorConfig
 from tests.builders import SPEC, imagine, make_config
 
 CONFIG = make_config()

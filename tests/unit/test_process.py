@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from moma import process
+from moma_core.runtime import process
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from moma import tasks
-from moma.config import DataConfig
-from moma.tasks import reacher_script
-from moma.tasks.reacher_script import LINKS, elbow_angles
+from moma_core import tasks
+from moma_core.config import DataConfig
+from moma_core.tasks import reacher_script
+from moma_core.tasks.reacher_script import LINKS, elbow_angles
 
 
 def fingertip(angles):

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from moma import seeds
-from moma.checks import check_trajectory
-from moma.config import PessimismConfig, RolloutConfig
-from moma.policy import Actors
-from moma.ports import ModelChangedError
+from moma_core import seeds
+from moma_core.checks import check_trajectory
+from moma_core.config import PessimismConfig, RolloutConfig
+from moma_core.nets.policy import Actors
+from moma_core.ports import ModelChangedError
 from rollout_workers import rollout as module
 from rollout_workers.rollout import Identity, rollout
 from tests.builders import SPEC, FakeDynamics, make_config, make_starts, run_card

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moma import seeds
+from moma_core import seeds
 
 MASK = (1 << 64) - 1
 

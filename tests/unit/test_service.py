@@ -7,11 +7,11 @@ from threading import Thread
 import pytest
 import torch
 
-from learner.ppo import PPO
+from learner.algorithms.moma_ppo.ppo import PPO
 from learner.service import LearnerService
 from learner.starts import drawing
-from moma.data import StartSampler
-from moma.ports import InvalidFieldError, Learner
+from moma_core.datasets import StartSampler
+from moma_core.ports import InvalidFieldError, Learner
 from tests.builders import SPEC, make_config, make_trajectory, run_card
 
 CONFIG = make_config()

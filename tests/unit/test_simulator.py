@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from model_server.simulator import Simulator
-from moma import tasks
-from moma.ports import Dynamics
+from moma_core import tasks
+from moma_core.ports import Dynamics
 from tests.builders import PER_ROW, random_action
 
 REACHER, ANT = "reacher-full", "ant-full"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from moma.data import StartSampler
+from moma_core.datasets import StartSampler
 from tests.builders import FRAME, SPEC
 
 

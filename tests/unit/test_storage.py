@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from moma import storage
-from moma.storage import StorageError, new_directory, verify, write_text
+from moma_core import storage
+from moma_core.storage import StorageError, new_directory, verify, write_text
 
 
 @pytest.fixture

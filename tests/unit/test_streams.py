@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from moma.ports import UnavailableError
-from moma.rpc.streams import Streams
+from moma_core.ports import UnavailableError
+from moma_core.rpc.streams import Streams
 
 
 class Replies:

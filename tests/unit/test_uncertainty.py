@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_server import uncertainty
+from model_server.world_model import uncertainty
 
 sizes = st.integers(1, 5)
 

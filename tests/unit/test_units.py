@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from model_server.ensemble import Ensemble
-from model_server.units import Units
-from moma.types import Transitions
+from model_server.world_model.ensemble import Ensemble
+from model_server.world_model.units import Units
+from moma_core.types import Transitions
 from tests.builders import SPEC, make_config
 
 GOAL = 4

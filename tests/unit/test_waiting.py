@@ -7,9 +7,9 @@ from typing import get_args
 import pytest
 import torch
 
-from model_server.load import Load, Peak
-from model_server.waiting import Limits, Request, Waiting
-from moma.types import Priority
+from model_server.serving.load import Load, Peak
+from model_server.serving.waiting import Limits, Request, Waiting
+from moma_core.types import Priority
 
 CLASSES = get_args(Priority)
 ROOMY = Limits(max_rows=1000, queue_rows=10_000)

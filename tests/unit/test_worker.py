@@ -3,8 +3,8 @@
 import math
 from dataclasses import replace
 
-from moma.policy import Actors
-from moma.types import Assignment, PolicySnapshot, Receipt
+from moma_core.nets.policy import Actors
+from moma_core.types import Assignment, PolicySnapshot, Receipt
 from rollout_workers.worker import Worker
 from tests.builders import SPEC, FakeDynamics, make_config, make_starts, run_card
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from model_server import uncertainty
-from moma import seeds
-from moma.checks import check_rows
-from moma.ports import Dynamics, InvalidFieldError
+from model_server.world_model import uncertainty
+from moma_core import seeds
+from moma_core.checks import check_rows
+from moma_core.ports import Dynamics, InvalidFieldError
 from tests.builders import SPEC, world_model
 
 GOAL = 4

@@ -1,0 +1,1 @@
+"""Measurements of this project on a machine. Not in the wheel."""

@@ -1,0 +1,66 @@
+"""Rollouts of real actors in any `Dynamics`. The only file here that calls `rollout`."""
+
+from __future__ import annotations
+
+import torch
+
+from moma_core import seeds
+from moma_core.config import Config
+from moma_core.nets.policy import Actors
+from moma_core.ports import Dynamics
+from moma_core.types import RunCard, StartStates, TaskSpec, Trajectory
+from rollout_workers.rollout import Identity, Together, rollout
+
+
+class Imagination:
+    """Makes one segment after the other, as a worker does, from start states of noise."""
+
+    def __init__(
+        self, spec: TaskSpec, config: Config, dynamics: Dynamics, together: Together = map
+    ) -> None:
+        """Builds fresh actors.
+
+        Args:
+            spec: the team.
+            config: with the rows and the horizon that segments have.
+            dynamics: where they are imagined.
+            together: how a segment's groups are imagined.
+        """
+        self._card = RunCard(
+            run="benchmark",
+            task=spec,
+            model_addresses=("",),
+            rollout=config.rollout,
+            pessimism=config.pessimism,
+            actor=config.actor,
+        )
+        self._actors = Actors(spec, config.actor, config.seed)
+        self._dynamics, self._together, self._count = dynamics, together, 0
+        random, rows = seeds.generator(0, "starts"), config.rollout.rows
+        frame = spec.observation_width + spec.action_width
+        shape = (rows, len(spec.agents), config.actor.history, frame)
+        self._starts = StartStates(
+            state=torch.randn(rows, spec.state_width, generator=random),
+            history=torch.randn(shape, generator=random),
+        )
+
+    def segment(self) -> Trajectory:
+        """Makes the next segment; nothing is cut."""
+        self._count += 1
+        who = Identity(
+            policy_version=0,
+            epoch=0,
+            worker="benchmark",
+            incarnation=0,
+            sequence=self._count,
+            seed=seeds.derive(0, "segment", self._count),
+        )
+        return rollout(
+            self._actors,
+            self._dynamics,
+            self._starts,
+            self._card,
+            float("inf"),
+            who,
+            self._together,
+        )

@@ -1,0 +1,119 @@
+"""Worker processes that wait for orders, and the model server that they ask."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.speed.load import order
+from moma.engines import cluster
+from moma.engines.supervisor import RoleError, Supervisor
+from moma_core.config import Config
+
+_GRACE_S = 10.0
+_LOG_TAIL = 8
+
+
+class Team:
+    """N processes. Each costs nothing while it waits, and ends when this process does."""
+
+    def __init__(self, count: int, log: Path) -> None:
+        """Starts them; `log` takes what they complain about."""
+        self._log = log
+        with log.open("ab") as errors:
+            self._workers = [_start(errors) for _ in range(count)]
+
+    def ready(self) -> None:
+        """Waits until all have loaded what they need."""
+        for worker in self._workers:
+            self._answer(worker)
+
+    def imagine(
+        self, count: int, addresses: Sequence[str], config: Config, until: float
+    ) -> list[list[tuple[float, int]]]:
+        """Lets the first `count` imagine together until a moment of `time.perf_counter`.
+
+        Returns:
+            For each of them, when which number of rows was answered.
+        """
+        at_work = self._workers[:count]
+        for index, worker in enumerate(at_work):
+            address = addresses[index % len(addresses)]
+            _keep_to(worker.pid, cluster.home(index, len(addresses)))
+            assert worker.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # it has ended: its answer will be missing
+                worker.stdin.write(order(address, config, until))
+                worker.stdin.flush()
+        return [[(when, rows) for when, rows in self._answer(worker)] for worker in at_work]
+
+    def close(self) -> None:
+        """Ends them all, whatever they are doing."""
+        for worker in self._workers:
+            assert worker.stdin is not None
+            assert worker.stdout is not None
+            worker.kill()  # they own nothing that could be left behind
+            worker.wait()
+            with contextlib.suppress(BrokenPipeError):
+                worker.stdin.close()
+            worker.stdout.close()
+
+    def _answer(self, worker: subprocess.Popen[str]) -> Any:  # noqa: ANN401 - whatever was asked
+        assert worker.stdout is not None
+        line = worker.stdout.readline()
+        if not line:
+            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+            tail = "\n".join(f"  {text}" for text in lines[-_LOG_TAIL:])
+            raise RoleError(f"a worker (process {worker.pid}) ended; its log ends:\n{tail}")
+        return json.loads(line)
+
+
+def _keep_to(pid: int, cores: set[int] | None) -> None:
+    """Lets a process run on the cores that a run's worker would, threads that it has included."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):  # it has ended: its answer will be missing
+        for thread in psutil.Process(pid).threads():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(thread.id, cores or os.sched_getaffinity(0))
+
+
+def _start(errors: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - an open file
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.speed.load"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for us alone
+    )
+
+
+@contextlib.contextmanager
+def team(count: int, scratch: Path) -> Iterator[Team]:
+    """Yields `count` workers that are ready."""
+    workers = Team(count, scratch / "workers.log")
+    try:
+        workers.ready()
+        yield workers
+    finally:
+        workers.close()
+
+
+@contextlib.contextmanager
+def servers(config: Config, model: Path, scratch: Path) -> Iterator[list[str]]:
+    """Yields the addresses of model servers, as a run starts them."""
+    faults: list[str] = []
+    scratch.mkdir(exist_ok=True)
+    supervisor = Supervisor(scratch, scratch / "addresses", faults.append)
+    try:
+        yield cluster.start_servers(supervisor, config, model)
+    finally:
+        supervisor.stop([], _GRACE_S)

@@ -1,1 +1,0 @@
-"""The only place that knows all roles: command line, processes, evaluation, reports."""

@@ -1,0 +1,1 @@
+"""What may learn: each algorithm behind the one seam of `base`."""

@@ -1,0 +1,1 @@
+"""MOMA-PPO: decentralised actors, a centralised critic, clipped updates on imagined segments."""

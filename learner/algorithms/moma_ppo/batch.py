@@ -1,0 +1,141 @@
+"""One round's segments as flat rows to take minibatches from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Float32, Int64
+from torch import Tensor
+
+from learner.algorithms.moma_ppo.advantages import gae
+from learner.algorithms.moma_ppo.critic import Critic, ValueScale
+from moma_core.config import PPOConfig
+from moma_core.nets import history
+from moma_core.nets.policy import Actors
+from moma_core.types import TaskSpec, Trajectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Valid steps only, in the order (step, rollout)."""
+
+    state: Float32[Tensor, "N S"]
+    observed: Float32[Tensor, "N A O"]
+    """In the actors' units, as is `path`."""
+    path: Float[Tensor, "A B P F"]
+    """Every frame of the round once, `Actors.rounded`; a row's window begins at its `place`."""
+    frames: int
+    """H."""
+    place: Int64[Tensor, " N"]
+    action: Float32[Tensor, "N A U"]
+    log_prob: Float32[Tensor, "N A"]
+    advantage: Float32[Tensor, " N"]
+    """Normalised over the round."""
+    value: Float32[Tensor, " N"]
+    """As the critic saw it before the update."""
+    returns: Float32[Tensor, " N"]
+
+    @property
+    def remembered(self) -> Float[Tensor, "N A H F"]:
+        """Every row's window."""
+        return history.windows(self.path, self.frames, self.place)
+
+    def parts(self, size: int) -> Iterator[Batch]:
+        """Yields views of `size` rows after the other."""
+        names = (*_PACKED, "place")
+        for part in zip(*(getattr(self, name).split(size) for name in names), strict=True):
+            yield replace(self, **dict(zip(names, part, strict=True)))
+
+
+class Rows:
+    """A batch to take rows from in any order: a row's numbers lie side by side."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._shapes = {n: getattr(batch, n).shape[1:] for n in _PACKED}
+        self._packed = torch.cat(
+            [getattr(batch, n).reshape(len(batch.place), -1) for n in _PACKED], 1
+        )
+
+    def take(self, index: Int64[Tensor, " M"]) -> Batch:
+        """Returns the rows `index`."""
+        packed = self._packed.index_select(0, index)
+        parts = packed.split([shape.numel() for shape in self._shapes.values()], dim=1)
+        values = {
+            name: part.unflatten(1, shape) if shape else part.squeeze(1)
+            for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
+        }
+        return replace(self._batch, place=self._batch.place.index_select(0, index), **values)
+
+
+_PACKED = ("state", "observed", "action", "log_prob", "advantage", "value", "returns")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Path:
+    """Segments side by side: `[T B ...]`."""
+
+    history: Float32[Tensor, "B A H F"]
+    action: Float32[Tensor, "T B A U"]
+    state: Float32[Tensor, "T+1 B S"]
+    log_prob: Float32[Tensor, "T B A"]
+    reward: Float32[Tensor, "T B"]
+    terminated: Bool[Tensor, "T B"]
+    truncated: Bool[Tensor, "T B"]
+    valid: Bool[Tensor, "T B"]
+
+
+def prepare(
+    trajectories: Sequence[Trajectory],
+    spec: TaskSpec,
+    actors: Actors,
+    critic: Critic,
+    scale: ValueScale,
+    config: PPOConfig,
+) -> Batch:
+    """Values, advantages and windows of a round; segments in the order given."""
+    path = _side_by_side(trajectories, critic.state_mean.device)
+    with torch.no_grad():
+        value = scale.restore(critic(path.state))
+        advantage = gae(
+            path.reward, value, path.terminated, path.truncated, config.discount, config.gae_lambda
+        )
+        observed = actors.observed(spec.observe(path.state[:-1]))
+        begun = actors.remembered(path.history)
+        frames = history.lay(begun, observed, spec.clamp(path.action))
+        rows = path.valid
+        step, rollout = rows.nonzero().unbind(1)
+        flat = advantage[rows]
+        return Batch(
+            state=path.state[:-1][rows],
+            observed=observed[rows],
+            path=actors.rounded(frames, config.minibatch),
+            frames=begun.shape[2],
+            place=history.places(frames, step, rollout),
+            action=path.action[rows],
+            log_prob=path.log_prob[rows],
+            advantage=(flat - flat.mean()) / (flat.std(correction=0) + 1e-8),
+            value=value[:-1][rows],
+            returns=(advantage + value[:-1])[rows],
+        )
+
+
+def _side_by_side(trajectories: Sequence[Trajectory], device: torch.device) -> _Path:
+    """Joins segments along B; shorter ones are padded with steps that are not valid."""
+    steps = max(len(t.reward) for t in trajectories)
+
+    def joined(name: str, length: int) -> Tensor:
+        parts = [getattr(t, name) for t in trajectories]
+        padded = [torch.cat([p, p.new_zeros(length - len(p), *p.shape[1:])]) for p in parts]
+        return torch.cat(padded, dim=1).to(device)
+
+    return _Path(
+        history=torch.cat([t.history for t in trajectories]).to(device),
+        state=joined("state", steps + 1),
+        **{
+            name: joined(name, steps)
+            for name in ("action", "log_prob", "reward", "terminated", "truncated", "valid")
+        },
+    )

@@ -1,0 +1,200 @@
+"""A `Dynamics` around a `Dynamics`: concurrent calls share one forward pass.
+
+Unless a delay is set there is no artificial one: while the model runs, the next batch collects
+itself. Rows are counted, not requests. Every row brings its own seed, so its draws do not depend
+on its neighbours. What does not fit into the queue is refused, with word of when to ask again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from threading import Condition, Thread
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from model_server.serving.load import Load, Peak
+from model_server.serving.waiting import Asked, Limits, Request, Waiting, answer, attempt, together
+from moma_core.checks import check_rows
+from moma_core.ports import BusyError, DeadlineError, Dynamics, UnavailableError
+from moma_core.types import Metrics, ModelCard, Prediction, Priority
+
+
+class Batching:
+    """Callers wait in a bounded queue; a thread, or a few side by side, run the model."""
+
+    def __init__(
+        self,
+        inner: Dynamics,
+        limits: Limits | None = None,
+        *,
+        alone: bool = False,
+        streams: int = 1,
+        direct: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Starts the threads.
+
+        Args:
+            inner: the model.
+            limits: of batches and of the queue.
+            alone: serve each request by itself, so that its bits do not depend on its neighbours.
+            streams: batches that are run at once, each with its share of torch's threads.
+            direct: a lone caller's `queue` runs the model itself. Not beside other streams: it is
+                their requests' loop that would wait.
+            clock: monotonic seconds.
+        """
+        self._inner, self._alone, self._direct = inner, alone, direct and streams == 1
+        self._task, self._limits, self._clock = inner.describe().task, limits or Limits(), clock
+        self._waiting, self._load, self._peak = Waiting(self._limits), Load(), Peak()
+        self._running = self._asking = 0
+        self._changed, self._closed = Condition(), False
+        # Of this thread; callers' threads may have been given fewer.
+        share = max(1, torch.get_num_threads() // streams)
+        self._streams = [
+            Thread(target=self._serve, args=(share,), name=f"model-{number}", daemon=True)
+            for number in range(streams)
+        ]
+        for stream in self._streams:
+            stream.start()
+
+    def describe(self) -> ModelCard:
+        """Returns the model's card."""
+        return self._inner.describe()
+
+    def predict(
+        self,
+        state: Float32[Tensor, "B S"],
+        action: Float32[Tensor, "B A U"],
+        seed: Int64[Tensor, " B"],
+        deadline: float = math.inf,
+        priority: Priority = "training",
+    ) -> Prediction:
+        """Waits for the batch that takes these rows."""
+        request, _ = self._queued((state, action, seed), deadline, priority)
+        return request.own(*request.answer.result())
+
+    async def queue(
+        self,
+        state: Float32[Tensor, "B S"],
+        action: Float32[Tensor, "B A U"],
+        seed: Int64[Tensor, " B"],
+        deadline: float = math.inf,
+        priority: Priority = "training",
+    ) -> Prediction:
+        """Does what `predict` does without holding a thread, or itself where `direct` says so."""
+        self._asking += 1
+        try:
+            if self._direct:
+                await asyncio.sleep(0)  # whoever has asked already comes first, to share the batch
+            direct = self._direct and self._asking == 1
+            request, batch = self._queued((state, action, seed), deadline, priority, direct=direct)
+            if batch:
+                self._run(batch, attempt(together, batch), go_on=False)
+            return request.own(*await asyncio.wrap_future(request.answer))
+        finally:
+            self._asking -= 1
+
+    def metrics(self) -> Metrics:
+        """Returns counts since the start and percentiles of the last calls."""
+        with self._changed:
+            return self._load.metrics()
+
+    def close(self) -> None:
+        """Answers what waits, then ends the threads."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for stream in self._streams:
+            stream.join()
+
+    def _queued(
+        self, rows: Asked, deadline: float, priority: Priority, *, direct: bool = False
+    ) -> tuple[Request, list[Request]]:
+        """Queues a request or refuses it; returns also the batch that its caller is to run."""
+        state, action, seed = rows
+        check_rows(self._task, state, action, seed)  # one bad item must not fail a batch
+        now = self._clock()
+        request = Request(
+            state=state, action=action, seed=seed, deadline=deadline, priority=priority, queued=now
+        )
+        with self._changed:
+            if self._closed:
+                raise UnavailableError("this model is being closed")
+            if not self._waiting.fits(request.rows):
+                self._drop(now)
+            if not self._waiting.fits(request.rows):
+                after = self._load.refused(request.rows, self._waiting.rows, now)
+                raise BusyError(f"{self._waiting.rows} rows wait already", after)
+            self._waiting.add(request)
+            self._load.counts["requests"] += 1
+            self._peak.note(self._running + len(self._waiting), now)
+            idle = not self._running and len(self._waiting) == 1
+            if not (batch := self._ready() if direct and idle else []):
+                self._changed.notify_all()
+        return request, batch
+
+    def _drop(self, now: float) -> None:
+        """Answers those whose deadline has passed, unless they have given up by themselves."""
+        for request in self._waiting.expire(now):
+            self._load.counts["expired"] += 1
+            if request.answer.set_running_or_notify_cancel():
+                request.answer.set_exception(DeadlineError("expired while it waited"))
+
+    def _serve(self, threads: int) -> None:
+        torch.set_num_threads(threads)
+        torch.get_num_threads()  # torch's first look; later ones might see what others set since
+        while batch := self._next():
+            rows = attempt(together, batch)
+            while batch:
+                batch, rows = self._run(batch, rows, go_on=True)
+
+    def _run(
+        self, batch: list[Request], rows: Asked | Exception, *, go_on: bool
+    ) -> tuple[list[Request], Asked | Exception]:
+        """Runs a batch and answers it; returns the next one where it is to go on with that."""
+        begun = self._clock()
+        outcome = rows if isinstance(rows, Exception) else attempt(self._inner.predict, *rows)
+        with self._changed:
+            self._note(batch, begun, self._clock())
+            following = self._ready() if go_on else []
+        # Joined before the answers: who is answered wants the interpreter too.
+        rows = attempt(together, following) if following else rows
+        answer(batch, outcome)
+        return following, rows
+
+    def _note(self, batch: list[Request], begun: float, ended: float) -> None:
+        """Counts a batch before it is answered: who is answered may ask again at once."""
+        waited, rows = zip(*((begun - r.queued, r.rows) for r in batch), strict=True)
+        self._load.ran(waited, sum(rows), ended - begun)
+        self._peak.note(self._running + len(self._waiting), ended)
+        self._running -= len(batch)
+
+    def _next(self) -> list[Request]:
+        """Waits for the next batch; empty once closed and drained."""
+        with self._changed:
+            while not (batch := self._ready()) and not self._closed:
+                self._changed.wait(self._hold_s(self._clock()) if self._waiting else None)
+            return batch
+
+    def _ready(self) -> list[Request]:
+        """Takes the next batch if there is one and nobody else is waited for."""
+        now = self._clock()
+        self._drop(now)
+        if not self._waiting or self._hold_s(now) > 0:
+            return []
+        share = math.ceil(len(self._waiting) / len(self._streams))
+        taken = self._waiting.take(now, 1 if self._alone else share)
+        batch = [request for request in taken if request.answer.set_running_or_notify_cancel()]
+        self._running += len(batch)
+        return batch
+
+    def _hold_s(self, now: float) -> float:
+        """For how long to collect more: not at all where nobody would join."""
+        if self._alone or self._closed or not self._limits.delay_s:
+            return 0.0
+        return self._waiting.hold_s(now, self._peak.lately(now))

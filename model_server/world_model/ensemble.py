@@ -1,0 +1,148 @@
+"""E networks as one batched module: (state, action) to a Gaussian over what changes.
+
+A network's outputs are S state features and one reward, in *output units*: by default the change
+of the standardised state and the standardised reward, each scaled to unit variance over the data;
+in reference units the next state and the reward as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from model_server.world_model.units import Units
+from moma_core import seeds
+from moma_core.config import ModelConfig
+from moma_core.nets.kernels import Activation, activate
+from moma_core.nets.stacked import StackedLinear, StackedNorm, chain
+from moma_core.types import TaskSpec
+
+REFERENCE_LOG_STD = (-6.0, 2.0)
+TERMINATION_DEPTH = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """What the networks say, in output units."""
+
+    mean: Float32[Tensor, "E N D"]
+    """D = S + 1: the state features, then the reward."""
+    log_variance: Float32[Tensor, "E N D"]
+    termination_logit: Float32[Tensor, "E N"] | None
+    """None where the data holds no terminal."""
+
+
+class Hidden(nn.Module):
+    """The hidden layers of E networks of one shape."""
+
+    def __init__(
+        self, count: int, widths: list[int], config: ModelConfig, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        pairs = list(pairwise(widths))
+        self.layers = nn.ModuleList(StackedLinear(count, i, o, generator) for i, o in pairs)
+        self.norms = nn.ModuleList(StackedNorm(count, o) for _, o in pairs) if config.norm else None
+
+
+class Network(nn.Sequential):
+    """E networks of one shape: hidden layers, then a linear head."""
+
+    def __init__(
+        self, count: int, widths: list[int], config: ModelConfig, generator: torch.Generator
+    ) -> None:
+        super().__init__(
+            Hidden(count, widths[:-1], config, generator),
+            StackedLinear(count, widths[-2], widths[-1], generator),
+        )
+        self.activation: Activation = config.activation
+
+    def forward(self, x: Float32[Tensor, "E N I"]) -> Float32[Tensor, "E N J"]:
+        """Maps every network's rows to its outputs."""
+        hidden, head = self
+        layers, norms = list(hidden.get_submodule("layers").children()), hidden.norms
+        if norms is None:
+            return chain([*layers, head], x, [self.activation] * len(layers))
+        for layer, norm in zip(layers, hidden.get_submodule("norms").children(), strict=True):
+            x = activate(norm(layer(x)), self.activation)
+        outputs: Tensor = head(x)
+        return outputs
+
+
+class Ensemble(nn.Module):
+    """E members; every member sees its own rows, or all the same ones."""
+
+    def __init__(
+        self,
+        task: TaskSpec,
+        config: ModelConfig,
+        *,
+        members: int,
+        terminates: bool,
+        seed: int = 0,
+    ) -> None:
+        """Builds `members` networks for a task; without terminals there is nothing to predict."""
+        super().__init__()
+        state_width, actions = task.state_width, len(task.agents) * task.action_width
+        generator = seeds.generator(seed, "ensemble")
+        self.config = config
+        self.units = Units(state_width, actions, standardised=config.units == "standardised")
+        # Mean and log-variance of the state, the same of the reward, the termination's logit.
+        self.outputs = {"state": 2 * state_width, "reward": 2}
+        if terminates:
+            self.outputs["termination"] = 1
+
+        def network(depth: int, outputs: int) -> Network:
+            hidden = [config.width] * depth
+            return Network(members, [state_width + actions, *hidden, outputs], config, generator)
+
+        if config.network == "trunk":
+            self.trunk = network(config.depth, sum(self.outputs.values()))
+        else:
+            self.state_head = network(config.depth, self.outputs["state"])
+            self.reward_head = network(config.depth, self.outputs["reward"])
+            if terminates:
+                self.termination_head = network(TERMINATION_DEPTH, 1)
+        bound = torch.ones(members, 1, state_width + 1)
+        self.max_log_variance = nn.Parameter(bound * 0.5)
+        self.min_log_variance = nn.Parameter(bound * -10.0)
+
+    def forward(self, inputs: Float32[Tensor, "E N I"]) -> Outputs:
+        """Maps standardised inputs to every member's Gaussian and termination logit."""
+        if self.config.network == "trunk":
+            parts = self.trunk(inputs).split(list(self.outputs.values()), dim=-1)
+        else:
+            parts = [self.get_submodule(f"{name}_head")(inputs) for name in self.outputs]
+        (state_mean, state_raw), (reward_mean, reward_raw) = (p.chunk(2, dim=-1) for p in parts[:2])
+        return Outputs(
+            mean=torch.cat([state_mean, reward_mean], dim=-1),
+            log_variance=self._bounded(torch.cat([state_raw, reward_raw], dim=-1)),
+            termination_logit=parts[2].squeeze(-1) if len(parts) == 3 else None,
+        )
+
+    def _bounded(self, raw: Float32[Tensor, "E N D"]) -> Float32[Tensor, "E N D"]:
+        """Soft learned bounds (Chua et al. 2018, appendix A.1), or the published hard clamp."""
+        if self.config.bounds == "clamped":
+            low, high = REFERENCE_LOG_STD
+            return 2 * raw.clamp(low, high)
+        soft = nn.functional.softplus
+        raw = self.max_log_variance - soft(self.max_log_variance - raw)
+        return self.min_log_variance + soft(raw - self.min_log_variance)
+
+    def lower(self) -> None:
+        """Puts the layers between hidden layers, nearly all of the work, into bf16.
+
+        First and last layers, LayerNorm and everything after them stay in fp32.
+        """
+        for module in self.modules():
+            if isinstance(module, Hidden) and module.norms is None:
+                for layer in list(module.layers)[1:]:
+                    layer.to(torch.bfloat16)
+
+    def keep(self, members: list[int]) -> None:
+        """Drops all members but these, in this order."""
+        for parameter in self.parameters():
+            parameter.data = parameter.data[members].contiguous()

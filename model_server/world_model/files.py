@@ -1,0 +1,128 @@
+"""A fitted model as a directory: weights, cards and what was measured of it. Never pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from model_server.world_model import calibrate
+from model_server.world_model.accelerator import Accelerated
+from model_server.world_model.ensemble import Ensemble
+from model_server.world_model.fit import Fitted
+from model_server.world_model.model import WorldModel
+from moma_core import documents, seeds
+from moma_core.config import ModelConfig
+from moma_core.datasets import Dataset
+from moma_core.datasets.mapped import chunks
+from moma_core.nets.kernels import hidden
+from moma_core.storage import digest, new_directory, verify
+from moma_core.types import ModelCard
+
+_WEIGHTS, _CARD, _CONFIG, _REPORT = "model.safetensors", "card.json", "config.json", "report.json"
+
+
+def save(
+    fitted: Fitted, dataset: Dataset, config: ModelConfig, seed: int, path: Path
+) -> WorldModel:
+    """Writes the model with its card and its report to `path`, whole, and returns it."""
+    box = _box(dataset)
+    report = calibrate.held_out(fitted)
+    card = ModelCard(
+        task=dataset.spec,
+        members=config.members,
+        elites=fitted.elites,
+        disagreement_quantiles=report["disagreement_quantiles"],
+        measured=calibrate.summary(report),
+        terminates=len(dataset.terminals) > 0,
+        digest="",
+    )
+    draw = seeds.derive(seed, "calibrate")
+    model = WorldModel(card, fitted.ensemble, box)
+    path_error = calibrate.along_episodes(model, dataset, fitted.held, draw)
+    measured = {"held_out": report, "along_episodes": path_error}
+    return write(card, fitted.ensemble, box, config, measured, path)
+
+
+def write(
+    card: ModelCard,
+    ensemble: Ensemble,
+    box: Float32[Tensor, "2 D"],
+    config: ModelConfig,
+    measured: Mapping[str, object],
+    path: Path,
+) -> WorldModel:
+    """Writes a model's directory, whole, and returns the model.
+
+    Args:
+        card: what the model says of itself; its digest becomes that of the weights.
+        ensemble: holding exactly the elites.
+        box: lowest and highest value of every state feature and of the reward in the data.
+        config: what the ensemble was built from.
+        measured: the report.
+        path: the directory; one that exists is replaced.
+    """
+    with new_directory(path) as directory:
+        save_file({**ensemble.state_dict(), "box": box}, directory / _WEIGHTS)
+        card = replace(card, digest=digest(directory / _WEIGHTS))
+        (directory / _CARD).write_text(documents.dump(card), encoding="utf-8")
+        (directory / _CONFIG).write_text(documents.dump(config), encoding="utf-8")
+        (directory / _REPORT).write_text(json.dumps(measured, indent=1), encoding="utf-8")
+    return WorldModel(card, ensemble, box)
+
+
+def _box(dataset: Dataset) -> Float32[Tensor, "2 D"]:
+    """Lowest and highest value of every state feature and, last, of the reward."""
+    low, high = [], []
+    for array in (dataset.state, dataset.reward):
+        parts = [(part.min(axis=0), part.max(axis=0)) for _, part in chunks(array)]
+        low.append(np.min([part[0] for part in parts], axis=0))
+        high.append(np.max([part[1] for part in parts], axis=0))
+    return torch.from_numpy(np.stack([np.append(*low), np.append(*high)]))
+
+
+def load(path: Path, precision: Literal["auto", "fp32", "bf16"] = "fp32") -> WorldModel:
+    """Opens a model directory, its digests checked first.
+
+    Args:
+        path: the directory.
+        precision: of the hidden layers; auto takes bf16 where it is native.
+
+    Raises:
+        StorageError: a file is missing or has changed.
+        ValueError: a file is not what it should be.
+    """
+    verify(path)
+    card = documents.parse(ModelCard, (path / _CARD).read_text("utf-8"), str(path / _CARD))
+    config = documents.parse(ModelConfig, (path / _CONFIG).read_text("utf-8"), str(path / _CONFIG))
+    weights = load_file(path / _WEIGHTS)
+    box = weights.pop("box")
+    ensemble = Ensemble(card.task, config, members=len(card.elites), terminates=card.terminates)
+    ensemble.load_state_dict(weights)
+    if hidden(precision) == torch.bfloat16:
+        ensemble.lower()
+    return WorldModel(card, ensemble, box)
+
+
+def load_on(
+    device: Literal["cpu", "cuda"], path: Path, precision: Literal["auto", "fp32", "bf16"]
+) -> WorldModel | Accelerated:
+    """Opens a model directory to compute on a device; every GPU of today has bf16."""
+    if device == "cpu":
+        return load(path, precision)
+    model = load(path, "bf16" if precision == "auto" else precision)
+    return Accelerated(model, torch.device(device))
+
+
+def report(path: Path) -> dict[str, dict[str, object]]:
+    """Reads what was measured of the model when it was fitted."""
+    loaded: dict[str, dict[str, object]] = json.loads((path / _REPORT).read_text("utf-8"))
+    return loaded

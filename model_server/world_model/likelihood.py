@@ -1,0 +1,62 @@
+"""The terms that an ensemble is fitted by."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+from model_server.world_model.ensemble import Ensemble, Outputs
+
+_WEIGHT_LIMIT = 100.0
+
+
+def nll(
+    ensemble: Ensemble,
+    outputs: Outputs,
+    targets: Float32[Tensor, "*E N D"],
+    beta: float = 0.0,
+) -> Float32[Tensor, " E"]:
+    """Each member's Gaussian negative log-likelihood without its constant.
+
+    Averaged over rows and over the outputs that vary; constant features are not predicted. With
+    `beta` each term is weighted by its own variance to that power, held fixed (Seitzer et al.
+    2022, equation 5): otherwise rows that are called noisy stop teaching the mean.
+    """
+    error = (outputs.mean - targets).square() * torch.exp(-outputs.log_variance)
+    terms = 0.5 * (error + outputs.log_variance)
+    if beta:
+        terms = terms * torch.exp(beta * outputs.log_variance.detach())
+    varies = torch.nn.functional.pad(~ensemble.units.constant, (0, 1), value=True)
+    return terms[..., varies].mean((1, 2))
+
+
+def terminal_weight(rows: int, terminals: int) -> float:
+    """Returns the weight that makes terminals count as much as the other rows, in [0.01, 100].
+
+    Where every row is terminal it is not 0: that would teach nothing.
+    """
+    odds = (rows - terminals) / max(terminals, 1)
+    return min(max(odds, 1 / _WEIGHT_LIMIT), _WEIGHT_LIMIT)
+
+
+def termination_loss(
+    logit: Float32[Tensor, "E N"], terminated: Bool[Tensor, "E N"], weight: float
+) -> Float32[Tensor, ""]:
+    """Binary cross-entropy, summed over members; a terminal counts `weight` times."""
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(
+        logit,
+        terminated.float(),
+        pos_weight=torch.tensor(weight, device=logit.device),
+        reduction="none",
+    )
+    return loss.mean(1).sum()
+
+
+def clip(ensemble: Ensemble, limit: float) -> None:
+    """Scales each member's gradient to a norm of at most `limit`."""
+    gradients = [p.grad for p in ensemble.parameters() if p.grad is not None]
+    norm = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt()
+    scale = (limit / (norm + 1e-8)).clamp_max(1.0)
+    for gradient in gradients:
+        gradient.mul_(scale.view(-1, *[1] * (gradient.dim() - 1)))

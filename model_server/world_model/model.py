@@ -1,0 +1,103 @@
+"""The kept members as a `Dynamics`: predict, draw a member per row, clip to the box."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from model_server.world_model import uncertainty
+from model_server.world_model.ensemble import Ensemble
+from moma_core import seeds
+from moma_core.checks import check_rows
+from moma_core.types import Metrics, ModelCard, Prediction, Priority
+
+
+class WorldModel:
+    """A fitted ensemble, ready to be asked. It changes nothing and keeps no state between calls."""
+
+    def __init__(self, card: ModelCard, ensemble: Ensemble, box: Float32[Tensor, "2 D"]) -> None:
+        """Takes the ensemble of the elites.
+
+        Args:
+            card: what the model says of itself.
+            ensemble: holding exactly the elites.
+            box: lowest and highest value of every state feature and of the reward in the data.
+        """
+        self._card = card
+        self._ensemble = ensemble.eval().requires_grad_(False)
+        self._box = box
+        self._scale = ensemble.units.output_scale
+        self._log_scale = self._scale.clamp_min(1e-12).log()
+        self._rows = 0
+
+    def describe(self) -> ModelCard:
+        """Returns the model's card."""
+        return self._card
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """The elites' networks."""
+        return self._ensemble
+
+    @property
+    def state_std(self) -> Float32[Tensor, " S"]:
+        """Standard deviation of the data's state features (1 in raw units)."""
+        return self._ensemble.units.state_std
+
+    def metrics(self) -> Metrics:
+        """Returns the rows predicted so far."""
+        return {"model_server/rows": float(self._rows)}
+
+    def predict(
+        self,
+        state: Float32[Tensor, "B S"],
+        action: Float32[Tensor, "B A U"],
+        seed: Int64[Tensor, " B"],
+        deadline: float = math.inf,  # noqa: ARG002 - the port's; nothing queues here
+        priority: Priority = "training",  # noqa: ARG002 - the same
+    ) -> Prediction:
+        """Predicts one step; each row's next state and reward are those of one drawn member."""
+        check_rows(self._card.task, state, action, seed)
+        self._rows += state.shape[0]
+        return self.compute(state, action, seed)
+
+    @torch.inference_mode()
+    def compute(
+        self,
+        state: Float32[Tensor, "B S"],
+        action: Float32[Tensor, "B A U"],
+        seed: Int64[Tensor, " B"],
+    ) -> Prediction:
+        """Predicts rows that lie where the model does; nothing is read back, nothing checked."""
+        ensemble, units = self._ensemble, self._ensemble.units
+        members = len(self._card.elites)
+        inputs = units.inputs(state, action)
+        outputs = ensemble(inputs.expand(members, *inputs.shape))
+        row = torch.arange(state.shape[0], device=state.device)
+        member = seeds.choose(seed, members)
+        drawn = outputs.mean[member, row]
+        next_state = units.next_state(state, drawn[:, :-1])
+        scaled = outputs.mean * self._scale
+        log_variance = outputs.log_variance + 2 * self._log_scale
+        low, high = self._box
+        return Prediction(
+            next_state=torch.clamp(next_state, low[:-1], high[:-1]),
+            reward=torch.clamp(units.reward(drawn[:, -1]), low[-1], high[-1]),
+            terminated=torch.zeros_like(row, dtype=torch.bool)
+            if outputs.termination_logit is None
+            else outputs.termination_logit[member, row] > 0,
+            disagreement=uncertainty.disagreement(scaled),
+            aleatoric=uncertainty.aleatoric(log_variance),
+            reward_disagreement=uncertainty.reward_disagreement(scaled),
+            model=self._card.digest,
+        )
+
+    def to(self, device: torch.device) -> WorldModel:
+        """Moves the model to a device and returns it."""
+        self._ensemble.to(device)
+        self._box = self._box.to(device)
+        self._scale, self._log_scale = self._scale.to(device), self._log_scale.to(device)
+        return self

@@ -1,0 +1,125 @@
+"""The affine maps between the data's units and the networks'.
+
+Output units: by default the change of the standardised state, scaled to unit variance over the
+data, and the standardised reward; in reference units the next state and the reward as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from moma_core.datasets.mapped import Moments
+from moma_core.types import Transitions
+
+_CONSTANT = 1e-6
+"""A feature whose standardised change never exceeds this is constant within an episode."""
+_STILL = 1e-8
+"""A feature with a standard deviation up to this stays as it is."""
+
+
+class Units(nn.Module):
+    """The affine maps between the data's units and the networks' (buffers, fitted to the data)."""
+
+    state_mean: Tensor
+    state_std: Tensor
+    action_mean: Tensor
+    action_std: Tensor
+    output_mean: Tensor
+    output_std: Tensor
+    reward_mean: Tensor
+    reward_std: Tensor
+    constant: Tensor
+
+    def __init__(self, state_width: int, actions: int, *, standardised: bool) -> None:
+        super().__init__()
+        self.standardised = standardised
+        shapes = {
+            "state": (state_width,), "action": (actions,), "output": (state_width,), "reward": (),
+        }  # fmt: skip
+        for name, shape in shapes.items():
+            self.register_buffer(f"{name}_mean", torch.zeros(shape))
+            self.register_buffer(f"{name}_std", torch.ones(shape))
+        self.register_buffer("constant", torch.zeros(state_width, dtype=torch.bool))
+
+    def fit(self, parts: Iterable[Transitions]) -> None:
+        """Takes means and standard deviations from the data; raw units stay as they are.
+
+        Args:
+            parts: the data, some rows at a time; it is walked through twice.
+        """
+        if not self.standardised:
+            return
+        state, action = Moments(len(self.state_mean)), Moments(len(self.action_mean))
+        reward, change = Moments(1), Moments(len(self.state_mean))
+        for part in parts:
+            _add(state, part.state)
+            _add(action, part.action.flatten(1))
+            reward.add(len(part.reward), part.reward.mean().numpy(), _std(part.reward[:, None]))
+        self._take("state", state)
+        self._take("action", action)
+        self._take("reward", reward)
+        largest = torch.zeros_like(self.state_mean)
+        for part in parts:
+            step = (part.next_state - part.state) / self.state_std
+            _add(change, step)
+            largest = torch.maximum(largest, step.abs().amax(0))
+        self._take("output", change)
+        self.constant.copy_(largest <= _CONSTANT)
+        self.output_mean.mul_(~self.constant)
+        self.output_std.mul_(~self.constant)
+
+    def _take(self, name: str, moments: Moments) -> None:
+        """Sets the buffers `name`_mean and `name`_std; a constant's deviation is 1, not 0."""
+        mean, std = self.get_buffer(f"{name}_mean"), self.get_buffer(f"{name}_std")
+        mean.copy_(torch.from_numpy(moments.mean).reshape(mean.shape))
+        std.copy_(torch.from_numpy(moments.std).reshape(std.shape))
+        std[std <= _STILL] = 1.0
+
+    def inputs(
+        self, state: Float32[Tensor, "*N S"], action: Float32[Tensor, "*N A U"]
+    ) -> Float32[Tensor, "*N I"]:
+        """Joins state and joint action, standardised."""
+        action = (action.flatten(-2) - self.action_mean) / self.action_std
+        return torch.cat([(state - self.state_mean) / self.state_std, action], dim=-1)
+
+    def targets(self, data: Transitions) -> Float32[Tensor, "N D"]:
+        """What the networks should say, in output units."""
+        state = data.next_state
+        if self.standardised:
+            change = (data.next_state - data.state) / self.state_std - self.output_mean
+            state = change / torch.where(self.constant, 1.0, self.output_std)
+        reward = (data.reward - self.reward_mean) / self.reward_std
+        return torch.cat([state, reward[:, None]], dim=-1)
+
+    def next_state(
+        self, state: Float32[Tensor, "*N S"], output: Float32[Tensor, "*N S"]
+    ) -> Float32[Tensor, "*N S"]:
+        """Turns state outputs into next states; constant features are carried over exactly."""
+        if not self.standardised:
+            return output
+        change = (self.output_mean + output * self.output_std) * self.state_std
+        return torch.where(self.constant, state, state + change)
+
+    def reward(self, output: Float32[Tensor, "*N"]) -> Float32[Tensor, "*N"]:
+        """Turns reward outputs into rewards."""
+        return self.reward_mean + output * self.reward_std
+
+    @property
+    def output_scale(self) -> Float32[Tensor, " D"]:
+        """One output unit in units of the standardised state and reward (1 in raw units)."""
+        return torch.nn.functional.pad(self.output_std, (0, 1), value=1.0)
+
+
+def _add(moments: Moments, x: Float32[Tensor, "N W"]) -> None:
+    moments.add(len(x), x.mean(0).numpy(), _std(x))
+
+
+def _std(x: Float32[Tensor, "N W"]) -> NDArray[np.float32]:
+    std: NDArray[np.float32] = x.std(0, correction=0).numpy()
+    return std

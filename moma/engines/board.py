@@ -1,0 +1,116 @@
+"""What the user sees of a run: phase, progress, processes, faults; on screen and in status.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Protocol, runtime_checkable
+
+from moma_core.runtime.run import RunDirectory
+from moma_core.storage import write_text
+from moma_core.types import Progress
+
+_WRITE_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessInfo:
+    """One process of the run."""
+
+    role: str
+    pid: int
+    address: str
+    restarts: int
+    alive: bool
+
+
+@runtime_checkable
+class View(Protocol):
+    """Something that shows a board's lines."""
+
+    def show(self, board: Board, *, urgent: bool) -> None:
+        """Shows the board; `urgent` when something happened that may not be skipped."""
+
+    def close(self) -> None:
+        """Gives the screen back."""
+
+
+class Board:
+    """Keeps what is known of a run and writes it down."""
+
+    def __init__(self, run: RunDirectory, view: View) -> None:
+        self.run, self._view = run, view
+        self.phase, self.detail = "start", ""
+        self.progress: Progress | None = None
+        self.processes: list[ProcessInfo] = []
+        self.faults: list[str] = []
+        self.seconds: dict[str, float] = {}
+        self._since = time.monotonic()
+        self._written = -_WRITE_S
+
+    def enter(self, phase: str) -> None:
+        """Begins a phase; the seconds of the one before are kept."""
+        now = time.monotonic()
+        self.seconds[self.phase] = self.seconds.get(self.phase, 0.0) + now - self._since
+        self.phase, self.detail, self._since = phase, "", now
+        self._refresh(urgent=True)
+
+    def tell(self, detail: str) -> None:
+        """Says how far the phase is."""
+        self.detail = detail
+        self._refresh(urgent=False)
+
+    def update(self, progress: Progress) -> None:
+        """Takes the learner's progress."""
+        self.progress, self.detail = progress, describe(progress)
+        self._refresh(urgent=False)
+
+    def fault(self, line: str) -> None:
+        """Notes a fault: what, who, since when, what was done, what to do."""
+        self.faults.append(f"{datetime.now(UTC):%H:%M:%S} {line}")
+        sys.stderr.write(f"fault: {line}\n")
+        self._refresh(urgent=True)
+
+    def close(self) -> None:
+        """Writes the last state and gives the screen back."""
+        self.enter("end")
+        self._view.close()
+
+    def _refresh(self, *, urgent: bool) -> None:
+        now = time.monotonic()
+        if urgent or now - self._written >= _WRITE_S:
+            self._written = now
+            write_text(self.run.status, json.dumps(self._status(), indent=1))
+        self._view.show(self, urgent=urgent)
+
+    def _status(self) -> dict[str, object]:
+        return {
+            "run": self.run.name,
+            "pid": os.getpid(),
+            "phase": self.phase,
+            "detail": self.detail,
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
+            "progress": None if self.progress is None else asdict(self.progress),
+            "processes": [asdict(process) for process in self.processes],
+            "faults": self.faults,
+        }
+
+
+def describe(progress: Progress) -> str:
+    """Returns the learner's progress as one line."""
+    score = "no score" if progress.score is None else f"score {progress.score:.2f}"
+    parts = [
+        f"round {progress.round}/{progress.rounds}",
+        f"{progress.transitions:,} transitions",
+        f"{progress.sps:,.0f} SPS",
+        score,
+        f"{progress.workers_alive} workers alive",
+    ]
+    if progress.waiting_for:
+        parts.append(f"waiting for {progress.waiting_for}")
+    return ", ".join(parts)

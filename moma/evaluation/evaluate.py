@@ -1,0 +1,172 @@
+"""The final checkpoint in the true system, or else in the model: `moma evaluate`."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learner import build, checkpoint
+from moma import fitting
+from moma_core import seeds, tasks
+from moma_core.config import Config
+from moma_core.datasets import StartSampler
+from moma_core.nets.policy import Actors
+from moma_core.runtime import process
+from moma_core.runtime.commandline import parse
+from moma_core.runtime.run import RunDirectory
+from moma_core.tasks import play as evaluation
+from moma_core.tasks.play import DynamicsEnvironment
+from moma_core.types import TaskSpec
+from rollout_workers import pessimism
+
+_RESAMPLES = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What the model says that a policy is worth. Nobody measured it."""
+
+    return_mean: float
+    return_ci95: tuple[float, float]
+    """Percentile bootstrap over imagined episodes: how wrong the model is, is not in it."""
+    cut_share: float
+    """Share of episodes that ended because the model's disagreement passed the cut."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """What a policy is worth in the true system, or in the model where that is all there is."""
+
+    task: str
+    score: float | None
+    """None where returns have no scale."""
+    return_mean: float | None
+    """Measured in the true system; None where there is none."""
+    return_ci95: tuple[float, float] | None
+    """Percentile bootstrap over episodes."""
+    estimate: Estimate | None
+    """The model's, where there is no true system."""
+    episodes: int
+    checkpoint: str
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Plays a run's newest checkpoint in the true system (or its model), deterministic actions."""
+
+    episodes: int = 0
+    """0: as many as the run's config says."""
+    seed: int | None = None
+    """Of the start states; default: the run's own evaluation."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command."""
+    return process.main(lambda: _evaluate(argv))
+
+
+def _evaluate(argv: Sequence[str]) -> None:
+    path, rest = run_argument(argv, "moma evaluate")
+    args = parse(Evaluate, rest, "moma evaluate RUN")
+    run = RunDirectory.open(path)
+    config = run.config()
+    found = evaluate(run, config, args.episodes or config.eval.final_episodes, args.seed)
+    sys.stdout.write(
+        f"{run.name} at checkpoint {found.checkpoint}, {found.task}: {describe(found)}; "
+        f"{found.note}\n"
+    )
+
+
+def run_argument(argv: Sequence[str], prog: str) -> tuple[Path, list[str]]:
+    """Takes RUN from the command line.
+
+    Raises:
+        ValueError: it is missing.
+    """
+    words = list(argv)
+    if {"-h", "--help"} & set(words):
+        return Path(), words
+    if not words or words[0].startswith("-"):
+        raise ValueError(f"which run? {prog} RUN, a run's directory")
+    return Path(words[0]), words[1:]
+
+
+def evaluate(run: RunDirectory, config: Config, episodes: int, seed: int | None = None) -> Score:
+    """Plays the newest whole checkpoint, in the run's model where its task has no true system.
+
+    Raises:
+        ValueError: the run has no checkpoint.
+    """
+    newest = checkpoint.newest(run.checkpoints)
+    if newest is None:
+        raise ValueError(f"{run.path} has no checkpoint yet")
+    task = tasks.of(config, run.data)
+    measured = task.environment is not None
+    spec, environment = (
+        (task.spec, task.copies(episodes)) if measured else _imagined(run, config, episodes)
+    )
+    actors = Actors(spec, config.actor)
+    actors.load(checkpoint.actors(newest))
+    start = seeds.derive(config.seed if seed is None else seed, "evaluation")
+    returns = evaluation.evaluate(actors, spec, environment, start).numpy()
+    mean, interval = float(returns.mean()), _interval(returns, start)
+    estimate = None
+    if isinstance(environment, DynamicsEnvironment):
+        share = float(environment.cut.float().mean())
+        estimate = Estimate(return_mean=mean, return_ci95=interval, cut_share=share)
+    return Score(
+        task=task.spec.name,
+        score=task.score(mean),
+        return_mean=mean if measured else None,
+        return_ci95=interval if measured else None,
+        estimate=estimate,
+        episodes=episodes,
+        checkpoint=newest.name,
+        note=task.note,
+    )
+
+
+def _imagined(
+    run: RunDirectory, config: Config, episodes: int
+) -> tuple[TaskSpec, DynamicsEnvironment]:
+    """Returns the run's model as a system to play in, and the team as the model sees it."""
+    dataset = tasks.dataset(config, run.data)
+    if dataset is None:
+        raise ValueError(f"{run.path} has neither data nor an environment to evaluate in")
+    data, model = build.view(dataset, config), fitting.dynamics(run, config)
+    cut_above = pessimism.threshold(config.pessimism, model.describe())
+    starts = StartSampler(data, history=0, episode_starts=1.0)
+    return data.spec, DynamicsEnvironment(model, starts, episodes, cut_above)
+
+
+def _interval(returns: NDArray[np.float32], seed: int) -> tuple[float, float]:
+    """Returns the central 95 % of bootstrapped means."""
+    random = np.random.default_rng(seed)
+    means = random.choice(returns, (_RESAMPLES, len(returns))).mean(1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def describe(found: Score) -> str:
+    """Returns the figures as words: measured, or the model's own estimate and no measurement."""
+    if found.estimate is not None:
+        low, high = found.estimate.return_ci95
+        return (
+            "no environment, so no measured return; the model's own estimate of the return is "
+            f"{found.estimate.return_mean:.2f} (95 % interval {low:.2f} to {high:.2f}, "
+            f"{found.episodes} imagined episodes, {100 * found.estimate.cut_share:.0f} % of them "
+            "cut where the model was not sure)"
+        )
+    low, high = found.return_ci95 or (math.nan, math.nan)
+    score = "" if found.score is None else f"score {found.score:.3f}, "
+    return (
+        f"{score}return {found.return_mean:.2f} (95 % interval {low:.2f} to {high:.2f}, "
+        f"{found.episodes} episodes)"
+    )

@@ -1,0 +1,1 @@
+"""Logs before they are learned from: read, check, describe, make, write for others."""

@@ -1,0 +1,103 @@
+"""Actions against what the task says of them: bounds, one-hot choices, saturation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from moma.log_tools.blocks import pieces
+from moma.log_tools.findings.finding import FIRST, Finding, first
+from moma_core.datasets.validate import SLACK
+from moma_core.types import TaskSpec
+
+_AT = 1e-6
+"""How near to a bound an action counts as at it, in widths of the interval."""
+_SOME, _MOST = 0.1, 0.5
+"""Shares of actions at a bound from which on it is noted and warned of."""
+
+
+@dataclass(kw_only=True)
+class _Tally:
+    """Counts over `[A U]` and the first rows where they are not 0."""
+
+    count: NDArray[np.int64]
+    rows: dict[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
+
+    def add(self, mask: NDArray[np.bool_], begin: int) -> None:
+        self.count += mask.sum(axis=0)
+        for agent, dim in np.argwhere(mask.any(axis=0)).tolist():
+            known = self.rows.get((agent, dim), ())
+            if len(known) < FIRST:
+                self.rows[agent, dim] = (known + first(mask[:, agent, dim], begin))[:FIRST]
+
+
+def actions(spec: TaskSpec, action: NDArray[np.float32]) -> Iterator[Finding]:
+    """Goes through the actions once and yields what is wrong with them, then what is odd."""
+    low, high = (bound.numpy() for bound in spec.action_bounds)
+    mask, near = spec.action_mask.numpy(), _AT * (high - low)
+    shape = (len(spec.agents), spec.action_width)
+    beyond, bound, choice = (_Tally(count=np.zeros(shape, np.int64)) for _ in range(3))
+    for begin, part in pieces(action):
+        beyond.add((part < low - SLACK) | (part > high + SLACK), begin)
+        if spec.discrete:
+            wrong = ~spec.one_hot(torch.from_numpy(np.array(part))).numpy()
+            choice.add(np.repeat(wrong[:, :, None], shape[1], axis=2), begin)
+        else:
+            bound.add(((part <= low + near) | (part >= high - near)) & mask, begin)
+    yield from _beyond(spec, beyond)
+    if spec.discrete:
+        yield from _choices(spec, choice)
+    else:
+        yield from _saturated(spec, bound, len(action))
+
+
+def _beyond(spec: TaskSpec, tally: _Tally) -> Iterator[Finding]:
+    for (agent, dim), rows in sorted(tally.rows.items()):
+        own = dim < len(spec.action_low[agent])
+        bounds = (
+            f"[{spec.action_low[agent][dim]:g}, {spec.action_high[agent][dim]:g}]" if own else "0"
+        )
+        yield Finding(
+            severity="error",
+            what=f"action of {spec.agents[agent]}, dimension {dim}: not in {bounds}",
+            count=int(tally.count[agent, dim]),
+            unit="rows",
+            rows=rows,
+            file="action.npy",
+            meaning="clip the actions, or widen the task's bounds to what the agent may do"
+            if own
+            else "the agent has no such dimension: set the padding to 0",
+        )
+
+
+def _choices(spec: TaskSpec, tally: _Tally) -> Iterator[Finding]:
+    for agent, name in enumerate(spec.agents):
+        if tally.count[agent, 0]:
+            yield Finding(
+                severity="error",
+                what=f"action of {name}: not one-hot",
+                count=int(tally.count[agent, 0]),
+                unit="rows",
+                rows=tally.rows[agent, 0],
+                file="action.npy",
+                meaning="a choice is a single 1 among 0s; all 0: was the agent there at all?",
+            )
+
+
+def _saturated(spec: TaskSpec, tally: _Tally, steps: int) -> Iterator[Finding]:
+    for (agent, dim), rows in sorted(tally.rows.items()):
+        share = tally.count[agent, dim] / steps
+        if share >= _SOME:
+            yield Finding(
+                severity="warning" if share >= _MOST else "note",
+                what=f"action of {spec.agents[agent]}, dimension {dim}: at a bound in {share:.1%}",
+                count=int(tally.count[agent, dim]),
+                unit="rows",
+                rows=rows,
+                file="action.npy",
+                meaning="bang-bang control, or a controller that wanted more than it was given",
+            )

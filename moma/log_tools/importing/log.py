@@ -1,0 +1,98 @@
+"""The nouns of importing: what a log in another format says of a team, and one episode of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+from numpy.typing import NDArray
+
+from moma_core.datasets.validate import DatasetError
+
+Bounds = tuple[tuple[tuple[float, ...], ...], tuple[tuple[float, ...], ...]]
+"""Per agent, the lower and the upper bounds of its action's dimensions."""
+
+
+class ImportDataError(DatasetError):
+    """A log that cannot be read, or that must not be: names file, field and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Who acts in a log, and which columns of its rows are whose.
+
+    A row of features (C columns) holds the global state, where the log has one, then what each
+    agent observes; a row of actions (W columns) holds the agents' actions side by side.
+    """
+
+    agents: tuple[str, ...]
+    features: tuple[str, ...]
+    """A name per column of features."""
+    observations: tuple[tuple[int, ...], ...]
+    """Per agent, the columns of features that it observes."""
+    action_widths: tuple[int, ...]
+    """Per agent; 1 where actions are numbers of choices."""
+    state_width: int = 0
+    """How many columns, the first ones, are the global state."""
+    bounds: Bounds | None = None
+    """None: the log does not say; the data's own extremes are taken."""
+    choices: tuple[int, ...] | None = None
+    """Discrete actions: per agent the number of choices, 0 where the log does not say."""
+    padded: bool = False
+    """True: columns that are 0 or -inf in every row are padding up to the widest agent."""
+    tolerance: float = 0.0
+    """How far two columns may differ and still be one feature, relative to 1 and their size."""
+    limits_are_terminals: bool = False
+    """True: the format marks an episode that ran out of time as terminated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """One episode of T steps; T may be 0 where a log has a single row."""
+
+    action: Float32[np.ndarray, "T W"]
+    """All agents' dimensions side by side, or one number of a choice per agent."""
+    features: Float32[np.ndarray, "T+1 C"]
+    reward: Float32[np.ndarray, "T R"]
+    """R is 1, the team's, or one per agent."""
+    terminated: bool
+    row: int
+    """Where its first row lies in the log, for messages."""
+    dropped: Float32[np.ndarray, "1 R"] | None = None
+    """The reward of a last step that was dropped because the log has no state after it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """A log in another format, opened: what it says of the team, and its episodes, streamed."""
+
+    source: str
+    """The file, for messages."""
+    layout: Layout
+    rows: int
+    """Steps it says it has, at most."""
+    episodes: Callable[[], Iterator[Episode]]
+    """Reads it from the beginning."""
+    notes: tuple[str, ...] = ()
+    """What a reader did that its user should know."""
+
+
+def columns(widths: list[int], first: int = 0) -> tuple[tuple[int, ...], ...]:
+    """Returns ranges of columns side by side, the first beginning at `first`."""
+    ends = first + np.cumsum(widths)
+    return tuple(
+        tuple(range(int(end) - width, int(end))) for end, width in zip(ends, widths, strict=True)
+    )
+
+
+def numbered(name: str, width: int) -> tuple[str, ...]:
+    """Returns `name.0`, `name.1`, ..."""
+    return tuple(f"{name}.{i}" for i in range(width))
+
+
+def float_rows(array: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Returns rows as float32 `[R W]`; what lies beyond float32 becomes infinite, and is found."""
+    with np.errstate(over="ignore"):
+        return np.asarray(array, dtype=np.float32).reshape(len(array), -1)

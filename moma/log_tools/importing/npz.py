@@ -1,0 +1,130 @@
+"""One's own logs as npz: one file, or a directory of files that are read in the order of names.
+
+A file holds the arrays of `canonical`, with the rows of its episodes end to end, and
+`episode_length`, the number of steps T of each; without it, the file is one episode. `meta` is an
+array of one string. Arrays are read as streams, row by row; large ones must be in C order.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moma.log_tools.importing import canonical, limits
+from moma.log_tools.importing.log import Episode, ImportDataError, Layout, Log, float_rows
+from moma.log_tools.importing.npy import Stream
+
+_LENGTH, _META = "episode_length", "meta"
+_MAX_META = 1 << 24
+
+
+def read(path: Path) -> Log:
+    """Opens a file, or all files of a directory.
+
+    Raises:
+        ImportDataError: an array is missing, of another shape, or must not be read.
+    """
+    return canonical.read(
+        path,
+        ".npz",
+        _describe,
+        lambda files, names: (episode for file in files for episode in _episodes(file, names)),
+    )
+
+
+def _describe(path: Path) -> tuple[canonical.Names, Layout, int]:
+    """What a file's arrays are, and how many steps it has."""
+    with _opened(path) as members:
+        names = canonical.names(str(path), tuple(members))
+        widths = {name: member.width for name, member in members.items()}
+        kinds = {name: member.dtype.kind for name, member in members.items()}
+        layout = canonical.layout(str(path), names, widths, kinds, _text(str(path), members))
+        return names, layout, _check(str(path), names, members)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[dict[str, Stream]]:
+    with ExitStack() as stack:
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(path))
+        except (OSError, NotImplementedError, zipfile.BadZipFile) as error:
+            raise ImportDataError(f"{path} is no npz archive: {error}") from error
+        declared = sum(entry.file_size for entry in archive.infolist())
+        limits.expansion(str(path), declared, path.stat().st_size)
+        members = {}
+        for entry in archive.infolist():
+            where = f"{path}: {entry.filename}"
+            try:
+                file = stack.enter_context(archive.open(entry))
+            except (RuntimeError, NotImplementedError, zipfile.BadZipFile, OSError) as error:
+                raise ImportDataError(f"{where} cannot be read: {error}") from error
+            members[entry.filename.removesuffix(".npy")] = Stream(where, file)
+        yield members
+
+
+def _text(source: str, members: dict[str, Stream]) -> str:
+    meta = members.get(_META)
+    if meta is None:
+        return ""
+    if meta.dtype.kind != "U" or meta.shape != () or meta.dtype.itemsize > _MAX_META:
+        raise ImportDataError(f"{source}: meta must be one string of JSON")
+    return str(meta.read(1).reshape(-1)[0])
+
+
+def _check(source: str, names: canonical.Names, members: dict[str, Stream]) -> int:
+    """Compares the numbers of rows; returns the steps of the file."""
+    steps = members["terminated"].shape[0]
+    lengths = members.get(_LENGTH)
+    episodes = 1 if lengths is None else int(lengths.shape[0])
+    for kind, need in (
+        (names.features, steps + episodes),
+        ((*names.actions, *names.rewards), steps),
+    ):
+        for name in kind:
+            if members[name].shape[0] != need:
+                raise ImportDataError(
+                    f"{source}: {name} has {members[name].shape[0]} rows, need {need}: {steps} "
+                    f"steps in {episodes} episodes, with one state more than steps in each"
+                )
+    return int(steps)
+
+
+def _episodes(path: Path, names: canonical.Names) -> Iterator[Episode]:
+    with _opened(path) as members:
+        steps, row = members["terminated"].shape[0], 0
+        lengths = np.array([steps])
+        if _LENGTH in members:
+            lengths = members[_LENGTH].read(members[_LENGTH].shape[0])
+        if lengths.sum() != steps or (lengths < 1).any():
+            raise ImportDataError(
+                f"{path}: episode_length must hold numbers of 1 or more that add up to {steps}"
+            )
+        for length in map(int, lengths):
+            yield _episode(path, names, members, length, row)
+            row += length
+
+
+def _episode(
+    path: Path, names: canonical.Names, members: dict[str, Stream], length: int, row: int
+) -> Episode:
+    def beside(which: tuple[str, ...], rows: int) -> NDArray[np.float32]:
+        return np.concatenate([float_rows(members[n].read(rows)) for n in which], axis=1)
+
+    terminated = members["terminated"].read(length).reshape(-1) != 0
+    if terminated[:-1].any():
+        raise ImportDataError(
+            f"{path}: terminated is set at row {row + int(terminated.argmax())}, and its episode "
+            f"goes on to row {row + length - 1}"
+        )
+    return Episode(
+        action=beside(names.actions, length),
+        features=beside(names.features, length + 1),
+        reward=beside(names.rewards, length),
+        terminated=bool(terminated[-1]),
+        row=row,
+    )

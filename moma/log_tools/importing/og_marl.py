@@ -1,0 +1,174 @@
+"""OG-MARL's vaults: a directory of `metadata.json` and a TensorStore database.
+
+Every leaf is an array (B, T, agents, ...) of B streams side by side, read up to `vault_index`:
+`observations.`, `actions.`, `rewards.`, `terminals.`, `truncations.` and optionally `infos.state.`
+(B, T, S) and `infos.legals.`. The flags of a step say whether the episode ended with it; the state
+after that step is not in the vault (see `rows`). Observations and actions are padded to the widest
+agent, with 0 or -inf; columns that are one of these in every row are dropped. OMIGA's sets, which
+are in the hub as vaults too, are standardised row by row; they are taken back to physical units.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorstore
+from numpy.typing import NDArray
+
+from moma.log_tools.importing import limits, standardised
+from moma.log_tools.importing.log import ImportDataError, Layout, Log, columns, float_rows, numbered
+from moma.log_tools.importing.rows import Rows, episodes
+
+_NEEDED = ("observations.", "actions.", "rewards.", "terminals.", "truncations.")
+_STATE, _LEGALS = "infos.state.", "infos.legals."
+_LOOK = 4096
+Leaves = dict[str, tensorstore.TensorStore]
+"""A vault's arrays by name, each cut to the rows that were written."""
+
+
+def read(path: Path) -> Log:
+    """Opens a vault.
+
+    Args:
+        path: the directory of one vault: that of its uid, such as `2ant.vlt/Good`.
+
+    Raises:
+        ImportDataError: it is none, or must not be read.
+    """
+    source = str(path)
+    leaves = _leaves(path)
+    streams, rows, agents, width = leaves["observations."].shape
+    physical = standardised.found(_read(leaves["observations."], 0, slice(0, min(rows, _LOOK))))
+    notes = []
+    if physical:
+        leaves.pop(_STATE, None)  # every agent sees the whole state, once it is physical
+        notes.append("observations were standardised row by row; taken back to physical units")
+    if _LEGALS in leaves:
+        notes.append("infos.legals, which actions are allowed, is not kept")
+    layout = _layout(leaves, agents, width - agents if physical else width, physical=physical)
+
+    def stream(number: int) -> Iterator[Rows]:
+        for part in _slices(leaves, rows):
+            yield _rows(source, leaves, number, part, physical=physical)
+
+    return Log(
+        source=source,
+        layout=layout,
+        rows=streams * rows,
+        episodes=lambda: (e for b in range(streams) for e in episodes(stream(b), source)),
+        notes=tuple(notes),
+    )
+
+
+def _leaves(path: Path) -> Leaves:
+    try:
+        said = json.loads((path / "metadata.json").read_text(encoding="utf-8"))["structure_shape"]
+        infos = dict(said.get("infos", {}))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ImportDataError(f"{path / 'metadata.json'} describes no vault: {error!r}") from error
+    index = _open(path, "vault_index")
+    rows = int(np.asarray(index.read().result()).reshape(-1)[0])
+    extra = [name for name in (_STATE, _LEGALS) if name.split(".")[1] in infos]
+    leaves = {name: _open(path, name)[:, :rows] for name in (*_NEEDED, *extra)}
+    shape = leaves["observations."].shape
+    acted = leaves["actions."].shape
+    streams = {leaf.shape[:2] for leaf in leaves.values()}
+    if len(shape) != 4 or acted[2:3] != shape[2:3] or len(streams) > 1:
+        shapes = {name: leaf.shape for name, leaf in leaves.items()}
+        raise ImportDataError(
+            f"{path}: observations must be (streams, rows, agents, width), actions with as many "
+            f"agents, all with as many streams and rows; got {shapes}"
+        )
+    return leaves
+
+
+def _open(path: Path, name: str) -> tensorstore.TensorStore:
+    place = {"driver": "ocdbt", "base": path.absolute().as_uri(), "path": name}
+    where = f"{path}: {name}"
+    try:
+        leaf = tensorstore.open(
+            {
+                "driver": "zarr",
+                "kvstore": place,
+                "context": {"cache_pool": {"total_bytes_limit": 1 << 27}},
+            },
+            open=True,
+            read=True,
+        ).result()
+    except ValueError as error:
+        raise ImportDataError(f"{where} cannot be opened: {str(error)[:300]}") from error
+    dtype = leaf.dtype.numpy_dtype
+    limits.numeric(where, dtype.kind, leaf.shape[1:] if name != "vault_index" else leaf.shape)
+    limits.block(where, math.prod(_block(leaf)) * dtype.itemsize)
+    return leaf
+
+
+def _block(leaf: tensorstore.TensorStore) -> tuple[int, ...]:
+    return tuple(int(length or 1) for length in leaf.chunk_layout.read_chunk.shape or ())
+
+
+def _slices(leaves: Leaves, rows: int) -> Iterator[slice]:
+    """Whole blocks of the widest leaf, so that each is unpacked once."""
+    leaf = leaves["observations."]
+    step = max(1, _block(leaf)[1])
+    width = math.prod(leaf.shape[2:])
+    for begin in range(0, rows, step):
+        yield from limits.slices(min(begin + step, rows), width, begin)
+
+
+def _read(leaf: tensorstore.TensorStore, stream: int, part: slice) -> NDArray[Any]:
+    return np.asarray(leaf[stream, part].read().result())
+
+
+def _layout(leaves: Leaves, agents: int, width: int, *, physical: bool) -> Layout:
+    state = math.prod(leaves[_STATE].shape[2:]) if _STATE in leaves else 0
+    actions = leaves["actions."]
+    discrete = actions.dtype.numpy_dtype.kind in "iu" and len(actions.shape) == 3
+    legal = int(leaves[_LEGALS].shape[-1]) if _LEGALS in leaves else 0
+    names = tuple(f"agent_{i}" for i in range(agents))
+    return Layout(
+        agents=names,
+        features=(
+            *numbered("state", state),
+            *(feature for name in names for feature in numbered(name, width)),
+        ),
+        observations=columns([width] * agents, state),
+        action_widths=(math.prod(actions.shape[3:]),) * agents,
+        state_width=state,
+        choices=(legal,) * agents if discrete else None,
+        padded=True,
+        tolerance=standardised.TOLERANCE if physical else 0.0,
+    )
+
+
+def _rows(source: str, leaves: Leaves, stream: int, part: slice, *, physical: bool) -> Rows:
+    def rows(name: str) -> NDArray[Any]:
+        return _read(leaves[name], stream, part)
+
+    seen = rows("observations.")
+    if physical:
+        if not standardised.found(seen):
+            raise ImportDataError(
+                f"{source}: observations, stream {stream}, rows {part.start} to {part.stop}, are "
+                "not standardised as the first ones are; take those rows out"
+            )
+        seen = standardised.invert(seen)
+    features = [float_rows(seen)]
+    if _STATE in leaves:
+        features.insert(0, float_rows(rows(_STATE)))
+    terminal, truncation = (rows(n) != 0 for n in ("terminals.", "truncations."))
+    terminated, ends = (
+        f.reshape(len(f), -1).all(axis=1) for f in (terminal, terminal | truncation)
+    )
+    return Rows(
+        features=np.concatenate(features, axis=1),
+        action=float_rows(rows("actions.")),
+        reward=float_rows(rows("rewards.")),
+        terminated=terminated,
+        ends=ends,
+    )

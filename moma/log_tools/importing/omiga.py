@@ -1,0 +1,119 @@
+"""OMIGA's HDF5 files: `s, o, a, r, d`, episodes end to end.
+
+`s` and `o` are (rows, agents, width), `a` (rows, agents, actions), `r` a team reward per row, `d`
+(rows, agents). A row with `d` set is the state an episode ended in: its action and reward are
+fillers. `d` is set at the time limit too, so episodes as long as the longest are taken to have run
+out of time. Observations were standardised row by row (see `standardised`); where the agents' ids
+are found in them they are taken back to physical units, and then all agents see the whole state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from moma.log_tools.importing import hdf5, limits, standardised
+from moma.log_tools.importing.log import ImportDataError, Layout, Log, columns, float_rows, numbered
+from moma.log_tools.importing.rows import Rows, episodes
+
+_KEYS = ("s", "o", "a", "r", "d")
+_LOOK = 4096
+
+
+def read(path: Path) -> Log:
+    """Opens such a file.
+
+    Raises:
+        ImportDataError: it is none, or must not be read.
+    """
+    source = str(path)
+    with hdf5.opened(path) as file:
+        fields = _fields(file)
+        rows, agents, width = fields["o"].shape
+        inverted = {key: standardised.found(fields[key][:_LOOK]) for key in ("s", "o")}
+        # A standardised state whose units are lost would only repeat the observations.
+        state = 0 if inverted["o"] != inverted["s"] else fields["s"].shape[2]
+        taken = agents if inverted["o"] else 0
+        layout = _layout(agents, max(state - taken, 0), width - taken, fields["a"].shape[2])
+    if inverted["o"]:
+        notes = ["observations were standardised row by row; taken back to physical units"]
+    else:
+        notes = ["no agents' ids found in standardised observations: left as they are"]
+
+    def stream() -> Iterator[Rows]:
+        with hdf5.opened(path) as file:
+            fields = _fields(file)
+            for part in limits.slices(rows, agents * width):
+                yield _rows(source, fields, part, layout, physical=inverted["o"])
+
+    return Log(
+        source=source,
+        layout=layout,
+        rows=rows,
+        episodes=lambda: episodes(stream(), source),
+        notes=tuple(notes),
+    )
+
+
+def _fields(file: h5py.File) -> dict[str, h5py.Dataset]:
+    fields = {key: hdf5.array(file, key) for key in _KEYS}
+    shapes = {key: data.shape for key, data in fields.items()}
+    teams = {shapes[key][1:2] for key in "soa"}
+    rows = {shape[0] for shape in shapes.values()}
+    if any(len(shapes[key]) != 3 for key in "soa") or len(teams) > 1 or len(rows) > 1:
+        raise ImportDataError(
+            f"{file.filename}: s, o and a must be (rows, agents, width) with as many agents, all "
+            f"with as many rows; got {shapes}"
+        )
+    return fields
+
+
+def _layout(agents: int, state: int, seen: int, acted: int) -> Layout:
+    names = tuple(f"agent_{i}" for i in range(agents))
+    return Layout(
+        agents=names,
+        features=(
+            *numbered("state", state),
+            *(feature for name in names for feature in numbered(name, seen)),
+        ),
+        observations=columns([seen] * agents, state),
+        action_widths=(acted,) * agents,
+        state_width=state,
+        padded=True,
+        tolerance=standardised.TOLERANCE,
+        limits_are_terminals=True,
+    )
+
+
+def _rows(
+    source: str, fields: dict[str, h5py.Dataset], part: slice, layout: Layout, *, physical: bool
+) -> Rows:
+    def features(key: str) -> NDArray[np.float32]:
+        given = fields[key][part]
+        if not physical:
+            return np.asarray(given, np.float32)
+        if not standardised.found(given):
+            raise ImportDataError(
+                f"{source}: {key}, rows {part.start} to {part.stop}, is not standardised as the "
+                "rows before are; take those rows out"
+            )
+        return standardised.invert(given)
+
+    done = float_rows(fields["d"][part]) != 0
+    ended = np.asarray(done.all(axis=1))
+    reward = float_rows(fields["r"][part])
+    reward[ended] = np.nan
+    seen = [float_rows(features("o"))]
+    if layout.state_width:
+        seen.insert(0, features("s")[:, 0])
+    return Rows(
+        features=np.concatenate(seen, axis=1),
+        action=float_rows(fields["a"][part]),
+        reward=reward,
+        terminated=ended,
+        ends=ended,
+    )

@@ -1,0 +1,1 @@
+"""Pages and files for people: what a log is, what came of a run."""

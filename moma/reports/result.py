@@ -1,0 +1,84 @@
+"""What came of a run: result.json and its one line."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from learner import checkpoint
+from moma.engines.board import Board
+from moma.evaluation.evaluate import Score, describe
+from moma_core.config import Config
+from moma_core.runtime.run import RunDirectory
+from moma_core.storage import write_text
+
+_PACKAGES = ("mujoco", "gymnasium", "numpy", "grpcio", "protobuf")
+
+
+def write(
+    run: RunDirectory, config: Config, board: Board, score: Score, mode: str, peak_rss: int
+) -> None:
+    """Writes result.json."""
+    counters = checkpoint.counters(run.checkpoints)
+    seconds = {name: round(value, 2) for name, value in board.seconds.items()}
+    result = {
+        "run": run.name,
+        "recipe": config.recipe,
+        "seed": config.seed,
+        "mode": mode,
+        "choices": config.mode,
+        **asdict(score),
+        "transitions": counters.transitions,
+        "updates": counters.version,
+        "resumes": counters.resumes,
+        "seconds": seconds | {"training_rounds": round(counters.seconds, 2)},
+        "transitions_per_second": counters.transitions / max(counters.seconds, 1e-9),
+        "processes": [asdict(process) for process in board.processes],
+        "faults": board.faults,
+        "peak_rss_mb": round(peak_rss / 2**20),
+        "versions": versions(),
+    }
+    write_text(run.result, json.dumps(result, indent=1))
+
+
+def line(run: RunDirectory, score: Score) -> str:
+    """Returns the result as one line."""
+    result = json.loads(run.result.read_text(encoding="utf-8"))
+    phases = ", ".join(
+        f"{name} {result['seconds'][name]:.0f} s"
+        for name in ("data", "fit", "train", "evaluate")
+        if name in result["seconds"]
+    )
+    return (
+        f"{result['task']} seed {result['seed']}: {describe(score)}; {phases}; "
+        f"{result['transitions_per_second']:,.0f} transitions/s; "
+        f"TensorBoard: tensorboard --logdir {run.events}; result: {run.result}"
+    )
+
+
+def versions() -> dict[str, str]:
+    """Returns what the run was made with."""
+    found = {name: version(name) for name in _PACKAGES}
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        **found,
+        "code": f"{version('moma-ppo')} {_commit()}",
+    }
+
+
+def _commit() -> str:
+    """Returns the commit of the code, with a mark where files differ from it."""
+    here = Path(__file__).resolve().parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return "(no commit known)"
+    return done.stdout.strip()

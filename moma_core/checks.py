@@ -1,0 +1,151 @@
+"""One rule for tensors from elsewhere: the agreed shape and dtype, and finite values."""
+
+from __future__ import annotations
+
+import math
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from moma_core.config import RolloutConfig
+from moma_core.ports import InvalidFieldError
+from moma_core.types import ModelCard, Priority, TaskSpec, Trajectory
+
+_MAX_NAME = 200
+_MAX_METRICS = 100
+_PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+
+
+def check_tensor(field: str, value: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """Refuses a tensor that is not as agreed.
+
+    Raises:
+        InvalidFieldError: naming the field, the rule and what came.
+    """
+    if value.dtype != dtype:
+        raise InvalidFieldError(f"{field}: dtype {value.dtype}, need {dtype}")
+    if tuple(value.shape) != shape:
+        raise InvalidFieldError(f"{field}: shape {list(value.shape)}, need {list(shape)}")
+    # A sum is finite only where all that it adds is; finite numbers may overflow it.
+    if dtype.is_floating_point and not math.isfinite(value.sum()):
+        for at in (~torch.isfinite(value)).nonzero().tolist():
+            found = value[tuple(at)].item()
+            raise InvalidFieldError(f"{field}: {field}{at} is {found}, need finite")
+
+
+def check_rows(task: TaskSpec, state: Tensor, action: Tensor, seed: Tensor) -> None:
+    """Refuses rows for a `Dynamics` that do not fit the task.
+
+    Raises:
+        InvalidFieldError: naming the field, the rule and what came.
+    """
+    rows = state.shape[0] if state.dim() else 0
+    if rows == 0:
+        raise InvalidFieldError(f"state: shape {list(state.shape)}, need one row at least")
+    check_tensor("state", state, (rows, task.state_width), torch.float32)
+    check_tensor("action", action, (rows, len(task.agents), task.action_width), torch.float32)
+    check_tensor("seed", seed, (rows,), torch.int64)
+    _check_one_hot(task, action)
+
+
+def check_priority(priority: str) -> Priority:
+    """Returns the priority that a text names.
+
+    Raises:
+        InvalidFieldError: naming the field, the rule and what came.
+    """
+    for known in _PRIORITIES:
+        if priority == known:
+            return known
+    raise InvalidFieldError(
+        f"priority: {priority[:_MAX_NAME]!r}, need one of {', '.join(_PRIORITIES)}"
+    )
+
+
+def check_model(model: ModelCard, task: TaskSpec, address: str) -> None:
+    """Refuses a model that was fitted for another task, naming both.
+
+    Raises:
+        ValueError: the specs differ.
+    """
+    if model.task != task:
+        raise ValueError(
+            f"the model at {address} is for task {model.task.name} "
+            f"({model.task.state_width} state features), this run is for task {task.name} "
+            f"({task.state_width} state features): fit a model to this run's data first"
+        )
+
+
+def check_worker(worker: str, incarnation: int) -> None:
+    """Refuses a worker without a plain identity.
+
+    Raises:
+        InvalidFieldError: naming the field, the rule and what came.
+    """
+    if not 0 < len(worker) <= _MAX_NAME:
+        raise InvalidFieldError(f"worker: {len(worker)} characters, need 1 to {_MAX_NAME}")
+    if incarnation < 0:
+        raise InvalidFieldError(f"incarnation: {incarnation}, need 0 or more")
+
+
+def check_trajectory(
+    trajectory: Trajectory, task: TaskSpec, rollout: RolloutConfig, history: int
+) -> None:
+    """Refuses a segment that is not of this run's widths, rows and horizon.
+
+    Raises:
+        InvalidFieldError: naming the field, the rule and what came.
+    """
+    check_worker(trajectory.worker, trajectory.incarnation)
+    if len(trajectory.metrics) > _MAX_METRICS:
+        raise InvalidFieldError(f"metrics: {len(trajectory.metrics)}, need {_MAX_METRICS} at most")
+    for name, value in trajectory.metrics.items():
+        if not math.isfinite(value):
+            raise InvalidFieldError(f"metrics: {name[:_MAX_NAME]} is {value}, need finite")
+    agents, rows = len(task.agents), rollout.rows
+    steps = trajectory.reward.shape[0] if trajectory.reward.dim() else 0
+    if not 1 <= steps <= rollout.horizon:
+        raise InvalidFieldError(f"reward: {steps} steps, need 1 to {rollout.horizon}")
+    frame = task.observation_width + task.action_width
+    shapes = {
+        "history": (rows, agents, history, frame),
+        "state": (steps + 1, rows, task.state_width),
+        "action": (steps, rows, agents, task.action_width),
+        "log_prob": (steps, rows, agents),
+        "reward": (steps, rows),
+        "penalty": (steps, rows),
+    }
+    for name, shape in shapes.items():
+        check_tensor(name, getattr(trajectory, name), shape, torch.float32)
+    for name in ("terminated", "truncated", "valid"):
+        check_tensor(name, getattr(trajectory, name), (steps, rows), torch.bool)
+    _check_one_hot(task, trajectory.action, trajectory.valid[..., None])
+    _check_ends(trajectory)
+
+
+def _check_one_hot(task: TaskSpec, action: Tensor, valid: Tensor | None = None) -> None:
+    """Discrete actions are one-hot; a network fitted to such has no meaning for others."""
+    if not task.discrete:
+        return
+    wrong = ~task.one_hot(action)
+    if bool((wrong := wrong if valid is None else wrong & valid).any()):
+        at = wrong.nonzero()[0].tolist()
+        raise InvalidFieldError(
+            f"action: action{at} of {task.agents[at[-1]]} is {action[tuple(at)].tolist()}, "
+            f"need one-hot over its {len(task.action_low[at[-1]])} dimensions"
+        )
+
+
+def _check_ends(trajectory: Trajectory) -> None:
+    """Every rollout is valid up to one end, and never ends in two ways."""
+    terminated, truncated, valid = trajectory.terminated, trajectory.truncated, trajectory.valid
+    if bool((terminated & truncated).any()):
+        raise InvalidFieldError("truncated: a step is both terminated and truncated")
+    if not bool(valid[0].all()):
+        raise InvalidFieldError("valid: in one rollout at least no step is valid")
+    if bool((valid[1:] & ~valid[:-1]).any()):
+        raise InvalidFieldError("valid: a rollout goes on after a step that is not valid")
+    after = torch.cat([valid[1:], torch.zeros_like(valid[:1])])
+    if not torch.equal(terminated | truncated, valid & ~after):
+        raise InvalidFieldError("terminated: a rollout must end once, at its last valid step")

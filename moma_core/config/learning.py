@@ -1,0 +1,112 @@
+"""Settings of the policies and of their update."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from moma_core.config.checks import not_negative, positive, require, share
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActorConfig:
+    """The decentralised policies: one network per agent."""
+
+    width: int = 128
+    """Hidden width."""
+    depth: int = 2
+    """Hidden layers."""
+    activation: Literal["tanh", "relu"] = "relu"
+    """Of the hidden layers."""
+    memory: Literal["frames", "attention", "gru", "none"] = "frames"
+    """What becomes of the last frames: joined, self-attention (reference), a GRU, ignored."""
+    frames: int = 10
+    """Own (observation, action) frames that an agent remembers."""
+    memory_width: int = 128
+    """Width of the attention memory's or GRU's summary."""
+    state_dependent_std: bool = False
+    """The network gives the standard deviation (reference), or one free parameter per dimension."""
+    log_std: float = -0.5
+    """Initial log standard deviation."""
+    log_std_min: float = -6.0
+    """Lower bound of the log standard deviation."""
+    log_std_max: float = 0.0
+    """Upper bound of the log standard deviation."""
+
+    def __post_init__(self) -> None:
+        bounded = self.log_std_min <= self.log_std <= self.log_std_max
+        require(
+            "actor",
+            width=positive(self.width),
+            depth=positive(self.depth),
+            frames=not_negative(self.frames),
+            memory_width=positive(self.memory_width),
+            log_std=(self.log_std, bounded, f"lie in [{self.log_std_min}, {self.log_std_max}]"),
+        )
+
+    @property
+    def history(self) -> int:
+        """H: frames kept, 0 without a memory."""
+        return 0 if self.memory == "none" else self.frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPOConfig:
+    """The update."""
+
+    rounds: int = 120
+    """Rounds, each one batch of segments and one update."""
+    ratio: Literal["agent", "joint"] = "agent"
+    """Clip each agent's probability ratio, or the team's product of them (reference)."""
+    clip: float = 0.2
+    """Half-width of the ratio's clip interval."""
+    discount: float = 0.97
+    """Per step."""
+    gae_lambda: float = 0.95
+    """Of the generalised advantage."""
+    epochs: int = 5
+    """Passes over a round's transitions."""
+    minibatch: int = 2560
+    """Transitions per optimiser step."""
+    learning_rate: float = 1e-3
+    """Of Adam, for actors and critic."""
+    schedule: Literal["constant", "linear"] = "constant"
+    """How the learning rate goes over `rounds`: as it is, or down to a tenth."""
+    standardise: Literal["data", "running"] = "data"
+    """Observations by the data's mean and deviation, or by those of all rounds so far."""
+    entropy: float = 1e-3
+    """Weight of the entropy bonus."""
+    mean_bound: float = 0.01
+    """Weight of the penalty on action means outside of the bounds."""
+    value_weight: float = 0.5
+    """Weight of the critic's loss."""
+    value_width: int = 128
+    """The critic's hidden width."""
+    value_depth: int = 2
+    """The critic's hidden layers."""
+    value_activation: Literal["tanh", "relu"] = "tanh"
+    """Of the critic's hidden layers; relu costs a quarter less of an update."""
+    kl_stop: float = 0.05
+    """Stop a round's epochs where the approximate KL passes this."""
+    grad_norm: float = 1.0
+    """Limit of the global gradient norm; a step whose norm is not finite is skipped."""
+
+    def __post_init__(self) -> None:
+        discount = (self.discount, 0 < self.discount <= 1, "lie in (0, 1]")
+        require(
+            "ppo",
+            rounds=positive(self.rounds),
+            clip=(self.clip, 0 < self.clip < 1, "lie in (0, 1)"),
+            discount=discount,
+            gae_lambda=share(self.gae_lambda),
+            epochs=positive(self.epochs),
+            minibatch=positive(self.minibatch),
+            learning_rate=positive(self.learning_rate),
+            entropy=not_negative(self.entropy),
+            mean_bound=not_negative(self.mean_bound),
+            value_weight=positive(self.value_weight),
+            value_width=positive(self.value_width),
+            value_depth=positive(self.value_depth),
+            kl_stop=positive(self.kl_stop),
+            grad_norm=positive(self.grad_norm),
+        )

@@ -1,0 +1,77 @@
+"""Settings of the imagined experience."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from moma_core.config.checks import not_negative, positive, require, share
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutConfig:
+    """How the team is imagined."""
+
+    segments: int = 2
+    """Segments per round; workers beyond this number have nothing to do."""
+    rows: int = 256
+    """Rollouts per segment: rows per call to the model."""
+    groups: int = 1
+    """Groups of a segment's rollouts: actors of one act while the model predicts for another."""
+    horizon: int = 50
+    """Steps per rollout at most."""
+    starts: Literal["data", "task"] = "data"
+    """Where rollouts begin: in the data, or where the simulator's episodes do (online training)."""
+    carry: bool = False
+    """A rollout that the horizon cut goes on in the next round, up to the episode's limit."""
+    episode_starts: float = 1.0
+    """Share of rollouts that begin where episodes began; the rest begins at any row of the data."""
+    member_per: Literal["step", "rollout"] = "step"
+    """How long a row stays with one ensemble member."""
+    lease_s: float = 20.0
+    """Seconds after which an unreturned segment is offered to another worker."""
+    round_s: float = 120.0
+    """Seconds after which a round closes with 90 % of its segments."""
+
+    def __post_init__(self) -> None:
+        require(
+            "rollout",
+            segments=positive(self.segments),
+            rows=positive(self.rows),
+            groups=(self.groups, 1 <= self.groups <= self.rows, f"lie in [1, {self.rows}]"),
+            horizon=positive(self.horizon),
+            episode_starts=share(self.episode_starts),
+            lease_s=positive(self.lease_s),
+            round_s=positive(self.round_s),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PessimismConfig:
+    """What to make of the model's doubt."""
+
+    disagreement: float = 0.1
+    """Reward lost per unit of ensemble disagreement (standardised units)."""
+    reward_disagreement: float = 0.0
+    """Reward lost per unit of variance of the members' rewards; reference 0.05."""
+    aleatoric: float = 0.0
+    """Reward lost per unit of predicted noise."""
+    clamp: float = 2.0
+    """Upper limit of each doubt in the penalty; the cut is tested before it."""
+    cut: float | None = None
+    """Truncate where disagreement passes this; None: take `cut_quantile` of the held-out data."""
+    cut_quantile: Literal["0.90", "0.95", "0.99", "0.999", "1.00"] = "0.99"
+    """Quantile of the held-out data's disagreement that `cut_scale` multiplies."""
+    cut_scale: float = 100.0
+    """Threshold as a multiple of that quantile."""
+
+    def __post_init__(self) -> None:
+        require(
+            "pessimism",
+            disagreement=not_negative(self.disagreement),
+            reward_disagreement=not_negative(self.reward_disagreement),
+            aleatoric=not_negative(self.aleatoric),
+            clamp=positive(self.clamp),
+            cut=(self.cut, self.cut is None or self.cut > 0, "be None or greater than 0"),
+            cut_scale=positive(self.cut_scale),
+        )

@@ -1,0 +1,8 @@
+"""The fixed log: episodes on disk, checked on reading; rows to fit, starts to imagine from."""
+
+from moma_core.datasets.dataset import Dataset, spec_of
+from moma_core.datasets.starts import StartSampler
+from moma_core.datasets.validate import DatasetError
+from moma_core.datasets.write import EpisodeWriter
+
+__all__ = ["Dataset", "DatasetError", "EpisodeWriter", "StartSampler", "spec_of"]

@@ -1,0 +1,180 @@
+"""A dataset: a directory of `meta.json` and `.npy` arrays, memory-mapped. It knows no task's file.
+
+Episodes lie end to end. Episode k has T_k steps; its actions, rewards and flags are rows
+`episode_start[k]` up to `episode_start[k + 1]` of the step arrays, and its T_k + 1 states begin
+at row `episode_start[k] + k` of `state`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from moma_core import documents
+from moma_core.datasets.mapped import Columns, Moments, chunks, take
+from moma_core.datasets.validate import DatasetError, check, check_shapes
+from moma_core.types import TaskSpec, Transitions
+
+SCHEMA = "moma-dataset-1"
+ARRAYS = ("state", "action", "reward", "terminated", "truncated", "episode_start")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Episodes end to end, read-only."""
+
+    path: Path
+    spec: TaskSpec
+    origin: Mapping[str, object]
+    """Who made it and with what: free-form."""
+    state: NDArray[np.float32] | Columns
+    action: NDArray[np.float32]
+    reward: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    episode_start: NDArray[np.int64]
+
+    @classmethod
+    def load(cls, path: Path, *, checked: bool = True) -> Dataset:
+        """Opens a dataset; unless `checked`, its arrays fit together and may hold anything.
+
+        Raises:
+            DatasetError: naming file, field, row and value of the first fault.
+        """
+        meta = _meta(path / "meta.json")
+        spec = _spec(path, meta)
+        arrays = {name: open_array(path / f"{name}.npy") for name in ARRAYS}
+        (check if checked else check_shapes)(path, spec, arrays)
+        return cls(path=path, spec=spec, origin=meta.get("origin", {}), **arrays)
+
+    @property
+    def transitions(self) -> int:
+        """Steps in all episodes."""
+        return len(self.reward)
+
+    @property
+    def episodes(self) -> int:
+        """Episodes."""
+        return len(self.episode_start)
+
+    @cached_property
+    def edges(self) -> NDArray[np.int64]:
+        """The first step of every episode and, last, the number of steps, `[K+1]`."""
+        return np.append(self.episode_start, self.transitions)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps of every episode, `[K]`."""
+        return np.diff(self.edges)
+
+    @cached_property
+    def terminals(self) -> NDArray[np.int64]:
+        """The steps at which the task itself ended an episode."""
+        last = self.edges[1:] - 1
+        ended: NDArray[np.bool_] = take(self.terminated, last)
+        return last[ended]
+
+    def episode_of(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Returns the episode of every one of these steps."""
+        return np.searchsorted(self.episode_start, row, side="right") - 1
+
+    def rows(self, index: NDArray[np.int64]) -> Transitions:
+        """Returns the steps `index` as tensors, in that order."""
+        episode = self.episode_of(index)
+        at = index + episode
+        return Transitions(
+            state=torch.from_numpy(take(self.state, at)),
+            action=torch.from_numpy(take(self.action, index)),
+            reward=torch.from_numpy(take(self.reward, index)),
+            next_state=torch.from_numpy(take(self.state, at + 1)),
+            terminated=torch.from_numpy(take(self.terminated, index)),
+            truncated=torch.from_numpy(take(self.truncated, index)),
+            episode=torch.from_numpy(episode),
+        )
+
+    def episode(
+        self, number: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Returns the states `[T+1 S]`, actions `[T A U]` and rewards `[T]` of one episode."""
+        steps = self._steps(number)
+        state = slice(steps.start + number, steps.stop + number + 1)
+        return self.state[state], self.action[steps], self.reward[steps]
+
+    def ended(self, number: int) -> bool:
+        """Says whether the task itself ended this episode."""
+        return bool(self.terminated[self._steps(number).stop - 1])
+
+    def _steps(self, number: int) -> slice:
+        return slice(int(self.edges[number]), int(self.edges[number + 1]))
+
+    def side_by_side(self) -> Dataset:
+        """Returns the data with all agents' observations, copies included, as the state."""
+        index = [i for own in self.spec.observation_index for i in own]
+        return replace(self, spec=self.spec.side_by_side(), state=Columns(self.state, index))
+
+    def state_moments(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Returns mean and standard deviation of every feature over all states, last ones too."""
+        moments = Moments(self.spec.state_width)
+        for _, part in chunks(self.state):
+            moments.add(len(part), part.mean(0), part.std(0))
+        return moments.mean.astype(np.float32), moments.std.astype(np.float32)
+
+    def returns(self) -> NDArray[np.float64]:
+        """Returns the undiscounted return of every episode, shape `[K]`."""
+        return np.add.reduceat(self.reward.astype(np.float64), self.episode_start)
+
+
+def spec_of(path: Path) -> TaskSpec:
+    """Returns whose log lies at `path`; the log itself is not read.
+
+    Raises:
+        DatasetError: `meta.json` is missing or does not say it.
+    """
+    return _spec(path, _meta(path / "meta.json"))
+
+
+def _spec(path: Path, meta: Mapping[str, Any]) -> TaskSpec:
+    try:
+        return documents.build(TaskSpec, meta["task"])
+    except (KeyError, ValueError) as error:
+        raise DatasetError(f"{path / 'meta.json'}: task: {error}") from error
+
+
+def _meta(path: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DatasetError(
+            f"{path} cannot be read ({error.strerror}); is this a dataset?"
+        ) from error
+    except ValueError as error:
+        raise DatasetError(f"{path} is not JSON: {error}") from error
+    if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
+        found = meta.get("schema") if isinstance(meta, dict) else type(meta).__name__
+        raise DatasetError(f"{path}: schema is {found!r}, need {SCHEMA!r}")
+    return meta
+
+
+def open_array(path: Path) -> NDArray[Any]:
+    """Maps a `.npy` file, read-only.
+
+    Raises:
+        DatasetError: it cannot be read, or holds anything but a plain array with rows.
+    """
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError) as error:
+        raise DatasetError(f"{path} is no plain .npy array: {error}") from error
+    if array.ndim == 0:
+        raise DatasetError(f"{path} is no plain .npy array with an axis of rows")
+    return array

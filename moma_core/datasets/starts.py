@@ -1,0 +1,47 @@
+"""Where imagined episodes begin: at the beginning of episodes of the data, or inside them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from moma_core.datasets.dataset import Dataset
+from moma_core.datasets.mapped import take
+from moma_core.types import StartStates
+
+
+class StartSampler:
+    """Draws start states with the history that each agent would remember there."""
+
+    def __init__(self, dataset: Dataset, history: int, episode_starts: float) -> None:
+        self._data = dataset
+        self._history = history
+        self._episode_starts = episode_starts
+
+    def draw(self, count: int, seed: int) -> StartStates:
+        """Draws `count` starts, with replacement.
+
+        A share `episode_starts` of them, row by row, is the first state of a uniformly drawn
+        episode; the others are uniformly drawn rows of the data.
+        """
+        data, random = self._data, np.random.default_rng(seed)
+        at_start = random.random(count) < self._episode_starts
+        first = data.episode_start[random.integers(data.episodes, size=count)]
+        anywhere = random.integers(data.transitions, size=count)
+        row = np.where(at_start, first, anywhere)
+        state = take(data.state, row + data.episode_of(row))
+        return StartStates(state=torch.from_numpy(state), history=self.history(row))
+
+    def history(self, row: NDArray[np.int64]) -> torch.Tensor:
+        """Returns the frames before each row, `[B A H F]`, zeros before its episode began."""
+        data, spec = self._data, self._data.spec
+        episode = data.episode_of(row)
+        past = row[:, None] + np.arange(-self._history, 0)
+        exists = past >= data.episode_start[episode][:, None]
+        past = np.where(exists, past, 0)
+        state = take(data.state, past + episode[:, None] * exists)
+        action = torch.from_numpy(take(data.action, past))
+        frames = torch.cat([spec.observe(torch.from_numpy(state)), action], dim=-1)
+        frames = frames * torch.from_numpy(exists)[:, :, None, None]
+        return frames.permute(0, 2, 1, 3).contiguous()

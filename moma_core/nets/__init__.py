@@ -1,0 +1,1 @@
+"""Networks that several roles run: kernels, stacks of small networks, memories, actors."""

@@ -1,0 +1,112 @@
+"""Decentralised actors: one network per agent, stacked; each sees its own observations only.
+
+Knows the task's widths, not its meaning, and not how it is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor, nn
+
+from moma_core import seeds
+from moma_core.config import ActorConfig
+from moma_core.nets import memory
+from moma_core.nets.distributions import Categorical, Distribution, Gaussian
+from moma_core.nets.stacked import StackedLinear, chain, precision
+from moma_core.types import TaskSpec
+
+_HEAD_SCALE = 0.01
+"""Scale of the head's first weights: a new policy explores around zero, or all choices alike."""
+
+
+class Actors(nn.Module):
+    """Every agent's policy over its own action, given observation and memory."""
+
+    observation_mean: Tensor
+    observation_std: Tensor
+    action_mask: Tensor
+
+    def __init__(self, spec: TaskSpec, config: ActorConfig, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.hidden = torch.float32
+        """What an update may compute hidden layers in (`moma_core.nets.stacked.chain`)."""
+        self.distribution = Categorical if spec.discrete else Gaussian
+        agents, observed, acted = len(spec.agents), spec.observation_width, spec.action_width
+        generator = seeds.generator(seed, "actors")
+        self.memory = memory.build(config, agents, observed + acted, generator)
+        widths = [observed + self.memory.width, *[config.width] * config.depth]
+        self.layers = nn.ModuleList(
+            StackedLinear(agents, i, o, generator) for i, o in pairwise(widths)
+        )
+        spread = config.state_dependent_std and not spec.discrete
+        outputs = 2 * acted if spread else acted
+        self.head = StackedLinear(agents, config.width, outputs, generator, scale=_HEAD_SCALE)
+        self.log_std = (
+            None if spec.discrete else nn.Parameter(torch.full((agents, 1, acted), config.log_std))
+        )
+        self.register_buffer("observation_mean", torch.zeros(agents, observed))
+        self.register_buffer("observation_std", torch.ones(agents, observed))
+        self.register_buffer("action_mask", spec.action_mask.clone(), persistent=False)
+
+    def standardise(self, mean: Float32[Tensor, "A O"], std: Float32[Tensor, "A O"]) -> None:
+        """Sets the observation statistics that travel with the policy."""
+        self.observation_mean.copy_(mean)
+        self.observation_std.copy_(std)
+
+    def observed(self, observation: Float32[Tensor, "*N A O"]) -> Float32[Tensor, "*N A O"]:
+        """Returns observations in the networks' units."""
+        return (observation - self.observation_mean) / self.observation_std
+
+    def remembered(self, history: Float32[Tensor, "N A H F"]) -> Float32[Tensor, "N A H F"]:
+        """Returns history windows in the networks' units; frames that do not exist stay zero."""
+        exists = (history != 0).any(-1, keepdim=True)
+        width = self.observation_mean.shape[1]
+        past = history[..., :width].transpose(1, 2)
+        past = self.observed(past).transpose(1, 2)
+        return torch.cat([past, history[..., width:]], dim=-1) * exists
+
+    def rounded(self, frames: Float32[Tensor, "A B P F"], rows: int) -> Float[Tensor, "A B P F"]:
+        """Returns frames as an update in minibatches of `rows` may keep them.
+
+        That is in the precision that the networks would round them to first, where nothing else
+        sees them: half as much to gather for every minibatch.
+        """
+        if next(self.memory.parameters(), None) is not None:
+            return frames
+        return frames.to(precision(rows, self.config.width, frames.device, self.hidden))
+
+    def forward(
+        self, observed: Float32[Tensor, "N A O"], remembered: Float[Tensor, "N A H F"]
+    ) -> Distribution:
+        """Returns the distribution of every agent's action: the kind that the task's actions need.
+
+        Args:
+            observed: as `observed` gives it.
+            remembered: as `remembered` gives it, or windows shifted by frames of such units, or as
+                `rounded` gives them.
+        """
+        summary = self.memory(remembered.transpose(0, 1))
+        inputs = torch.cat([observed.transpose(0, 1).to(summary.dtype), summary], dim=-1)
+        activations = [self.config.activation] * len(self.layers)
+        outputs = chain([*self.layers, self.head], inputs, activations, self.hidden)
+        if self.log_std is None:
+            return Categorical(logits=outputs.transpose(0, 1), mask=self.action_mask)
+        mean, log_std = (
+            outputs.chunk(2, dim=-1)
+            if self.config.state_dependent_std
+            else (outputs, torch.zeros_like(outputs))
+        )
+        low, high = self.config.log_std_min, self.config.log_std_max
+        log_std = torch.clamp(self.log_std + log_std, low, high)
+        return Gaussian(
+            mean=mean.transpose(0, 1), log_std=log_std.transpose(0, 1), mask=self.action_mask
+        )
+
+    def load(self, parameters: Mapping[str, Tensor]) -> None:
+        """Takes parameters and statistics by name, as `state_dict` gives them."""
+        self.load_state_dict(dict(parameters))

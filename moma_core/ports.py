@@ -1,0 +1,126 @@
+"""What one role may ask of another. Each port has an in-process and a gRPC implementation."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from moma_core.types import (
+    Assignment,
+    Metrics,
+    ModelCard,
+    PolicySnapshot,
+    Prediction,
+    Priority,
+    Receipt,
+    RunCard,
+    Trajectory,
+)
+
+
+class InvalidFieldError(ValueError):
+    """A message or file holds a field that no reader may accept; the text names it."""
+
+
+class UnavailableError(ConnectionError):
+    """A peer did not answer; asking again later is sensible."""
+
+
+class BusyError(UnavailableError):
+    """A peer has no room now; asking again sooner than it says is of no use."""
+
+    def __init__(self, words: str, retry_after_s: float) -> None:
+        """Says what is full.
+
+        Args:
+            words: what is full.
+            retry_after_s: when there may be room again, in seconds.
+        """
+        super().__init__(words)
+        self.retry_after_s = retry_after_s
+
+
+class ModelChangedError(RuntimeError):
+    """A rollout was answered by two models; it belongs to neither, so it ends."""
+
+
+class DeadlineError(TimeoutError):
+    """The answer would have come after the caller's deadline."""
+
+
+@runtime_checkable
+class Dynamics(Protocol):
+    """What comes next, and how sure are we."""
+
+    def describe(self) -> ModelCard:
+        """Returns what this model is and which task it fits."""
+
+    def predict(
+        self,
+        state: Float32[Tensor, "B S"],
+        action: Float32[Tensor, "B A U"],
+        seed: Int64[Tensor, " B"],
+        deadline: float = math.inf,
+        priority: Priority = "training",
+    ) -> Prediction:
+        """Predicts one step of B independent rows.
+
+        Args:
+            state: joint states in the data's units.
+            action: joint actions within the task's bounds.
+            seed: one per row; all draws of a row depend on it and on nothing else.
+            deadline: `time.monotonic()` after which the answer is of no use; implementations
+                that queue drop the rows then.
+            priority: what the rows are for; implementations that queue serve training first.
+
+        Returns:
+            What comes next, all rows by one model, which it names.
+
+        Raises:
+            InvalidFieldError: a shape does not fit the task, a value is not finite, or the
+                priority is unknown.
+            DeadlineError: the deadline passed first.
+            BusyError: too many rows wait already.
+        """
+
+    def metrics(self) -> Metrics:
+        """Returns counters and timings since the start, for TensorBoard."""
+
+
+@runtime_checkable
+class QueuedDynamics(Dynamics, Protocol):
+    """One whose callers wait in a queue, for which they need no thread."""
+
+    async def queue(
+        self,
+        state: Float32[Tensor, "B S"],
+        action: Float32[Tensor, "B A U"],
+        seed: Int64[Tensor, " B"],
+        deadline: float = math.inf,
+        priority: Priority = "training",
+    ) -> Prediction:
+        """Does what `predict` does; a caller that gives up is not served."""
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """The owner of the policy and of everything that changes."""
+
+    def describe(self) -> RunCard:
+        """Returns what a worker has to know of the run."""
+
+    def assign(self, worker: str, incarnation: int, wait_s: float) -> Assignment:
+        """Hands out the next segment to make, waiting up to `wait_s` seconds for one."""
+
+    def fetch_policy(self, version: int) -> PolicySnapshot:
+        """Returns the actors at `version`, or at the newest version when that one is gone."""
+
+    def submit(self, trajectory: Trajectory) -> Receipt:
+        """Takes one whole segment; sending the same one twice is harmless.
+
+        Raises:
+            InvalidFieldError: a shape does not fit the task, or a value is not finite.
+        """

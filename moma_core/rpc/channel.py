@@ -1,0 +1,188 @@
+"""Channels and calls: options that tests showed necessary, deadlines, errors in our own terms."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import grpc
+
+from moma_core.ports import BusyError, DeadlineError, InvalidFieldError, UnavailableError
+
+T = TypeVar("T")
+MAX_MESSAGE = 64 * 2**20
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_send_message_length", MAX_MESSAGE),
+    # Without the ping timeout a stopped peer is noticed after a minute, with it after seconds.
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 4_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.ping_timeout_ms", 2_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    # For one attempt to connect: a busy machine lets a worker that yields wait for so long.
+    ("grpc.min_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+RETRY_AFTER_MS = "retry-after-ms"
+"""Trailing metadata of a refusal: when there may be room, in whole milliseconds."""
+_BACKOFF_S = (0.1, 2.0)
+_JITTER = (0.5, 1.5)
+"""Of what a peer without room says, so that those it refused do not come back together."""
+_LONGEST_S = _BACKOFF_S[1] / _JITTER[1]
+_MOST = 4.0
+"""Times what a peer says: with no such bound a few had no luck for 8 s (docs/performance.md)."""
+_SAY_EVERY_S = 5.0
+
+
+class ExpiredError(DeadlineError):
+    """The caller's own deadline has passed; asking again is of no use."""
+
+
+class StoppedError(Exception):
+    """The process was told to stop while it waited for a peer."""
+
+
+def connect(address: str) -> grpc.Channel:
+    """Opens a channel; nothing is sent before the first call.
+
+    Raises:
+        ValueError: the address is not HOST:PORT.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"address {address!r} must be HOST:PORT")
+    return grpc.insecure_channel(address, options=OPTIONS)
+
+
+def call(
+    method: Callable[..., T],
+    request: Any,  # noqa: ANN401 - any message
+    timeout_s: float,
+) -> T:
+    """Makes one call with a deadline.
+
+    Raises:
+        InvalidFieldError: the peer refused a field.
+        DeadlineError: no answer in time.
+        BusyError: the peer has no room and says when it may.
+        UnavailableError: the peer is not there.
+        RuntimeError: anything else, with the peer's words.
+    """
+    try:
+        return method(request, timeout=timeout_s)
+    except grpc.RpcError as error:
+        code, words = error.code(), error.details() or ""
+        if code == grpc.StatusCode.INVALID_ARGUMENT:
+            raise InvalidFieldError(words) from error
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise DeadlineError(f"no answer within {timeout_s:.1f} s") from error
+        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+            raise UnavailableError(words) from error
+        if (after_s := _retry_after_s(error)) is not None:
+            raise BusyError(words, after_s) from error
+        raise RuntimeError(f"{code.name}: {words}") from error
+
+
+def _retry_after_s(error: grpc.RpcError) -> float | None:
+    """What a refusal says of when to ask again; a message too large is none, and says nothing."""
+    if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return None
+    for entry in error.trailing_metadata() or ():
+        said = str(entry.value)
+        if entry.key == RETRY_AFTER_MS and said.isdecimal():
+            return int(said) / 1e3
+    return None
+
+
+@runtime_checkable
+class Persistence(Protocol):
+    """How a client asks: once, or until it is answered."""
+
+    def __call__(self, ask: Callable[[], T], /) -> T:
+        """Returns the answer."""
+
+
+def once(ask: Callable[[], T], /) -> T:
+    """Asks once; errors come through."""
+    return ask()
+
+
+class Patience:
+    """Asks a peer again until it answers, saying whom it waits for and since when.
+
+    A peer that is away is an outage; one without room is waited for as long as it says, longer
+    each time, and that is worth a line only if it goes on. For idempotent calls only: every call
+    of both ports is one.
+    """
+
+    def __init__(
+        self,
+        whom: str,
+        stopping: Callable[[], bool],
+        say: Callable[[str], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        draw: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        """Asks nothing yet.
+
+        Args:
+            whom: the peer, in words.
+            stopping: whether the process was told to stop.
+            say: takes a line for whoever watches.
+            clock: monotonic seconds.
+            sleep: pauses for so many seconds.
+            draw: a number between two others, uniformly; not of the run's seed, or workers that
+                start alike would come back together.
+        """
+        self._whom, self._stopping, self._say = whom, stopping, say
+        self._clock, self._sleep, self._draw = clock, sleep, draw
+
+    def __call__(self, ask: Callable[[], T], /) -> T:
+        """Returns the answer, however long it takes.
+
+        Raises:
+            StoppedError: the process was told to stop meanwhile.
+        """
+        since, said = self._clock(), None
+        backoff, growth = _BACKOFF_S[0], 1.0
+        while True:
+            if self._stopping():
+                raise StoppedError(f"stopped while waiting for {self._whom}")
+            try:
+                answer = ask()
+            except ExpiredError:
+                raise
+            except BusyError as error:
+                said = self._tell(error, since, said)
+                pause = self._draw(*_JITTER) * min(growth * error.retry_after_s, _LONGEST_S)
+                growth = min(2 * growth, _MOST)
+            except (UnavailableError, DeadlineError) as error:
+                said = self._tell(error, since, said)
+                pause = self._draw(0.5, 1.0) * backoff
+                backoff = min(2 * backoff, _BACKOFF_S[1])
+            else:
+                break
+            self._sleep(pause)
+        if said is not None:
+            self._say(f"{self._whom} answers again after {self._clock() - since:.1f} s")
+        return answer
+
+    def _tell(self, error: OSError, since: float, said: float | None) -> float | None:
+        """Says whom it waits for where that is due; returns when it last did."""
+        now, last = self._clock(), said
+        if last is None:
+            last = since if isinstance(error, BusyError) else -math.inf
+        if now - last < _SAY_EVERY_S:
+            return said
+        self._say(
+            f"waiting for {self._whom} since {now - since:.0f} s ({error}); "
+            "asking again until it answers"
+        )
+        return now

@@ -1,0 +1,102 @@
+"""The `Dynamics` port over gRPC: its client and its server."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from jaxtyping import Float32, Int64
+from torch import Tensor
+
+from moma_core import documents
+from moma_core.checks import check_priority
+from moma_core.pb import dynamics_pb2, dynamics_pb2_grpc
+from moma_core.ports import QueuedDynamics
+from moma_core.rpc import codec
+from moma_core.rpc.channel import ExpiredError, Persistence, call, connect, once
+from moma_core.rpc.handlers import Methods
+from moma_core.rpc.server import RunningServer, serve
+from moma_core.rpc.streams import Streams
+from moma_core.types import Metrics, ModelCard, Prediction, Priority
+
+_DESCRIBE_S = 10.0
+_PREDICT_S = 60.0
+
+
+class DynamicsClient:
+    """A model on the other side of an address."""
+
+    def __init__(self, address: str, patience: Persistence = once) -> None:
+        """Connects at the first call.
+
+        Args:
+            address: HOST:PORT.
+            patience: how to ask: `Patience` asks again while the peer is away.
+        """
+        self._channel = connect(address)
+        self._stub = dynamics_pb2_grpc.DynamicsStub(self._channel)
+        self._predict = Streams(self._stub.Predict)
+        self._patience = patience
+
+    def describe(self) -> ModelCard:
+        """Returns the model's card."""
+        request = dynamics_pb2.DescribeModelRequest()
+        reply = self._patience(lambda: call(self._stub.Describe, request, _DESCRIBE_S))
+        return documents.parse(ModelCard, reply.card, "the model server's card")
+
+    def predict(
+        self,
+        state: Float32[Tensor, "B S"],
+        action: Float32[Tensor, "B A U"],
+        seed: Int64[Tensor, " B"],
+        deadline: float = math.inf,
+        priority: Priority = "training",
+    ) -> Prediction:
+        """Predicts one step, with a deadline of a minute where the caller gives none."""
+        request = dynamics_pb2.PredictRequest(priority=priority)
+        for name, tensor in (("state", state), ("action", action), ("seed", seed)):
+            codec.pack(tensor, getattr(request, name))
+
+        def ask() -> dynamics_pb2.Prediction:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise ExpiredError("the deadline of this prediction has passed")
+            reply: dynamics_pb2.Prediction = call(self._predict, request, min(_PREDICT_S, left))
+            return reply
+
+        return codec.decode(Prediction, self._patience(ask))
+
+    def metrics(self) -> Metrics:
+        """Returns the server's counters."""
+        request = dynamics_pb2.MetricsRequest()
+        return dict(self._patience(lambda: call(self._stub.Metrics, request, _DESCRIBE_S)).values)
+
+    def close(self) -> None:
+        """Closes the channel."""
+        self._predict.close()
+        self._channel.close()
+
+
+def serve_dynamics(dynamics: QueuedDynamics, listen: str) -> RunningServer:
+    """Serves a `Dynamics` on loopback; what waits in its queue holds no thread."""
+
+    def describe(_: object, __: float) -> dynamics_pb2.DescribeModelReply:
+        return dynamics_pb2.DescribeModelReply(card=documents.dump(dynamics.describe()))
+
+    async def predict(
+        request: dynamics_pb2.PredictRequest, deadline: float
+    ) -> dynamics_pb2.Prediction:
+        rows = {name: codec.value(request, name) for name in ("state", "action", "seed")}
+        priority = check_priority(request.priority)
+        prediction = await dynamics.queue(**rows, deadline=deadline, priority=priority)
+        return codec.encode(prediction, dynamics_pb2.Prediction())
+
+    def metrics(_: object, __: float) -> dynamics_pb2.MetricsReply:
+        return dynamics_pb2.MetricsReply(values=dynamics.metrics())
+
+    methods: Methods = {
+        "Describe": (dynamics_pb2.DescribeModelRequest, describe),
+        "Predict": (dynamics_pb2.PredictRequest, predict),
+        "Metrics": (dynamics_pb2.MetricsRequest, metrics),
+    }
+    return serve("moma_core.pb.Dynamics", methods, listen)

@@ -1,0 +1,154 @@
+"""What answers a server's calls: it names what is wrong with a request, and it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import Executor
+from contextlib import asynccontextmanager
+from inspect import iscoroutinefunction
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from moma_core.ports import BusyError, DeadlineError, InvalidFieldError, UnavailableError
+from moma_core.rpc.channel import RETRY_AFTER_MS
+
+_LOG = logging.getLogger(__name__)
+_STATUS = {
+    InvalidFieldError: grpc.StatusCode.INVALID_ARGUMENT,
+    DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
+    UnavailableError: grpc.StatusCode.UNAVAILABLE,
+}
+Answer = Callable[[Any, float], Any]
+"""From a request and its deadline (`time.monotonic()`) to a reply, both messages.
+
+A plain function may block and gets a thread; it answers calls of one request. A coroutine must not
+block; it answers streams of requests, one after the other.
+"""
+Methods = Mapping[str, tuple[type[Message], Answer]]
+"""By name, the request's message class and what answers it."""
+
+
+class Resting:
+    """The streams of a server that wait for their next request; they end when it stops."""
+
+    def __init__(self) -> None:
+        """Begins with none. Used from the loop's thread alone."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._over = False
+
+    async def until(self, read: Callable[[], Awaitable[Any]]) -> Any:  # noqa: ANN401
+        """Returns a stream's next request, or gRPC's mark of the end.
+
+        Raises:
+            UnavailableError: the server stops.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            if not self._over:
+                return await read()
+        except asyncio.CancelledError:
+            if not self._over:
+                raise
+        finally:
+            self._tasks.discard(task)
+        raise UnavailableError("this server stops")
+
+    def end(self) -> None:
+        """Ends them all."""
+        self._over = True
+        for task in self._tasks:
+            task.cancel()
+
+
+def handlers(methods: Methods, pool: Executor, resting: Resting) -> dict[str, Any]:
+    """Returns what gRPC is to call, by the methods' names.
+
+    Args:
+        methods: of one service.
+        pool: of threads for what may block.
+        resting: takes the streams that wait.
+    """
+    found: dict[str, Any] = {}
+    for name, (request, answer) in methods.items():
+        coders = {
+            "request_deserializer": _lenient(request),
+            "response_serializer": lambda reply: reply.SerializeToString(),
+        }
+        found[name] = (
+            grpc.stream_stream_rpc_method_handler(_stream(answer, resting), **coders)
+            if iscoroutinefunction(answer)
+            else grpc.unary_unary_rpc_method_handler(_unary(answer, pool), **coders)
+        )
+    return found
+
+
+def _unary(answer: Answer, pool: Executor) -> Callable[..., Awaitable[Message]]:
+    """One request in a thread of the pool."""
+
+    async def answered(request: Message | DecodeError, context: Any) -> Message:  # noqa: ANN401
+        async with _refusing(context):
+            given = _parsed(request), _deadline(context)
+            reply: Message = await asyncio.get_running_loop().run_in_executor(pool, answer, *given)
+            return reply
+        raise AssertionError("a refusal raises")
+
+    return answered
+
+
+def _stream(answer: Answer, resting: Resting) -> Callable[..., Awaitable[None]]:
+    """Any number of requests; the next is read when the last is answered."""
+
+    async def answered(_: object, context: Any) -> None:  # noqa: ANN401
+        deadline = _deadline(context)
+        async with _refusing(context):
+            while (request := await resting.until(context.read)) is not grpc.aio.EOF:
+                await context.write(await answer(_parsed(request), deadline))
+
+    return answered
+
+
+@asynccontextmanager
+async def _refusing(context: Any) -> AsyncIterator[None]:  # noqa: ANN401 - gRPC's own, untyped
+    """Turns our errors into statuses, which end the call; what is unforeseen is logged."""
+    try:
+        yield
+    except BusyError as error:
+        after = (RETRY_AFTER_MS, str(math.ceil(error.retry_after_s * 1e3)))
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), (after,))
+    except tuple(_STATUS) as error:
+        status = next(status for kind, status in _STATUS.items() if isinstance(error, kind))
+        await context.abort(status, str(error))
+    except Exception as error:
+        _LOG.exception("a request failed")
+        await context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+
+
+def _lenient(kind: type[Message]) -> Callable[[bytes], Message | DecodeError]:
+    """Parses a request; bytes that are no message become the error, for the handler to answer."""
+
+    def parse(raw: bytes) -> Message | DecodeError:
+        try:
+            return kind.FromString(raw)
+        except DecodeError as error:
+            return error
+
+    return parse
+
+
+def _parsed(request: Message | DecodeError) -> Message:
+    if isinstance(request, DecodeError):
+        raise InvalidFieldError(f"message: cannot be parsed: {request}")
+    return request
+
+
+def _deadline(context: Any) -> float:  # noqa: ANN401
+    left = context.time_remaining()
+    return math.inf if left is None else time.monotonic() + left

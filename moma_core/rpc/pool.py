@@ -1,0 +1,78 @@
+"""The servers of a run's one model together, as their callers see them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from moma_core.checks import check_model
+from moma_core.ports import DeadlineError, UnavailableError
+from moma_core.rpc.channel import Patience
+from moma_core.rpc.dynamics import DynamicsClient
+from moma_core.types import Metrics, ModelCard, TaskSpec
+
+
+def wait_for(
+    addresses: Sequence[str],
+    task: TaskSpec,
+    stopping: Callable[[], bool],
+    say: Callable[[str], None],
+) -> ModelCard:
+    """Waits until all servers answer; returns their model's card.
+
+    Args:
+        addresses: HOST:PORT of every server.
+        task: the run's; the model must have been fitted for it.
+        stopping: true once the process shall stop.
+        say: takes a line for whoever watches.
+
+    Raises:
+        StoppedError: the process was told to stop meanwhile.
+        ValueError: no server, a model made for another task, or two servers with two models.
+    """
+    if not addresses:
+        raise ValueError("no model server is named, need one HOST:PORT at least")
+    cards = {}
+    for address in addresses:
+        patience = Patience(f"the model server at {address}", stopping, say)
+        client = DynamicsClient(address, patience)
+        cards[address] = client.describe()
+        client.close()
+        check_model(cards[address], task, address)
+    digests = {address: card.digest for address, card in cards.items()}
+    if len(set(digests.values())) != 1:
+        raise ValueError(f"the model servers hold different models: {digests}")
+    return cards[addresses[0]]
+
+
+class Watched:
+    """Asks all servers for their counters; one that is away is left out."""
+
+    def __init__(self, addresses: Sequence[str]) -> None:
+        self._clients = [DynamicsClient(address) for address in addresses]
+
+    def close(self) -> None:
+        """Closes the channels."""
+        for client in self._clients:
+            client.close()
+
+    def metrics(self) -> Metrics:
+        """Returns the counters of all servers together."""
+        found = []
+        for client in self._clients:
+            try:
+                found.append(client.metrics())
+            except (UnavailableError, DeadlineError):
+                continue
+        return together(found)
+
+
+def together(parts: Sequence[Metrics]) -> Metrics:
+    """Adds counts up; milliseconds are the slowest server's."""
+    whole: dict[str, float] = {}
+    for name in sorted({name for part in parts for name in part}):
+        values = [part[name] for part in parts if name in part]
+        whole[name] = max(values) if "_ms_" in name else sum(values)
+    if "model_server/rows_per_batch" in whole:
+        batches = max(1.0, whole["model_server/batches"])
+        whole["model_server/rows_per_batch"] = whole["model_server/rows"] / batches
+    return whole

@@ -1,0 +1,125 @@
+"""Command lines made from dataclasses: a recipe's fields become dotted flags with their help."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+from moma_core import recipes
+from moma_core.config import Config
+from moma_core.runtime.process import BAD_INPUT
+from moma_core.runtime.run import RunDirectory
+
+T = TypeVar("T")
+R = TypeVar("R", bound="RunCommand")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCommand:
+    """A command that makes a run or goes on with one."""
+
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    """The recipe's settings; any of them can be given here."""
+    run_dir: Path | None = None
+    """Where the run's files go; default: runs/ and the recipe's name, numbered."""
+    resume: Path | None = None
+    """A run directory to go on with, by its own config and newest checkpoint."""
+
+    def open(self) -> RunDirectory:
+        """Opens the run to resume, or makes a new one; changes nothing that exists."""
+        if self.resume is not None:
+            return RunDirectory.open(self.resume)
+        return RunDirectory.create(self.run_dir or _fresh(self.config), self.config)
+
+
+def parse(kind: type[T], argv: Sequence[str], prog: str) -> T:
+    """Parses a command without a recipe; wrong usage ends the process with status 2."""
+    return tyro.cli(kind, args=list(argv), prog=prog)
+
+
+def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
+    """Parses `[RECIPE] [--mode M] [--resume RUN] [--field value ...]`; `--data` needs no recipe.
+
+    Raises:
+        ValueError: no such recipe, no recipe at all, or no such run.
+    """
+    rest = _plain(argv)
+    name = rest.pop(0) if rest and not rest[0].startswith("-") else None
+    resumed = _value(rest, "--resume")
+    if resumed is not None:
+        base = RunDirectory.open(Path(resumed)).config()
+        if name not in (None, base.recipe):
+            raise ValueError(f"{resumed} is a run of recipe {base.recipe!r}, not of {name!r}")
+    elif name is not None or _value(rest, "--data.path"):
+        base = recipes.get(name or "data", _value(rest, "--mode") or "default")
+    elif {"-h", "--help"} & set(rest):
+        base = recipes.get(recipes.NAMES[0])
+    else:
+        raise ValueError(
+            f"which recipe? {prog} RECIPE, one of: {', '.join(recipes.NAMES)}; "
+            f"or your own log: {prog} --data DIR"
+        )
+    required = {
+        field.name: tyro.MISSING
+        for field in fields(kind)
+        if field.default is MISSING and field.name != "config"
+    }
+    default = kind(config=base, **required)
+    args = tyro.cli(kind, args=rest, prog=f"{prog} RECIPE", default=default)
+    return replace(args, config=_settled(args.config))
+
+
+def _settled(config: Config) -> Config:
+    """Returns the config with the data's place as seen from any directory."""
+    if not config.data.path:
+        return config
+    return replace(config, data=replace(config.data, path=str(Path(config.data.path).resolve())))
+
+
+def dispatch(commands: dict[str, Any], argv: Sequence[str], usage: str) -> int:
+    """Calls the command that the first argument names with the rest."""
+    name = argv[0] if argv else "--help"
+    if name in ("-h", "--help"):
+        sys.stdout.write(usage)
+        return 0
+    if name not in commands:
+        near = difflib.get_close_matches(name, commands, n=2) or list(commands)
+        sys.stderr.write(f"error: there is no command {name!r}; perhaps: {', '.join(near)}\n")
+        return BAD_INPUT
+    status: int = commands[name](list(argv[1:]))
+    return status
+
+
+ALIASES = {"--model": "--dynamics", "--data": "--data.path", "--env": "--eval.env"}
+"""Short words for settings of the config."""
+
+
+def _plain(argv: Sequence[str]) -> list[str]:
+    """Returns the words with aliases replaced."""
+    words = (word.partition("=") for word in argv)
+    return [ALIASES.get(name, name) + equals + value for name, equals, value in words]
+
+
+def _value(argv: Sequence[str], flag: str) -> str | None:
+    for i, word in enumerate(argv):
+        if word == flag and i + 1 < len(argv):
+            return argv[i + 1]
+        if word.startswith(flag + "="):
+            return word.partition("=")[2]
+    return None
+
+
+def _fresh(config: Config) -> Path:
+    """Returns the first unused directory of runs/RECIPE-SEED, runs/RECIPE-SEED-2, ..."""
+    stem = f"{config.recipe}-{config.seed}"
+    count, path = 1, Path("runs") / stem
+    while path.exists():
+        count += 1
+        path = Path("runs") / f"{stem}-{count}"
+    return path

@@ -1,0 +1,136 @@
+"""A run's directory: where each thing lies. It knows no role."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from moma_core import documents
+from moma_core.config import Config
+from moma_core.storage import write_text
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths within one run."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, config: Config) -> RunDirectory:
+        """Makes the directory and writes the config.
+
+        Raises:
+            ValueError: the name is not plain, or another run lies there.
+        """
+        if not _NAME.fullmatch(path.name):
+            raise ValueError(
+                f"run name {path.name!r} must be letters, digits, '.', '_' and '-', "
+                "begin with a letter or digit and have 100 characters at most"
+            )
+        run = cls(path)
+        if run.config_path.exists():
+            raise ValueError(f"{path} holds a run already; go on with it by --resume {path}")
+        for directory in (path, run.checkpoints, run.events, run.logs):
+            directory.mkdir(parents=True, exist_ok=True)
+        run.write_config(config)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """Opens a run that exists.
+
+        Raises:
+            ValueError: there is none.
+        """
+        run = cls(path)
+        if not run.config_path.is_file():
+            raise ValueError(f"{path} holds no run: {run.config_path} is missing")
+        return run
+
+    @contextmanager
+    def hold(self, role: str) -> Iterator[None]:
+        """Makes sure that one process at a time plays this role in the run.
+
+        Raises:
+            ValueError: somebody does already.
+        """
+        with (self.path / f".{role}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ValueError(
+                    f"another process is at work in {self.path} ({role}); "
+                    f"see: moma status {self.path}"
+                ) from error
+            yield
+
+    def config(self) -> Config:
+        """Reads the run's config, strictly."""
+        text = self.config_path.read_text(encoding="utf-8")
+        return documents.parse(Config, text, str(self.config_path))
+
+    def write_config(self, config: Config) -> None:
+        """Replaces the run's config."""
+        write_text(self.config_path, documents.dump(config))
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def config_path(self) -> Path:
+        """The resolved config."""
+        return self.path / "config.json"
+
+    @property
+    def data(self) -> Path:
+        """The dataset, where the run made its own."""
+        return self.path / "data"
+
+    @property
+    def model(self) -> Path:
+        """The fitted world model."""
+        return self.path / "model"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The learner's checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def policies(self) -> Path:
+        """Policies that were kept for good."""
+        return self.path / "policies"
+
+    @property
+    def events(self) -> Path:
+        """TensorBoard's log."""
+        return self.path / "events"
+
+    @property
+    def logs(self) -> Path:
+        """One log per process."""
+        return self.path / "logs"
+
+    @property
+    def progress(self) -> Path:
+        """What the learner says of itself."""
+        return self.path / "learner.json"
+
+    @property
+    def status(self) -> Path:
+        """What the launcher says of the whole run."""
+        return self.path / "status.json"
+
+    @property
+    def result(self) -> Path:
+        """What came out."""
+        return self.path / "result.json"

@@ -1,0 +1,91 @@
+"""What a task is: a spec, data made from nothing, the true system, and two scores to measure by."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+from moma_core.config import DataConfig
+from moma_core.datasets import Dataset
+from moma_core.tasks.system import Split, System
+from moma_core.types import TaskSpec
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """B copies of the true system, stepped together. Used to make data and to evaluate only."""
+
+    def reset(self, seed: int) -> Float32[Tensor, "B S"]:
+        """Starts one episode in every copy; copy b's start depends on (seed, b) alone."""
+
+    def step(
+        self, action: Float32[Tensor, "B A U"]
+    ) -> tuple[Float32[Tensor, "B S"], Float32[Tensor, " B"], Bool[Tensor, " B"]]:
+        """Returns next state, reward and terminated; the caller counts steps to the limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One task."""
+
+    spec: TaskSpec
+    environment: Callable[[int], Environment] | None
+    """Makes that many copies of the true system; None: there is only a log of it."""
+    variants: Mapping[str, Callable[[Path, DataConfig, int], Dataset]]
+    """By name, what makes the task's data in a directory from a seed; the first is the default."""
+    experts: Mapping[str, str] = field(default_factory=dict)
+    """By convention, the recipe that trains an expert of it online."""
+    facts: Callable[[Dataset], Mapping[str, float]] = lambda _: {}
+    """What is worth knowing of data of this task, by name."""
+    return_at_zero: float | None
+    """The return that scores 0; None: returns have no scale."""
+    return_at_one: float | None
+    """The return that scores 1."""
+    system: System | None = None
+    """The MuJoCo system, which the simulator steps from any state; None: there is none."""
+    split: Split = ()
+    """With a system: the actuators that each agent's action drives."""
+    note: str
+    """Where the task and its scores come from; printed beside every score."""
+
+    def make_data(self, path: Path, config: DataConfig, seed: int) -> Dataset:
+        """Makes the variant of the task's data that the config names.
+
+        Raises:
+            ValueError: there is no such variant; the text holds the nearest names.
+        """
+        if not self.variants:
+            raise ValueError(
+                f"task {self.spec.name} makes no data by itself; give some: --data DIR"
+            )
+        name = config.variant or next(iter(self.variants))
+        if name not in self.variants:
+            near = difflib.get_close_matches(name, self.variants, n=3, cutoff=0.3)
+            raise ValueError(
+                f"task {self.spec.name} has no data variant {name!r}; "
+                f"perhaps you meant: {', '.join(near or self.variants)}"
+            )
+        return self.variants[name](path, config, seed)
+
+    def score(self, episode_return: float) -> float | None:
+        """Returns the normalised score of a return; None where returns have no scale."""
+        zero, one = self.return_at_zero, self.return_at_one
+        if zero is None or one is None:
+            return None
+        return (episode_return - zero) / (one - zero)
+
+    def copies(self, count: int) -> Environment:
+        """Makes copies of the true system.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.environment is None:
+            raise ValueError(f"task {self.spec.name} has no environment to play in: --env")
+        return self.environment(count)

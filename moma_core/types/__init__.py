@@ -1,0 +1,34 @@
+"""Every noun that travels between roles. No behaviour beyond shape arithmetic.
+
+Axes, always in this order: T imagined steps, B rollouts, A agents, O observation, U action,
+S joint state, H history, E ensemble members, N rows; F = O + U is the width of a history frame.
+"""
+
+from moma_core.types.experience import Prediction, StartStates, Trajectory, Transitions
+from moma_core.types.messages import (
+    Assignment,
+    Metrics,
+    ModelCard,
+    PolicySnapshot,
+    Priority,
+    Progress,
+    Receipt,
+    RunCard,
+)
+from moma_core.types.spec import TaskSpec
+
+__all__ = [
+    "Assignment",
+    "Metrics",
+    "ModelCard",
+    "PolicySnapshot",
+    "Prediction",
+    "Priority",
+    "Progress",
+    "Receipt",
+    "RunCard",
+    "StartStates",
+    "TaskSpec",
+    "Trajectory",
+    "Transitions",
+]

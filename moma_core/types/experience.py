@@ -1,0 +1,73 @@
+"""What happened, or was imagined to happen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jaxtyping import Bool, Float32, Int64
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transitions:
+    """Single steps of the data, in any order."""
+
+    state: Float32[Tensor, "N S"]
+    action: Float32[Tensor, "N A U"]
+    reward: Float32[Tensor, " N"]
+    next_state: Float32[Tensor, "N S"]
+    terminated: Bool[Tensor, " N"]
+    truncated: Bool[Tensor, " N"]
+    episode: Int64[Tensor, " N"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartStates:
+    """Where rollouts begin, with what each agent remembers there."""
+
+    state: Float32[Tensor, "B S"]
+    history: Float32[Tensor, "B A H F"]
+    """The last H own (observation, action) frames, oldest first, zero before the episode."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a `Dynamics` answers: what comes next, and how sure it is."""
+
+    next_state: Float32[Tensor, "B S"]
+    reward: Float32[Tensor, " B"]
+    terminated: Bool[Tensor, " B"]
+    disagreement: Float32[Tensor, " B"]
+    aleatoric: Float32[Tensor, " B"]
+    reward_disagreement: Float32[Tensor, " B"]
+    model: str
+    """Digest of the one model that answered all rows, as its card has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trajectory:
+    """One segment of imagined experience: B rollouts of T steps under one policy version."""
+
+    policy_version: int
+    epoch: int
+    worker: str
+    incarnation: int
+    """How often this worker has been started before; a respawned one counts on."""
+    sequence: int
+    """Which segment of the run this is, as the learner assigned it."""
+    history: Float32[Tensor, "B A H F"]
+    """At the start only; `moma_core.nets.history.windows` rebuilds every later one."""
+    action: Float32[Tensor, "T B A U"]
+    """As sampled, before any clamp: what the log-probability belongs to."""
+    state: Float32[Tensor, "T+1 B S"]
+    log_prob: Float32[Tensor, "T B A"]
+    reward: Float32[Tensor, "T B"]
+    """After the penalty."""
+    penalty: Float32[Tensor, "T B"]
+    terminated: Bool[Tensor, "T B"]
+    truncated: Bool[Tensor, "T B"]
+    valid: Bool[Tensor, "T B"]
+    """False after the step at which a row terminated or was truncated."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What the worker measured while it made this segment."""
