@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event
 
 from learner import build
-from learner.loop import Peers
+from learner.loop import Here, Loop, Peers
 from moma_core import documents, tasks
 from moma_core.rpc import pool
 from moma_core.rpc.channel import StoppedError
 from moma_core.rpc.learner import serve_learner
 from moma_core.runtime import process
 from moma_core.runtime.commandline import RunCommand, parse_run
+from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.run import RunDirectory
 from moma_core.storage import write_text
 from moma_core.types import Progress
@@ -25,8 +26,8 @@ from moma_core.types import Progress
 class Learn(RunCommand):
     """Trains the policies on what workers send; workers join with `moma work --learner`."""
 
-    model_server: tuple[str, ...]
-    """HOST:PORT of the model servers; workers are told them."""
+    model_server: tuple[str, ...] = ()
+    """HOST:PORT of the model servers, which workers are told; none where no model is needed."""
     listen: str = "127.0.0.1:0"
     """HOST:PORT; port 0 takes a free one and says which."""
     announce: Path | None = None
@@ -46,33 +47,49 @@ def _learn(args: Learn) -> int:
 
 
 def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
-    """Waits for the model, then learns until the last round or a stop."""
+    """Learns until the last round or a stop, with workers where the algorithm needs any."""
     config = args.config
     process.compute_on(config.threads)
     dataset = tasks.dataset(config, run.data)
-    try:
-        team = build.spec(dataset, config)
-        card = pool.wait_for(args.model_server, team, stopping.is_set, process.say)
-    except StoppedError:
-        return process.STOPPED
+    learned = build.algorithm(config, dataset)
 
     def tell(progress: Progress) -> None:
         write_text(run.progress, documents.dump(progress))
 
     peers = Peers(
+        progress=tell, stopping=stopping.is_set, model_measured={}, model_metrics=lambda: {}
+    )
+    if not learned.imagines:
+        counters = build.restore(learned, None, run.checkpoints)
+        return _run(*build.loop(run, config, learned, Here(), counters, peers))
+    team = build.spec(dataset, config)
+    try:
+        card = pool.wait_for(args.model_server, team, stopping.is_set, process.say)
+    except StoppedError:
+        return process.STOPPED
+    begin = build.beginnings(config, dataset)
+    counters = build.restore(learned, begin.carried, run.checkpoints)
+    service = build.service(run, config, team, args.model_server, begin, counters)
+    peers = replace(
+        peers,
         model_measured=card.measured,
         model_metrics=pool.Watched(args.model_server).metrics,
-        progress=tell,
-        stopping=stopping.is_set,
+        carried=begin.carried,
     )
-    loop, service, writer = build.learner(run, config, dataset, args.model_server, peers)
+    loop, writer = build.loop(run, config, learned, service, counters, peers)
     server = serve_learner(service, args.listen)
     process.announce(args.announce, "learner", server.address)
+    try:
+        return _run(loop, writer)
+    finally:
+        server.stop()
+
+
+def _run(loop: Loop, writer: MetricsWriter) -> int:
     try:
         loop.run()
         return 0 if loop.done else process.STOPPED
     finally:
-        server.stop()
         writer.close()
 
 

@@ -1,33 +1,38 @@
-"""From a config, a dataset and a model's card to a learner that is ready."""
+"""From a whole config to a learner that is ready: the only place here that reads all of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from learner import checkpoint
-from learner.algorithms.moma_ppo.ppo import PPO
+from learner.algorithms.base import Algorithm
+from learner.algorithms.bc import BehaviourCloning
+from learner.algorithms.moma_ppo.critic import Critic
+from learner.algorithms.moma_ppo.ppo import MomaPPO
 from learner.checkpoint import Counters
-from learner.loop import Loop, Peers
+from learner.loop import Loop, Peers, Rounds, Schedule
 from learner.service import LearnerService
 from learner.starts import CarriedStarts, Starts, TrueStarts, drawing
 from moma_core import seeds, tasks
 from moma_core.config import Config
 from moma_core.datasets import Dataset, StartSampler
+from moma_core.nets.kernels import hidden
 from moma_core.nets.policy import Actors
 from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.run import RunDirectory
-from moma_core.tasks import Task
-from moma_core.tasks import play as evaluation
-from moma_core.types import Metrics, RunCard, TaskSpec
+from moma_core.tasks import Task, play
+from moma_core.types import Metrics, RunCard, StartStates, TaskSpec
 
 
 def view(dataset: Dataset, config: Config) -> Dataset:
     """Returns the data with the state that the model works on."""
-    beside = config.dynamics == "learned" and config.model.works_on == "observations"
+    modelled = config.dynamics == "learned" and config.imagines
+    beside = modelled and config.model.works_on == "observations"
     return dataset.side_by_side() if beside else dataset
 
 
@@ -36,28 +41,90 @@ def spec(dataset: Dataset | None, config: Config) -> TaskSpec:
     return tasks.get(config.task).spec if dataset is None else view(dataset, config).spec
 
 
-def learner(
+def algorithm(config: Config, dataset: Dataset | None) -> Algorithm:
+    """Builds what learns, as `config.algorithm` names it.
+
+    Raises:
+        ValueError: the algorithm needs a log, and there is none.
+    """
+    team, device = spec(dataset, config), torch.device(config.device)
+    actors = Actors(team, config.actor, config.seed)
+    actors.hidden = hidden(config.precision)
+    if config.algorithm == "bc":
+        if dataset is None:
+            raise ValueError("--algorithm bc learns from a log alone, and this run has none")
+        return BehaviourCloning(actors, dataset, config.bc, config.seed, device)
+    mean, std = _units(dataset, config, team)
+    critic = Critic(mean, std, config.ppo, config.seed)
+    critic.hidden = actors.hidden
+    return MomaPPO(team, actors, critic, config.ppo, config.seed, device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beginnings:
+    """Where a round's rollouts begin."""
+
+    draw: Callable[[int, int], StartStates]
+    """From a slot of the round and a seed to a segment's start states."""
+    carried: CarriedStarts | None
+    """Rollouts that go on from round to round; None where none do."""
+
+
+def beginnings(config: Config, dataset: Dataset | None) -> Beginnings:
+    """Returns what draws beginnings of rollouts: from the data, or from the simulator's resets."""
+    team, frames = spec(dataset, config), config.actor.history
+    fresh: Starts = (
+        TrueStarts(tasks.get(config.task).copies(1), team, frames)
+        if dataset is None
+        else StartSampler(view(dataset, config), frames, config.rollout.episode_starts)
+    )
+    if not config.rollout.carry:
+        return Beginnings(draw=drawing(fresh, config.rollout.rows), carried=None)
+    carried = CarriedStarts(fresh, team, config.rollout, frames)
+    return Beginnings(draw=carried.draw, carried=carried)
+
+
+def restore(learned: Algorithm, carried: CarriedStarts | None, checkpoints: Path) -> Counters:
+    """Takes back the newest whole checkpoint, where there is one.
+
+    Args:
+        learned: what learns.
+        carried: rollouts that go on from round to round; None where none do.
+        checkpoints: of the run.
+
+    Raises:
+        StorageError: there are checkpoints, but none is whole.
+        ValueError: the newest is one of other networks.
+    """
+    expected = learned.state() | ({} if carried is None else carried.kept())
+    found = checkpoint.load(checkpoints, expected)
+    if found is None:
+        return Counters(version=0, transitions=0, resumes=0, seconds=0.0)
+    counters, state = found
+    learned.load(state, counters.version)
+    if carried is not None:
+        carried.load(state)
+    return replace(counters, resumes=counters.resumes + 1)
+
+
+def service(
     run: RunDirectory,
     config: Config,
-    dataset: Dataset | None,
+    team: TaskSpec,
     model_addresses: Sequence[str],
-    peers: Peers,
-) -> tuple[Loop, LearnerService, MetricsWriter]:
-    """Builds the learner, from the run's newest checkpoint where there is one."""
-    team = spec(dataset, config)
-    ppo = PPO(team, config, *_units(dataset, config, team))
-    fresh = _fresh_starts(dataset, config, team)
-    carried = (
-        CarriedStarts(fresh, team, config.rollout, config.actor.history)
-        if config.rollout.carry
-        else None
-    )
-    found = checkpoint.load(run.checkpoints, ppo, carried)
-    counters = (
-        Counters(version=0, transitions=0, resumes=0, seconds=0.0)
-        if found is None
-        else replace(found, resumes=found.resumes + 1)
-    )
+    begin: Beginnings,
+    counters: Counters,
+) -> LearnerService:
+    """Builds what workers ask.
+
+    Args:
+        run: its name is told to workers.
+        config: rollouts, pessimism and actors, which workers are told.
+        team: as the model sees it.
+        model_addresses: HOST:PORT of the servers of the run's model.
+        begin: where rollouts begin.
+        counters: their resumes tell segments of the time before a resume.
+    """
     card = RunCard(
         run=run.name,
         task=team,
@@ -66,44 +133,58 @@ def learner(
         pessimism=config.pessimism,
         actor=config.actor,
     )
-    draw = drawing(fresh, config.rollout.rows) if carried is None else carried.draw
-    service = LearnerService(card, draw, config.seed, counters.resumes)
-    purge = None if found is None else counters.transitions + 1
+    return LearnerService(card, begin.draw, config.seed, counters.resumes)
+
+
+def loop(
+    run: RunDirectory,
+    config: Config,
+    learned: Algorithm,
+    rounds: Rounds,
+    counters: Counters,
+    peers: Peers,
+) -> tuple[Loop, MetricsWriter]:
+    """Builds the loop around an algorithm.
+
+    Args:
+        run: where checkpoints and numbers go.
+        config: when to save and to evaluate, and the environment to evaluate in.
+        learned: what learns.
+        rounds: where segments come from.
+        counters: what goes on counting over a resume.
+        peers: what is asked of others; the evaluation is added here.
+    """
+    purge = counters.transitions + 1 if counters.resumes else None
     writer = MetricsWriter(run.events, purge_step=purge)
-    peers = replace(peers, carried=carried)
     task = tasks.of(config, run.data)
     if config.eval.every and task.environment is not None:
-        peers = replace(peers, look=_look(ppo, config, task))
-    loop = Loop(ppo, service, config, run.checkpoints, writer, counters, peers)
-    return loop, service, writer
+        peers = replace(peers, evaluation=_evaluation(learned, config, task))
+    schedule = Schedule(
+        checkpoint=config.checkpoint_every,
+        evaluation=config.eval.every,
+        keep=config.keep_every,
+    )
+    return Loop(learned, rounds, schedule, run, writer, counters, peers), writer
 
 
 def _units(dataset: Dataset | None, config: Config, team: TaskSpec) -> tuple[Tensor, Tensor]:
     """Returns mean and standard deviation to begin with."""
     if dataset is None:
         return torch.zeros(team.state_width), torch.ones(team.state_width)
-    mean, std = map(torch.from_numpy, view(dataset, config).state_moments())
-    return mean, torch.where(std > 1e-6, std, torch.ones_like(std))
+    mean, std = map(torch.from_numpy, view(dataset, config).units())
+    return mean, std
 
 
-def _fresh_starts(dataset: Dataset | None, config: Config, team: TaskSpec) -> Starts:
-    """Returns what draws beginnings of rollouts, from the data or from the true system."""
-    frames = config.actor.history
-    if dataset is None:
-        return TrueStarts(tasks.get(config.task).copies(1), team, frames)
-    return StartSampler(view(dataset, config), frames, config.rollout.episode_starts)
-
-
-def _look(ppo: PPO, config: Config, task: Task) -> Callable[[], Metrics]:
-    """Returns what plays the actors in the true system; always the same start states."""
+def _evaluation(learned: Algorithm, config: Config, task: Task) -> Callable[[], Metrics]:
+    """Returns what plays the actors in the environment; always the same start states."""
     environment = task.copies(config.eval.episodes)
     seed = seeds.derive(config.seed, "look")
     actors = Actors(task.spec, config.actor)
 
-    def look() -> Metrics:
-        actors.load(ppo.snapshot().parameters)
-        mean = float(evaluation.evaluate(actors, task.spec, environment, seed).mean())
+    def evaluation() -> Metrics:
+        actors.load(learned.snapshot().parameters)
+        mean = float(play.evaluate(actors, task.spec, environment, seed).mean())
         score = task.score(mean)
         return {"eval/return": mean} | ({} if score is None else {"eval/score": score})
 
-    return look
+    return evaluation

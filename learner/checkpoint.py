@@ -1,25 +1,27 @@
 """Everything that learning changes, atomic and digested; resuming goes on bit for bit.
 
-All draws of the learner depend on (seed, version), so that no generator state has to be kept.
+All draws of the learner depend on (seed, version), so that no generator state has to be kept. What
+is kept is tensors by name: an algorithm's `state`, and what the loop carries on besides.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from learner.algorithms.moma_ppo.ppo import PPO
 from moma_core import documents
 from moma_core.storage import StorageError, drop_remains, new_directory, verify, write_text
+from moma_core.types import PolicySnapshot
 
 KEEP = 3
 _LATEST, _STATE, _TENSORS = "LATEST", "state.json", "tensors.safetensors"
+_ACTORS = "actors."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,21 +32,20 @@ class Counters:
     transitions: int
     resumes: int
     seconds: float
-    """Of training, in all processes so far."""
+    """Seconds of training, in all processes so far."""
 
 
-def save(directory: Path, ppo: PPO, counters: Counters, carried: nn.Module | None = None) -> Path:
+def save(directory: Path, state: Mapping[str, Tensor], counters: Counters) -> Path:
     """Writes a checkpoint and points LATEST to it; the newest `KEEP` stay.
 
     Args:
         directory: of all checkpoints of the run.
-        ppo: what learning changes.
+        state: everything that learning changes, by name.
         counters: what goes on counting.
-        carried: rollouts that go on in the next round, where they do.
     """
     target = directory / f"{counters.version:08d}"
     with new_directory(target) as aside:
-        save_file(_tensors(ppo, carried), aside / _TENSORS)
+        save_file(dict(state), aside / _TENSORS)
         (aside / _STATE).write_text(json.dumps(asdict(counters), indent=1), encoding="utf-8")
     write_text(directory / _LATEST, target.name + "\n")
     for old in _newest_first(directory)[KEEP:]:
@@ -52,11 +53,18 @@ def save(directory: Path, ppo: PPO, counters: Counters, carried: nn.Module | Non
     return target
 
 
-def load(directory: Path, ppo: PPO, carried: nn.Module | None = None) -> Counters | None:
-    """Restores the newest checkpoint that is whole; None when there is none at all.
+def load(
+    directory: Path, expected: Mapping[str, Tensor]
+) -> tuple[Counters, dict[str, Tensor]] | None:
+    """Reads the newest checkpoint that is whole; None when there is none at all.
+
+    Args:
+        directory: of all checkpoints of the run.
+        expected: the state as it is before loading; the one found must have its shapes.
 
     Raises:
         StorageError: there are checkpoints, but none is whole.
+        ValueError: the checkpoint is one of other networks; it names the tensor.
     """
     drop_remains(directory, "*")
     faults = []
@@ -68,30 +76,36 @@ def load(directory: Path, ppo: PPO, carried: nn.Module | None = None) -> Counter
         except (StorageError, ValueError, OSError) as error:
             faults.append(str(error))
             continue
-        _check_shapes(path, _tensors(ppo, carried), tensors)
-        _restore(ppo, carried, tensors)
-        ppo.version = counters.version
-        return counters
+        _check_shapes(path, expected, tensors)
+        return counters, tensors
     if faults:
         raise StorageError(f"no checkpoint in {directory} is whole: {'; '.join(faults)}")
     return None
 
 
-def keep_policy(directory: Path, ppo: PPO, transitions: int, score: float | None) -> None:
-    """Keeps the actors for good, with what was known of them."""
-    with new_directory(directory / f"{ppo.version:08d}") as aside:
-        state = {f"actors.{k}": v.contiguous() for k, v in ppo.actors.state_dict().items()}
+def keep_policy(
+    directory: Path, snapshot: PolicySnapshot, transitions: int, score: float | None
+) -> None:
+    """Keeps policies for good, with what was known of them.
+
+    Args:
+        directory: of all policies kept.
+        snapshot: the policies.
+        transitions: steps learned from so far.
+        score: of the last evaluation; None where there was none.
+    """
+    with new_directory(directory / f"{snapshot.version:08d}") as aside:
+        state = {f"{_ACTORS}{k}": v.contiguous() for k, v in snapshot.parameters.items()}
         save_file(state, aside / _TENSORS)
-        known = {"version": ppo.version, "transitions": transitions, "score": score}
+        known = {"version": snapshot.version, "transitions": transitions, "score": score}
         (aside / _STATE).write_text(json.dumps(known, indent=1), encoding="utf-8")
 
 
 def actors(path: Path) -> dict[str, Tensor]:
     """Reads the actors' parameters of one checkpoint, verified."""
     verify(path)
-    prefix = "actors."
     tensors = load_file(path / _TENSORS)
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    return {k.removeprefix(_ACTORS): v for k, v in tensors.items() if k.startswith(_ACTORS)}
 
 
 def counters(directory: Path) -> Counters:
@@ -121,7 +135,7 @@ def _newest_first(directory: Path) -> list[Path]:
     return sorted((p for p in directory.glob("[0-9]*") if p.is_dir()), reverse=True)
 
 
-def _check_shapes(path: Path, mine: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+def _check_shapes(path: Path, mine: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Refuses a checkpoint of other networks before anything is overwritten.
 
     Raises:
@@ -134,45 +148,3 @@ def _check_shapes(path: Path, mine: dict[str, Tensor], found: dict[str, Tensor])
                 f"{path} was made with other settings: {name} is {shape}, "
                 f"this run's networks need {list(tensor.shape)}"
             )
-
-
-def _modules(ppo: PPO, carried: nn.Module | None) -> dict[str, nn.Module]:
-    modules = {name: getattr(ppo, name) for name in ("actors", "critic", "scale", "moments")}
-    return modules if carried is None else modules | {"carried": carried}
-
-
-def _tensors(ppo: PPO, carried: nn.Module | None) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
-    for name, module in _modules(ppo, carried).items():
-        state = module.state_dict()
-        tensors.update({f"{name}.{key}": value for key, value in state.items()})
-    for state in ppo.optimiser.state_dict()["state"].values():
-        tensors.update({f"optimiser.all.{key}": value for key, value in state.items()})
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
-
-
-def _restore(ppo: PPO, carried: nn.Module | None, tensors: dict[str, Tensor]) -> None:
-    parts: dict[str, dict[str, Tensor]] = {"optimiser": {}}
-    for name, tensor in tensors.items():
-        part, _, key = name.partition(".")
-        parts.setdefault(part, {})[key] = tensor
-    for name, module in _modules(ppo, carried).items():
-        module.load_state_dict(parts[name])
-    moments = _moments(parts["optimiser"])
-    state = {0: moments} if moments else {}
-    groups = ppo.optimiser.state_dict()["param_groups"]
-    ppo.optimiser.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _moments(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Returns the optimiser's state, joined where a checkpoint has it parameter by parameter.
-
-    So it was kept before all parameters became one vector, in the same order.
-    """
-    parts: dict[str, list[Tensor]] = {}
-    for name in sorted(tensors, key=lambda name: name.partition(".")[0].rjust(8)):
-        parts.setdefault(name.partition(".")[2], []).append(tensors[name])
-    return {
-        key: values[0] if key == "step" else torch.cat([value.flatten() for value in values])
-        for key, values in parts.items()
-    }

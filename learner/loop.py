@@ -1,41 +1,101 @@
-"""Gather a round, update, publish, save, log, look at the true system. It knows no transport."""
+"""Gather a round, update, publish, save, log, evaluate. It knows no transport and no algorithm."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import psutil
 
 from learner import checkpoint
-from learner.algorithms.moma_ppo.ppo import PPO
+from learner.algorithms.base import Algorithm
 from learner.checkpoint import Counters
-from learner.service import LearnerService
 from learner.starts import CarriedStarts
-from moma_core.config import Config
 from moma_core.runtime.metrics import MetricsWriter
-from moma_core.types import Metrics, Progress, Trajectory
+from moma_core.runtime.run import RunDirectory
+from moma_core.types import Metrics, PolicySnapshot, Progress, Trajectory
 
 _PATIENCE_S = 0.5
 """Seconds between two looks at the stop flag while a round gathers."""
+
+
+@runtime_checkable
+class Rounds(Protocol):
+    """Where a round's segments come from."""
+
+    def publish(self, snapshot: PolicySnapshot) -> None:
+        """Makes this the policy and opens its round."""
+
+    def gather(self, wait_s: float) -> Sequence[Trajectory] | None:
+        """Returns the round's segments once they are there; None after `wait_s` seconds."""
+
+    def finish(self) -> None:
+        """Says that there will be no further round."""
+
+    def counters(self) -> Metrics:
+        """Returns counts since the start, for TensorBoard."""
+
+    def waiting_for(self) -> str:
+        """Says whom the round waits for."""
+
+
+Make = Callable[[PolicySnapshot], Sequence[Trajectory]]
+"""Makes a round's segments with a policy."""
+
+
+class Here:
+    """A round's segments are made in this process, or there are none to make."""
+
+    def __init__(self, make: Make = lambda _: ()) -> None:
+        """Makes none yet."""
+        self._make = make
+
+    def publish(self, snapshot: PolicySnapshot) -> None:
+        """Keeps the policy for the round."""
+        self._snapshot = snapshot
+
+    def gather(self, wait_s: float) -> Sequence[Trajectory]:  # noqa: ARG002 - they are made now
+        """Makes the round's segments."""
+        return self._make(self._snapshot)
+
+    def finish(self) -> None:
+        """Has nobody to tell."""
+
+    def counters(self) -> Metrics:
+        """Counts nothing."""
+        return {}
+
+    def waiting_for(self) -> str:
+        """Waits for nobody."""
+        return ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Rounds between two of each; 0: none."""
+
+    checkpoint: int
+    evaluation: int
+    keep: int
+    """Policies kept for good, to make data with."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Peers:
     """What the loop asks of others."""
 
-    model_measured: Metrics
-    """What was measured of the model when it was fitted."""
-    model_metrics: Callable[[], Metrics]
-    """What the model server says of itself."""
     progress: Callable[[Progress], None]
     """Told after every round, and while a round waits."""
     stopping: Callable[[], bool]
     """True once the run shall be stopped."""
-    look: Callable[[], Metrics] | None = None
-    """Evaluates the actors in the true system; None when there is none."""
+    model_measured: Metrics
+    """What was measured of the model when it was fitted; empty without one."""
+    model_metrics: Callable[[], Metrics]
+    """What the model servers say of themselves."""
+    evaluation: Callable[[], Metrics] | None = None
+    """Plays the actors in the environment; None when there is none."""
     carried: CarriedStarts | None = None
     """Takes the rollouts that go on in the next round; None when none do."""
 
@@ -45,17 +105,27 @@ class Loop:
 
     def __init__(
         self,
-        ppo: PPO,
-        service: LearnerService,
-        config: Config,
-        checkpoints: Path,
+        algorithm: Algorithm,
+        rounds: Rounds,
+        schedule: Schedule,
+        run: RunDirectory,
         writer: MetricsWriter,
         counters: Counters,
         peers: Peers,
     ) -> None:
-        """Publishes the policy as it is."""
-        self._ppo, self._service, self._config = ppo, service, config
-        self._checkpoints, self._writer, self._peers = checkpoints, writer, peers
+        """Publishes the policy as it is.
+
+        Args:
+            algorithm: what learns.
+            rounds: where segments come from.
+            schedule: when to save and to evaluate.
+            run: where checkpoints and kept policies go.
+            writer: where numbers go.
+            counters: what goes on counting over a resume.
+            peers: what is asked of others.
+        """
+        self._algorithm, self._rounds, self._schedule = algorithm, rounds, schedule
+        self._run, self._writer, self._peers = run, writer, peers
         self._counters = counters
         self._begun = time.monotonic()
         self._round_begun = time.perf_counter()
@@ -64,73 +134,69 @@ class Loop:
         self._saved = counters.version
         self._transitions = counters.transitions
         writer.write(self._transitions, peers.model_measured)
-        service.publish(ppo.snapshot())
+        rounds.publish(algorithm.snapshot())
 
     @property
     def done(self) -> bool:
         """True after the last round."""
-        return self._ppo.version >= self._config.ppo.rounds
+        return self._algorithm.done
 
     def run(self) -> Counters:
         """Goes on until the last round or a stop; the last state is always saved."""
         while not self.done and not self._peers.stopping():
             if not self.round(_PATIENCE_S):
                 self._tell()
-        self._service.finish()
+        self._rounds.finish()
         return self.save()
 
     def round(self, wait_s: float) -> bool:
         """Does one round if its segments are there within `wait_s` seconds."""
-        trajectories = self._service.gather(wait_s)
-        if trajectories is None:
+        segments = self._rounds.gather(wait_s)
+        if segments is None:
             return False
         gathered = time.perf_counter()
         if self._peers.carried is not None:
-            self._peers.carried.take(trajectories)
-        metrics = self._ppo.update(trajectories)
-        updated = time.perf_counter()
-        count = sum(int(t.valid.sum()) for t in trajectories)
-        self._transitions += count
+            self._peers.carried.take(segments)
+        updated = self._algorithm.update(segments)
+        ended = time.perf_counter()
+        self._transitions += updated.transitions
         if not self.done:
-            self._service.publish(self._ppo.snapshot())
-        metrics |= {
+            self._rounds.publish(self._algorithm.snapshot())
+        metrics = updated.metrics | {
             "perf/gather_s": gathered - self._round_begun,
-            "perf/update_s": updated - gathered,
-            "perf/publish_s": time.perf_counter() - updated,
+            "perf/update_s": ended - gathered,
+            "perf/publish_s": time.perf_counter() - ended,
         }
-        self._after(trajectories, count, metrics)
+        self._after(segments, updated.transitions, metrics)
         return True
 
-    def _after(self, trajectories: Sequence[Trajectory], count: int, metrics: Metrics) -> None:
+    def _after(self, segments: Sequence[Trajectory], count: int, metrics: Metrics) -> None:
         """Everything that the next round need not wait for."""
-        version, config = self._ppo.version, self._config
-        if version % config.checkpoint_every == 0:
+        version, schedule = self._algorithm.version, self._schedule
+        if _due(version, schedule.checkpoint):
             self.save()
-        if self._peers.look and config.eval.every and version % config.eval.every == 0:
-            looked = self._peers.look()
-            self._score = looked.get("eval/score")
-            metrics |= looked
-        if config.keep_every and version % config.keep_every == 0:
-            policies = self._checkpoints.parent / "policies"
-            checkpoint.keep_policy(policies, self._ppo, self._transitions, self._score)
+        if self._peers.evaluation and _due(version, schedule.evaluation):
+            evaluated = self._peers.evaluation()
+            self._score = evaluated.get("eval/score")
+            metrics |= evaluated
+        if _due(version, schedule.keep):
+            snapshot = self._algorithm.snapshot()
+            checkpoint.keep_policy(self._run.policies, snapshot, self._transitions, self._score)
         now = time.perf_counter()
         self._sps, self._round_begun = count / (now - self._round_begun), now
-        self._writer.write(self._transitions, metrics | self._charts(trajectories))
+        self._writer.write(self._transitions, metrics | self._charts(segments))
         self._tell()
 
-    def _charts(self, trajectories: Sequence[Trajectory]) -> Metrics:
-        counters = self._service.counters()
-        lags = [self._ppo.version - 1 - t.policy_version for t in trajectories]
-        alive = max(1.0, counters["charts/workers_alive"])
+    def _charts(self, segments: Sequence[Trajectory]) -> Metrics:
+        counters = self._rounds.counters()
         return {
-            **_means([t.metrics for t in trajectories]),
+            **_means([segment.metrics for segment in segments]),
+            **_lags([self._algorithm.version - 1 - s.policy_version for s in segments]),
             **counters,
             **self._peers.model_metrics(),
             "charts/SPS": self._sps,
-            "charts/SPS_per_worker": self._sps / alive,
-            "charts/round": float(self._ppo.version),
-            "lag/mean": sum(lags) / len(lags),
-            "lag/max": float(max(lags)),
+            "charts/SPS_per_worker": self._sps / max(1.0, counters.get(_ALIVE, 1.0)),
+            "charts/round": float(self._algorithm.version),
             "fault/resumes": float(self._counters.resumes),
             "perf/learner_rss_mb": psutil.Process().memory_info().rss / 2**20,
             "perf/cpu_percent": psutil.cpu_percent(),
@@ -138,30 +204,45 @@ class Loop:
 
     def save(self) -> Counters:
         """Writes a checkpoint, unless this version is on disk already."""
+        version = self._algorithm.version
         counters = Counters(
-            version=self._ppo.version,
+            version=version,
             transitions=self._transitions,
             resumes=self._counters.resumes,
             seconds=self._counters.seconds + time.monotonic() - self._begun,
         )
-        if self._ppo.version != self._saved or self._ppo.version == 0:
-            checkpoint.save(self._checkpoints, self._ppo, counters, self._peers.carried)
-            self._saved = self._ppo.version
+        if version != self._saved or version == 0:
+            carried = self._peers.carried
+            state = self._algorithm.state() | ({} if carried is None else carried.kept())
+            checkpoint.save(self._run.checkpoints, state, counters)
+            self._saved = version
         return counters
 
     def _tell(self) -> None:
         self._peers.progress(
             Progress(
-                round=self._ppo.version,
-                rounds=self._config.ppo.rounds,
+                round=self._algorithm.version,
+                rounds=self._algorithm.rounds,
                 transitions=self._transitions,
                 sps=self._sps,
                 score=self._score,
-                workers_alive=int(self._service.counters()["charts/workers_alive"]),
-                waiting_for=self._service.waiting_for(),
+                workers_alive=int(self._rounds.counters().get(_ALIVE, 0.0)),
+                waiting_for=self._rounds.waiting_for(),
                 seconds=self._counters.seconds + time.monotonic() - self._begun,
             )
         )
+
+
+_ALIVE = "charts/workers_alive"
+
+
+def _due(version: int, every: int) -> bool:
+    return every > 0 and version % every == 0
+
+
+def _lags(lags: Sequence[int]) -> Metrics:
+    """Updates between the policy that made a segment and the one that it updates."""
+    return {"lag/mean": sum(lags) / len(lags), "lag/max": float(max(lags))} if lags else {}
 
 
 def _means(parts: Sequence[Mapping[str, float]]) -> Metrics:

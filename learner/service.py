@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Condition
 
 from learner.inbox import Inbox
-from moma_core import seeds
+from learner.starts import segment_seed, starts_seed
 from moma_core.checks import check_trajectory
 from moma_core.ports import InvalidFieldError
 from moma_core.types import Assignment, PolicySnapshot, Receipt, RunCard, StartStates, Trajectory
@@ -91,9 +91,9 @@ class LearnerService:
         if sequence is None:
             sequence, seed, starts = -1, 0, None
         else:
-            seed = seeds.derive(self._seed, "segment", sequence)
+            seed = segment_seed(self._seed, sequence)
             slot = sequence % self._card.rollout.segments
-            starts = self._starts(slot, seeds.derive(seed, "starts"))
+            starts = self._starts(slot, starts_seed(seed))
         return Assignment(
             policy_version=version,
             epoch=self._epoch,

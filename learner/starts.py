@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Protocol, runtime_checkable
 
@@ -10,11 +10,14 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
+from learner.algorithms import base
 from moma_core import seeds
 from moma_core.config import RolloutConfig
 from moma_core.nets import history
 from moma_core.tasks import Environment
 from moma_core.types import StartStates, TaskSpec, Trajectory
+
+_CARRIED = "carried"
 
 
 @runtime_checkable
@@ -38,6 +41,16 @@ class TrueStarts:
         with self._one_at_a_time:
             resets = [self._environment.reset(seeds.derive(seed, row)) for row in range(count)]
         return StartStates(state=torch.cat(resets), history=torch.zeros(count, *self._shape))
+
+
+def segment_seed(seed: int, sequence: int) -> int:
+    """Returns the seed of every draw in a segment of a run: it belongs to it, whoever makes it."""
+    return seeds.derive(seed, "segment", sequence)
+
+
+def starts_seed(segment: int) -> int:
+    """Returns the seed of a segment's start states, from the segment's own."""
+    return seeds.derive(segment, "starts")
 
 
 def drawing(fresh: Starts, rows: int) -> Callable[[int, int], StartStates]:
@@ -74,6 +87,14 @@ class CarriedStarts(nn.Module):
             fresh = self._fresh.draw(count, seed)
             state[ended], remembered[ended] = fresh.state, fresh.history
         return StartStates(state=state, history=remembered)
+
+    def kept(self) -> dict[str, Tensor]:
+        """Returns what is carried, by the names that it has in a checkpoint."""
+        return base.joined({_CARRIED: self})
+
+    def load(self, kept: Mapping[str, Tensor]) -> None:
+        """Takes back what `kept` gave."""
+        self.load_state_dict(base.part(kept, _CARRIED))
 
     def take(self, trajectories: Sequence[Trajectory]) -> None:
         """Notes where a round's rollouts stopped."""

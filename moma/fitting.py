@@ -63,7 +63,8 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Callable[[]
     dataset = tasks.dataset(config, run.data)
     if config.eval.env:
         tasks.of(config, run.data).copies(1)  # one that does not fit is refused now, not at the end
-    if dataset is None or config.dynamics == "simulator" or run.model.is_dir():
+    needed = config.imagines and config.dynamics == "learned"
+    if dataset is None or not needed or run.model.is_dir():
         return
     board.enter("fit")
 

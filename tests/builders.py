@@ -10,6 +10,8 @@ from dataclasses import asdict, fields, replace
 import numpy as np
 import torch
 
+from learner.algorithms.moma_ppo.critic import Critic
+from learner.algorithms.moma_ppo.ppo import MomaPPO
 from model_server.world_model.ensemble import Ensemble
 from model_server.world_model.model import WorldModel
 from moma_core import seeds
@@ -122,6 +124,15 @@ def world_model(dataset, config=None, *, elites=3, box=None, terminates=False, s
         box = torch.stack([-edge, edge])
     card = model_card(dataset.spec, elites, tuple(range(elites)), terminates=terminates)
     return WorldModel(card, ensemble, box)
+
+
+def make_ppo(config, task=SPEC, *, mean=0.0, std=1.0, device=None):
+    """MOMA-PPO with fresh networks, every state feature having this mean and deviation."""
+    units = torch.full((2, task.state_width), mean)
+    units[1] = std
+    critic = Critic(*units, config.ppo, config.seed)
+    actors = Actors(task, config.actor, config.seed)
+    return MomaPPO(task, actors, critic, config.ppo, config.seed, device)
 
 
 class FakeDynamics:

@@ -8,9 +8,9 @@ import learner.algorithms.moma_ppo.ppo
 import rollout_workers.worker
 from benchmarks.speed.trace import Spot
 from learner.algorithms.moma_ppo import losses
-from learner.algorithms.moma_ppo.batch import Batch, Rows
+from learner.algorithms.moma_ppo.batch import Batch
 from learner.algorithms.moma_ppo.critic import Critic
-from learner.algorithms.moma_ppo.ppo import PPO
+from learner.algorithms.moma_ppo.ppo import MomaPPO
 from model_server.world_model.ensemble import Ensemble
 from model_server.world_model.model import WorldModel
 from moma_core.nets.distributions import Categorical, Gaussian
@@ -31,7 +31,7 @@ def spots() -> list[Spot]:
     drawn = [(owner, name) for owner in (Gaussian, Categorical) for name in ("log_prob", "entropy")]
     asked = ("assign", "fetch_policy", "submit")
     return [
-        Spot(owner=PPO, name="update", kind=UPDATE),
+        Spot(owner=MomaPPO, name="update", kind=UPDATE),
         Spot(owner=rollout_workers.worker, name="rollout", kind=ROLLOUT),
         *(Spot(owner=LearnerClient, name=name, kind=ASKING) for name in asked),
         Spot(owner=DynamicsClient, name="predict", kind=ASKING),
@@ -43,7 +43,7 @@ def spots() -> list[Spot]:
         *(Spot(owner=o, name=n, kind=LOSSES, learning=True) for o, n in drawn),
         Spot(owner=torch.autograd, name="backward", kind=BACKWARD),
         Spot(owner=learner.algorithms.moma_ppo.ppo, name="prepare", kind=ROWS),
-        Spot(owner=Rows, name="take", kind=ROWS),
+        Spot(owner=Batch, name="take", kind=ROWS),
         Spot(owner=Batch, name="remembered", kind=ROWS),
         Spot(owner=torch.optim.Adam, name="step", kind=OPTIMISER),
         Spot(owner=learner.algorithms.moma_ppo.ppo, name="limit", kind=OPTIMISER),

@@ -11,11 +11,11 @@ from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model_server.world_model.holdout import Runs, row_bytes
 from model_server.world_model.units import Units
 from moma_core import seeds
 from moma_core.config import ModelConfig
 from moma_core.datasets import Dataset
+from moma_core.datasets.holdout import Runs, row_bytes
 
 _BLOCK = 1 << 26
 """Bytes of minibatches that are gathered from the data at a time."""

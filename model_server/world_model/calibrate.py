@@ -11,11 +11,11 @@ from torch import Tensor
 from model_server.world_model import uncertainty
 from model_server.world_model.ensemble import Outputs
 from model_server.world_model.fit import Fitted
-from model_server.world_model.holdout import Runs, held_episodes
 from model_server.world_model.likelihood import nll
 from model_server.world_model.model import WorldModel
 from moma_core import seeds
 from moma_core.datasets import Dataset
+from moma_core.datasets.holdout import Runs, held_episodes
 from moma_core.datasets.mapped import take
 from moma_core.types import Metrics
 

@@ -15,11 +15,11 @@ from torch import Tensor
 from model_server.world_model import batches
 from model_server.world_model.batches import Rows
 from model_server.world_model.ensemble import Ensemble
-from model_server.world_model.holdout import Parts, Runs, split
 from model_server.world_model.likelihood import clip, nll, terminal_weight, termination_loss
 from moma_core import seeds
 from moma_core.config import ModelConfig
 from moma_core.datasets import Dataset
+from moma_core.datasets.holdout import Parts, Runs, split
 from moma_core.types import Transitions
 
 _HOLDOUT_ROWS = 8192
@@ -67,7 +67,7 @@ def fit(
         progress: called at every look at the held-out data.
         device: where to; the result lies in this machine's memory.
     """
-    train, held = split(dataset, config, seed)
+    train, held = split(dataset, config.holdout, config.holdout_by, seed)
     ensemble = _begin(dataset, train, config, seed)
     order = torch.randperm(len(held), generator=seeds.generator(seed, "look"))[:_HOLDOUT_ROWS]
     look = held.at(order.numpy())

@@ -64,13 +64,17 @@ def train(
 def _start(
     supervisor: Supervisor, run: RunDirectory, config: Config, begin: Callable[[str], list[str]]
 ) -> None:
-    servers = start_servers(supervisor, config, run.model, begin)
+    servers = start_servers(supervisor, config, run.model, begin) if config.imagines else []
 
     def learn(_: int, listen: str, announce: Path) -> list[str]:
-        where = ["--resume", str(run.path), "--model-server", *servers]
+        where = ["--resume", str(run.path)]
+        if servers:
+            where += ["--model-server", *servers]
         return [*begin("learner"), *where, *_at(listen, announce)]
 
     supervisor.start("learner", learn)
+    if not config.imagines:  # it learns from the log alone, and nobody asks for its address
+        return
     learner = supervisor.address("learner")
     for index in range(config.workers):
         name, server = f"worker-{index}", servers[index % len(servers)]

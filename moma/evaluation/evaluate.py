@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,13 @@ from numpy.typing import NDArray
 from learner import build, checkpoint
 from moma import fitting
 from moma_core import seeds, tasks
-from moma_core.config import Config
+from moma_core.config import ActorConfig, Config
 from moma_core.datasets import StartSampler
 from moma_core.nets.policy import Actors
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
 from moma_core.runtime.run import RunDirectory
-from moma_core.tasks import play as evaluation
+from moma_core.tasks import play
 from moma_core.tasks.play import DynamicsEnvironment
 from moma_core.types import TaskSpec
 from rollout_workers import pessimism
@@ -45,7 +44,7 @@ class Score:
 
     task: str
     score: float | None
-    """None where returns have no scale."""
+    """None where returns have no scale, or where nothing was measured."""
     return_mean: float | None
     """Measured in the true system; None where there is none."""
     return_ci95: tuple[float, float] | None
@@ -108,35 +107,45 @@ def evaluate(run: RunDirectory, config: Config, episodes: int, seed: int | None 
     if newest is None:
         raise ValueError(f"{run.path} has no checkpoint yet")
     task = tasks.of(config, run.data)
-    measured = task.environment is not None
-    spec, environment = (
-        (task.spec, task.copies(episodes)) if measured else _imagined(run, config, episodes)
-    )
-    actors = Actors(spec, config.actor)
-    actors.load(checkpoint.actors(newest))
-    start = seeds.derive(config.seed if seed is None else seed, "evaluation")
-    returns = evaluation.evaluate(actors, spec, environment, start).numpy()
-    mean, interval = float(returns.mean()), _interval(returns, start)
-    estimate = None
-    if isinstance(environment, DynamicsEnvironment):
-        share = float(environment.cut.float().mean())
-        estimate = Estimate(return_mean=mean, return_ci95=interval, cut_share=share)
-    return Score(
+    found = Score(
         task=task.spec.name,
-        score=task.score(mean),
-        return_mean=mean if measured else None,
-        return_ci95=interval if measured else None,
-        estimate=estimate,
+        score=None,
+        return_mean=None,
+        return_ci95=None,
+        estimate=None,
         episodes=episodes,
         checkpoint=newest.name,
         note=task.note,
     )
+    start = seeds.derive(config.seed if seed is None else seed, "evaluation")
+    if task.environment is not None:
+        actors = _actors(task.spec, config.actor, newest)
+        returns = play.evaluate(actors, task.spec, task.copies(episodes), start).numpy()
+        mean, interval = float(returns.mean()), _interval(returns, start)
+        return replace(found, score=task.score(mean), return_mean=mean, return_ci95=interval)
+    if not config.imagines:
+        return replace(found, episodes=0)
+    spec, environment = _imagined(run, config, episodes)
+    actors = _actors(spec, config.actor, newest)
+    returns = play.evaluate(actors, spec, environment, start).numpy()
+    estimate = Estimate(
+        return_mean=float(returns.mean()),
+        return_ci95=_interval(returns, start),
+        cut_share=float(environment.cut.float().mean()),
+    )
+    return replace(found, estimate=estimate)
+
+
+def _actors(spec: TaskSpec, config: ActorConfig, checkpointed: Path) -> Actors:
+    actors = Actors(spec, config)
+    actors.load(checkpoint.actors(checkpointed))
+    return actors
 
 
 def _imagined(
     run: RunDirectory, config: Config, episodes: int
 ) -> tuple[TaskSpec, DynamicsEnvironment]:
-    """Returns the run's model as a system to play in, and the team as the model sees it."""
+    """Returns the run's model as an environment, and the team as the model sees it."""
     dataset = tasks.dataset(config, run.data)
     if dataset is None:
         raise ValueError(f"{run.path} has neither data nor an environment to evaluate in")
@@ -164,7 +173,12 @@ def describe(found: Score) -> str:
             f"{found.episodes} imagined episodes, {100 * found.estimate.cut_share:.0f} % of them "
             "cut where the model was not sure)"
         )
-    low, high = found.return_ci95 or (math.nan, math.nan)
+    if found.return_mean is None or found.return_ci95 is None:
+        return (
+            "no environment and no model, so nothing is known of the return; "
+            "give an environment (--env), or an algorithm with a model"
+        )
+    low, high = found.return_ci95
     score = "" if found.score is None else f"score {found.score:.3f}, "
     return (
         f"{score}return {found.return_mean:.2f} (95 % interval {low:.2f} to {high:.2f}, "

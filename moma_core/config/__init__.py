@@ -6,16 +6,17 @@ algorithm (arXiv 2305.17198), its reference value is what `moma_core.recipes.ref
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Literal
 
 from moma_core.config.checks import not_negative, positive, require
-from moma_core.config.learning import ActorConfig, PPOConfig
+from moma_core.config.learning import ActorConfig, BCConfig, PPOConfig
 from moma_core.config.model import DataConfig, ModelConfig
 from moma_core.config.rollout import PessimismConfig, RolloutConfig
 
 __all__ = [
     "ActorConfig",
+    "BCConfig",
     "Config",
     "DataConfig",
     "EvalConfig",
@@ -60,8 +61,10 @@ class Config:
     """Our choices, or the published ones."""
     dynamics: Literal["learned", "simulator"] = "learned"
     """What the team is imagined in: a model of the log, or the true simulator (`--model`)."""
+    algorithm: Literal["moma_ppo", "bc"] = "moma_ppo"
+    """What learns: MOMA-PPO inside the model, or behaviour cloning of the log, without a model."""
     seed: int = 0
-    """Of every draw in the run."""
+    """Seed of every draw in the run."""
     workers: int = 2
     """Rollout worker processes."""
     checkpoint_every: int = 10
@@ -89,7 +92,9 @@ class Config:
     actor: ActorConfig = field(default_factory=ActorConfig)
     """The decentralised policies."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
-    """The update."""
+    """The update of MOMA-PPO."""
+    bc: BCConfig = field(default_factory=BCConfig)
+    """Behaviour cloning."""
     eval: EvalConfig = field(default_factory=EvalConfig)
     """Looks at the true system."""
 
@@ -107,4 +112,44 @@ class Config:
                 "be simulator where rollouts begin at the task's true starts",
             ),
             threads=not_negative(self.threads),
+            algorithm=(
+                self.algorithm,
+                self.algorithm != "bc" or self.dynamics == "learned",
+                "be moma_ppo where the team acts in the simulator: bc learns from a log alone",
+            ),
         )
+
+    @property
+    def rounds(self) -> int:
+        """Rounds at most of the algorithm that learns."""
+        return self.bc.rounds if self.algorithm == "bc" else self.ppo.rounds
+
+    @property
+    def imagines(self) -> bool:
+        """True where the algorithm learns from what the team imagines in a model."""
+        return self.algorithm != "bc"
+
+
+UNUSED: dict[str, tuple[str, ...]] = {
+    "moma_ppo": ("bc",),
+    "bc": (
+        "model", "rollout", "pessimism", "ppo", "workers", "model_servers", "deterministic",
+    ),
+}  # fmt: skip
+"""By algorithm, the settings that mean nothing to it."""
+
+
+def refuse_unused(asked: Config, base: Config) -> None:
+    """Refuses settings that the algorithm would not use.
+
+    Raises:
+        ValueError: one of them differs from the recipe's; the text names it.
+    """
+    for name in UNUSED[asked.algorithm]:
+        mine, theirs = getattr(asked, name), getattr(base, name)
+        if mine == theirs:
+            continue
+        parts = [f.name for f in fields(mine)] if is_dataclass(mine) else []
+        changed = [f"{name}.{p}" for p in parts if getattr(mine, p) != getattr(theirs, p)]
+        flag = (changed or [name])[0]
+        raise ValueError(f"--{flag} means nothing to --algorithm {asked.algorithm}; leave it out")

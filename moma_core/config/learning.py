@@ -110,3 +110,35 @@ class PPOConfig:
             kl_stop=positive(self.kl_stop),
             grad_norm=positive(self.grad_norm),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BCConfig:
+    """Behaviour cloning."""
+
+    rounds: int = 100
+    """Rounds at most, each ending with a look at the held-out episodes."""
+    updates: int = 100
+    """Optimiser steps per round."""
+    minibatch: int = 1024
+    """Rows of the log per optimiser step."""
+    learning_rate: float = 1e-3
+    """Learning rate of Adam."""
+    holdout: float = 0.1
+    """Share of the episodes that is not trained on."""
+    patience: int = 5
+    """Rounds without improvement on held-out episodes before cloning stops."""
+    grad_norm: float = 1.0
+    """Limit of the global gradient norm; a step whose norm is not finite is skipped."""
+
+    def __post_init__(self) -> None:
+        require(
+            "bc",
+            rounds=positive(self.rounds),
+            updates=positive(self.updates),
+            minibatch=positive(self.minibatch),
+            learning_rate=positive(self.learning_rate),
+            holdout=(self.holdout, 0 < self.holdout < 1, "lie in (0, 1)"),
+            patience=positive(self.patience),
+            grad_norm=positive(self.grad_norm),
+        )

@@ -23,6 +23,8 @@ from moma_core.datasets.mapped import Columns, Moments, chunks, take
 from moma_core.datasets.validate import DatasetError, check, check_shapes
 from moma_core.types import TaskSpec, Transitions
 
+_STILL = 1e-6
+"""A feature with a smaller standard deviation counts as one that does not vary."""
 SCHEMA = "moma-dataset-1"
 ARRAYS = ("state", "action", "reward", "terminated", "truncated", "episode_start")
 
@@ -126,6 +128,11 @@ class Dataset:
         for _, part in chunks(self.state):
             moments.add(len(part), part.mean(0), part.std(0))
         return moments.mean.astype(np.float32), moments.std.astype(np.float32)
+
+    def units(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Returns mean and deviation to standardise states by: 1 for what does not vary."""
+        mean, std = self.state_moments()
+        return mean, np.where(std > _STILL, std, np.float32(1))
 
     def returns(self) -> NDArray[np.float64]:
         """Returns the undiscounted return of every episode, shape `[K]`."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 from numpy.typing import NDArray
+from torch import Tensor
 
 from moma_core.datasets.dataset import Dataset
 from moma_core.datasets.mapped import take
@@ -31,17 +33,26 @@ class StartSampler:
         anywhere = random.integers(data.transitions, size=count)
         row = np.where(at_start, first, anywhere)
         state = take(data.state, row + data.episode_of(row))
-        return StartStates(state=torch.from_numpy(state), history=self.history(row))
+        return StartStates(
+            state=torch.from_numpy(state), history=histories(data, row, self._history)
+        )
 
-    def history(self, row: NDArray[np.int64]) -> torch.Tensor:
-        """Returns the frames before each row, `[B A H F]`, zeros before its episode began."""
-        data, spec = self._data, self._data.spec
-        episode = data.episode_of(row)
-        past = row[:, None] + np.arange(-self._history, 0)
-        exists = past >= data.episode_start[episode][:, None]
-        past = np.where(exists, past, 0)
-        state = take(data.state, past + episode[:, None] * exists)
-        action = torch.from_numpy(take(data.action, past))
-        frames = torch.cat([spec.observe(torch.from_numpy(state)), action], dim=-1)
-        frames = frames * torch.from_numpy(exists)[:, :, None, None]
-        return frames.permute(0, 2, 1, 3).contiguous()
+
+def histories(dataset: Dataset, row: NDArray[np.int64], frames: int) -> Float32[Tensor, "B A H F"]:
+    """Returns what every agent remembers at some steps: frames before each, zeros before episodes.
+
+    Args:
+        dataset: the log.
+        row: the steps, `[B]`.
+        frames: H.
+    """
+    spec = dataset.spec
+    episode = dataset.episode_of(row)
+    past = row[:, None] + np.arange(-frames, 0)
+    exists = past >= dataset.episode_start[episode][:, None]
+    past = np.where(exists, past, 0)
+    state = take(dataset.state, past + episode[:, None] * exists)
+    action = torch.from_numpy(take(dataset.action, past))
+    found = torch.cat([spec.observe(torch.from_numpy(state)), action], dim=-1)
+    found = found * torch.from_numpy(exists)[:, :, None, None]
+    return found.permute(0, 2, 1, 3).contiguous()

@@ -32,7 +32,7 @@ class Actors(nn.Module):
 
     def __init__(self, spec: TaskSpec, config: ActorConfig, seed: int = 0) -> None:
         super().__init__()
-        self.config = config
+        self.spec, self.config = spec, config
         self.hidden = torch.float32
         """What an update may compute hidden layers in (`moma_core.nets.stacked.chain`)."""
         self.distribution = Categorical if spec.discrete else Gaussian
@@ -57,6 +57,11 @@ class Actors(nn.Module):
         """Sets the observation statistics that travel with the policy."""
         self.observation_mean.copy_(mean)
         self.observation_std.copy_(std)
+
+    def standardise_states(self, mean: Float32[Tensor, " S"], std: Float32[Tensor, " S"]) -> None:
+        """Sets the observation statistics from those of joint states, deviations above 0."""
+        padding = (~self.spec.observation_mask).float().to(mean.device)
+        self.standardise(self.spec.observe(mean), self.spec.observe(std) + padding)
 
     def observed(self, observation: Float32[Tensor, "*N A O"]) -> Float32[Tensor, "*N A O"]:
         """Returns observations in the networks' units."""
@@ -106,6 +111,13 @@ class Actors(nn.Module):
         return Gaussian(
             mean=mean.transpose(0, 1), log_std=log_std.transpose(0, 1), mask=self.action_mask
         )
+
+    def copy(self) -> Actors:
+        """Returns other actors with the same parameters and statistics."""
+        other = Actors(self.spec, self.config)
+        other.load(self.state_dict())
+        other.hidden = self.hidden
+        return other
 
     def load(self, parameters: Mapping[str, Tensor]) -> None:
         """Takes parameters and statistics by name, as `state_dict` gives them."""

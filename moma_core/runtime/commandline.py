@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import tyro
 
 from moma_core import recipes
-from moma_core.config import Config
+from moma_core.config import Config, refuse_unused
 from moma_core.runtime.process import BAD_INPUT
 from moma_core.runtime.run import RunDirectory
 
@@ -72,6 +72,7 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
     }
     default = kind(config=base, **required)
     args = tyro.cli(kind, args=rest, prog=f"{prog} RECIPE", default=default)
+    refuse_unused(args.config, base)
     return replace(args, config=_settled(args.config))
 
 

@@ -12,7 +12,7 @@ import torch
 from moma_core.config import ActorConfig
 from moma_core.datasets import Dataset
 from moma_core.nets.policy import Actors
-from moma_core.tasks import play as evaluation
+from moma_core.tasks import play
 from moma_core.tasks.pettingzoo import PettingZoo
 from tests.integration import teams
 from tests.integration.teams import HALFCHEETAH, SPREAD
@@ -76,11 +76,11 @@ def test_the_adapter_equals_the_environment_stepped_by_hand(name):
 def test_policies_play_in_it_and_an_environment_that_truncates_early_ends_their_sum():
     actors = Actors(SPREAD, ActorConfig(width=8, depth=1, frames=2), seed=0)
     short, whole = (
-        evaluation.evaluate(actors, SPREAD, PettingZoo(make, SPREAD, 3), seed=1)
+        play.evaluate(actors, SPREAD, PettingZoo(make, SPREAD, 3), seed=1)
         for make in (teams.brief_spread, teams.spread)
     )
     limited = replace(SPREAD, episode_limit=10)
-    ten = evaluation.evaluate(actors, limited, PettingZoo(teams.spread, limited, 3), seed=1)
+    ten = play.evaluate(actors, limited, PettingZoo(teams.spread, limited, 3), seed=1)
     assert torch.equal(short, ten)
     assert (whole < short).all(), "every step of this environment costs"
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from learner.algorithms.moma_ppo.ppo import PPO
 from learner.service import LearnerService
 from learner.starts import CarriedStarts
 from model_server.serving.batching import Batching
@@ -19,6 +18,7 @@ from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
 from moma_core.rpc.learner import LearnerClient, serve_learner
 from moma_core.types import RunCard
 from rollout_workers.worker import Worker
+from tests.builders import make_ppo
 from tests.integration.parts import NOBODY, gather
 
 SEGMENTS, ROUNDS = 2, 2
@@ -50,9 +50,8 @@ def learner(run):
         run=run.name, task=spec, model_addresses=(NOBODY,), rollout=rollout,
         pessimism=config.pessimism, actor=config.actor,
     )  # fmt: skip
-    moments = torch.zeros(spec.state_width), torch.ones(spec.state_width)
     online = replace(config, ppo=replace(config.ppo, standardise="running"))
-    return PPO(spec, online, *moments), carried, LearnerService(card, carried.draw, 0)
+    return make_ppo(online, spec), carried, LearnerService(card, carried.draw, 0)
 
 
 def play(run, dynamics):

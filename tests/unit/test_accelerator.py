@@ -75,17 +75,14 @@ def test_it_refuses_what_the_model_refuses(dataset):
 
 @GPU
 def test_learning_on_a_gpu_is_learning_on_a_cpu_but_for_rounding():
-    from learner.algorithms.moma_ppo.ppo import PPO
-    from tests.builders import imagine
+    from tests.builders import imagine, make_ppo
 
     snapshots = []
     for device in ("cpu", "cuda"):
         config = make_config()
-        ppo = PPO(
-            SPEC, type(config)(**{**vars(config), "device": device}), torch.zeros(5), torch.ones(5)
-        )
+        ppo = make_ppo(config, device=torch.device(device))
         snapshot = ppo.snapshot()
-        metrics = ppo.update([imagine(snapshot, config, sequence=k) for k in range(2)])
+        metrics = ppo.update([imagine(snapshot, config, sequence=k) for k in range(2)]).metrics
         assert metrics["losses/skipped_steps"] == 0
         snapshots.append(ppo.snapshot().parameters)
     for name, value in snapshots[0].items():

@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from learner import checkpoint
-from learner.algorithms.moma_ppo.ppo import PPO
+from learner import build, checkpoint
 from learner.checkpoint import Counters
 from learner.starts import CarriedStarts, Starts, TrueStarts, drawing
 from moma_core import seeds, tasks
@@ -23,6 +22,7 @@ from tests.builders import (
     SPEC,
     FakeDynamics,
     make_config,
+    make_ppo,
     make_starts,
     make_trajectory,
     run_card,
@@ -181,25 +181,25 @@ def test_drawing_changes_nothing_so_that_a_segment_can_be_handed_out_again():
 
 
 def test_what_is_carried_is_part_of_a_checkpoint(tmp_path):
-    ppo = PPO(SPEC, CONFIG, torch.zeros(5), torch.ones(5))
+    ppo = make_ppo(CONFIG)
     starts, found = carried(), carried()
     starts.take([make_trajectory(CONFIG)])
     counters = Counters(version=0, transitions=0, resumes=0, seconds=0.0)
-    checkpoint.save(tmp_path, ppo, counters, starts)
-    assert checkpoint.load(tmp_path, ppo, found) == counters
+    checkpoint.save(tmp_path, ppo.state() | starts.kept(), counters)
+    assert build.restore(ppo, found, tmp_path) == replace(counters, resumes=1)
     for name, value in starts.state_dict().items():
         assert torch.equal(found.state_dict()[name], value), name
     wider = CarriedStarts(Fresh(), SPEC, replace(CONFIG.rollout, rows=ROWS + 1), FRAMES)
     with pytest.raises(ValueError, match=r"other settings: carried\.state is \[2, 5, 5\]"):
-        checkpoint.load(tmp_path, ppo, wider)
+        build.restore(ppo, wider, tmp_path)
 
 
 def test_a_checkpoint_without_them_cannot_be_gone_on_with(tmp_path):
-    ppo = PPO(SPEC, CONFIG, torch.zeros(5), torch.ones(5))
+    ppo = make_ppo(CONFIG)
     counters = Counters(version=0, transitions=0, resumes=0, seconds=0.0)
-    checkpoint.save(tmp_path, ppo, counters)
+    checkpoint.save(tmp_path, ppo.state(), counters)
     with pytest.raises(ValueError, match=r"carried\.state is nothing"):
-        checkpoint.load(tmp_path, ppo, carried())
+        build.restore(ppo, carried(), tmp_path)
 
 
 def test_without_carrying_every_slot_draws_the_same_way():

@@ -9,8 +9,8 @@ import torch
 from model_server.world_model import likelihood
 from model_server.world_model.ensemble import Ensemble, Outputs
 from model_server.world_model.fit import fit
-from model_server.world_model.holdout import split
 from moma_core import recipes
+from moma_core.datasets.holdout import split
 from tests.builders import SPEC, make_config
 
 CONFIG = make_config().model
@@ -23,7 +23,10 @@ def ignore(_):
 
 def sides_of(dataset, config, seed):
     """The rows trained on and those held out, listed."""
-    return [rows.at(np.arange(len(rows))) for rows in split(dataset, config, seed)]
+    return [
+        rows.at(np.arange(len(rows)))
+        for rows in split(dataset, config.holdout, config.holdout_by, seed)
+    ]
 
 
 def predicted(fitted):

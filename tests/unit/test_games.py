@@ -7,7 +7,7 @@ import torch
 from model_server.world_model.fit import fit
 from moma_core import seeds, tasks
 from moma_core.config import DataConfig, ModelConfig
-from moma_core.datasets import StartSampler
+from moma_core.datasets.starts import histories
 from moma_core.tasks import Environment
 from moma_core.tasks.icg import STEPS, Icg
 from moma_core.tasks.polygame import MODE
@@ -166,7 +166,7 @@ def test_polygame_mixes_both_good_modes_and_marginals_do_not_tell(tmp_path, name
 
 def test_histories_inside_of_a_log_hold_the_choices(tmp_path):
     log = make(tmp_path / "log", "icg", episodes=10)
-    window = StartSampler(log, 3, 0.0).history(np.array([5]))[0]
+    window = histories(log, np.array([5]), 3)[0]
     for agent in range(2):
         np.testing.assert_array_equal(window[agent, :, 4:], log.action[2:5, agent])
 

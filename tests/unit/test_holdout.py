@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from model_server.world_model import batches, holdout
+from model_server.world_model import batches
 from model_server.world_model.fit import fit
-from model_server.world_model.holdout import Parts, Runs, held_episodes, split
 from model_server.world_model.units import Units
+from moma_core.datasets import holdout
+from moma_core.datasets.holdout import Parts, Runs, held_episodes, split
 from tests.builders import make_config
 
 CONFIG = make_config().model
@@ -42,7 +43,7 @@ def test_runs_answer_as_a_list_of_rows_would(seed):
 @pytest.mark.parametrize("by", ["episode", "transition"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_whole_held_episodes_are_those_of_a_count_over_rows(dataset, by, share):
-    _, held = split(dataset, replace(CONFIG, holdout=share, holdout_by=by), 3)
+    _, held = split(dataset, share, by, 3)
     inside, counts = np.unique(dataset.episode_of(listed(held)), return_counts=True)
     lengths = np.diff(dataset.episode_start, append=dataset.transitions)
     slow = inside[counts == lengths[inside]]
@@ -51,7 +52,7 @@ def test_whole_held_episodes_are_those_of_a_count_over_rows(dataset, by, share):
 
 
 def test_a_walk_in_parts_is_the_whole_and_can_be_repeated(dataset, monkeypatch):
-    train, _ = split(dataset, CONFIG, 0)
+    train, _ = split(dataset, CONFIG.holdout, CONFIG.holdout_by, 0)
     whole = dataset.rows(listed(train))
     monkeypatch.setattr(holdout, "_PART", 7 * holdout.row_bytes(dataset.spec))
     parts = Parts(dataset=dataset, rows=train)
@@ -63,7 +64,7 @@ def test_a_walk_in_parts_is_the_whole_and_can_be_repeated(dataset, monkeypatch):
 
 
 def test_units_of_parts_are_those_of_the_whole(dataset, monkeypatch):
-    train, _ = split(dataset, CONFIG, 0)
+    train, _ = split(dataset, CONFIG.holdout, CONFIG.holdout_by, 0)
     units = [Units(5, 4, standardised=True) for _ in range(2)]
     units[0].fit([dataset.rows(listed(train))])
     monkeypatch.setattr(holdout, "_PART", 5 * holdout.row_bytes(dataset.spec))
@@ -95,7 +96,7 @@ def test_what_is_drawn_does_not_depend_on_how_much_is_read_at_once(terminal_data
 
 
 def test_draws_are_uniform_over_the_rows_to_train_on_and_members_differ(dataset):
-    train, held = split(dataset, replace(CONFIG, holdout=0.3), 0)
+    train, held = split(dataset, 0.3, CONFIG.holdout_by, 0)
     rows = dataset.rows(np.arange(dataset.transitions))
     units = Units(5, 4, standardised=False)
     config = replace(CONFIG, updates=200, batch=50)

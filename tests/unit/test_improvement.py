@@ -4,10 +4,9 @@ import math
 
 import torch
 
-from learner.algorithms.moma_ppo.ppo import PPO
 from moma_core.config import ActorConfig, PessimismConfig, PPOConfig, RolloutConfig
 from moma_core.types import Prediction
-from tests.builders import DIGEST, SPEC, FakeDynamics, imagine, make_config
+from tests.builders import DIGEST, SPEC, FakeDynamics, imagine, make_config, make_ppo
 
 CONFIG = make_config(
     rollout=RolloutConfig(segments=1, rows=128, horizon=2),
@@ -32,7 +31,7 @@ class Bowl(FakeDynamics):
 
 
 def test_a_few_updates_find_the_best_action_of_every_agent():
-    ppo = PPO(SPEC, CONFIG, torch.zeros(5), torch.ones(5))
+    ppo = make_ppo(CONFIG)
     rewards = []
     for _ in range(15):
         segment = imagine(ppo.snapshot(), CONFIG, Bowl())
@@ -52,7 +51,7 @@ def test_training_on_the_negated_reward_makes_it_worse():
             answer.reward.neg_()
             return answer
 
-    ppo = PPO(SPEC, CONFIG, torch.zeros(5), torch.ones(5))
+    ppo = make_ppo(CONFIG)
     first = imagine(ppo.snapshot(), CONFIG, Hill())
     for _ in range(8):
         ppo.update([imagine(ppo.snapshot(), CONFIG, Hill())])

@@ -61,39 +61,14 @@ def test_policy_loss_is_a_mean_per_ratio_and_a_clipped_gain_has_no_gradient():
     torch.testing.assert_close(ratios.grad, torch.tensor([[0.0, -0.5], [-0.5, -0.5]]))
 
 
-@pytest.mark.parametrize("kind", ["agent", "joint"])
-def test_the_policy_losss_derivative_is_autograds(kind):
-    draw = torch.Generator().manual_seed(1)
-    new = (torch.randn(400, 2, generator=draw) * 0.3).requires_grad_()
-    old, advantage = torch.randn(400, 2, generator=draw) * 0.3, torch.randn(400, generator=draw)
-    with torch.no_grad():  # where the log-ratio is clamped
-        new[:4] += torch.tensor([[50.0], [-50.0], [50.0], [-50.0]])
-    losses.policy_loss(losses.ratio(new, old, kind), advantage, 0.2).sum().backward()
-    got = losses.policy_gradient(new.detach(), old, advantage, 0.2, kind)
-    torch.testing.assert_close(got, new.grad)
-    ratios = losses.ratio(new.detach(), old, kind)
-    share = losses.clip_fraction(ratios, 0.2).mean()
-    assert 0.2 < share < 0.9  # both sides of the interval's ends are there
-    assert 0 < (got == 0).float().mean() < share
-
-
-def test_a_bad_row_makes_the_derivative_no_number_instead_of_hiding_in_the_clip():
+def test_a_bad_row_makes_the_loss_no_number_though_the_clamp_hides_it_from_the_gradient():
     new, old = torch.zeros(3, 2), torch.zeros(3, 2)
     new[0, 1] = math.nan
-    got = losses.policy_gradient(new, old, torch.tensor([1.0, 1.0, math.nan]), 0.2, "agent")
-    assert got.isnan().tolist() == [[False, True], [False, False], [True, True]]
-
-
-def test_the_other_terms_derivatives_are_autograds():
-    bounds = (torch.tensor([[-1.0, -2.0]]), torch.tensor([[1.0, 2.0]]))
-    mask = torch.tensor([[True, False]])
-    mean = (torch.randn(50, 1, 2) * 2).requires_grad_()
-    losses.mean_bound_loss(mean, bounds, mask).backward()
-    torch.testing.assert_close(losses.mean_bound_gradient(mean.detach(), bounds, mask), mean.grad)
-    assert mean.grad.any()
-    value, target = torch.randn(50).requires_grad_(), torch.randn(50)
-    losses.value_loss(value, target).backward()
-    torch.testing.assert_close(losses.value_gradient(value.detach(), target), value.grad)
+    new.requires_grad_()
+    loss = losses.policy_loss(losses.ratio(new, old, "agent"), torch.ones(3), 0.2)
+    assert loss.isnan().tolist() == [False, True]
+    loss.sum().backward()
+    assert torch.isfinite(new.grad).all()
 
 
 def test_approx_kl_is_never_negative_zero_at_one_and_right_for_gaussians():

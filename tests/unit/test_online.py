@@ -9,11 +9,10 @@ import torch
 
 from learner import checkpoint
 from learner.algorithms.moma_ppo.critic import Critic, RunningMoments
-from learner.algorithms.moma_ppo.ppo import PPO
 from moma_core import recipes, tasks
 from moma_core.config import PPOConfig, RolloutConfig
 from moma_core.storage import StorageError
-from tests.builders import SPEC, imagine, make_config
+from tests.builders import SPEC, imagine, make_config, make_ppo
 
 ROUNDS = 4
 
@@ -21,13 +20,13 @@ ROUNDS = 4
 def learner(**ppo):
     config = make_config()
     config = replace(config, ppo=replace(config.ppo, rounds=ROUNDS, **ppo))
-    return PPO(SPEC, config, torch.full((5,), 0.1), torch.full((5,), 1.5)), config
+    return make_ppo(config, mean=0.1, std=1.5), config
 
 
 def update(ppo, config):
     """One round; returns its metrics and its states."""
     made = [imagine(ppo.snapshot(), config, sequence=k) for k in range(2)]
-    metrics = ppo.update(made)
+    metrics = ppo.update(made).metrics
     return metrics, torch.cat([t.state[:-1][t.valid] for t in made])
 
 
@@ -88,11 +87,11 @@ def test_the_learning_rate_goes_down_to_a_tenth_or_stays(schedule, factors):
     ppo, config = learner(schedule=schedule, learning_rate=0.01)
     for factor in factors:  # the last one is of a round after the end
         metrics, _ = update(ppo, config)
-        (group,) = ppo.optimiser.param_groups
+        (group,) = ppo._optimiser._adam.param_groups
         assert group["lr"] == pytest.approx(0.01 * factor)
         assert metrics["charts/learning_rate"] == pytest.approx(0.01 * factor)
     update(ppo, config)
-    assert ppo.optimiser.param_groups[0]["lr"] == pytest.approx(0.01 * factors[-1])
+    assert ppo._optimiser._adam.param_groups[0]["lr"] == pytest.approx(0.01 * factors[-1])
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -117,7 +116,7 @@ def test_the_critics_activation_is_the_one_that_is_named(activation):
 def test_a_kept_policy_is_the_actors_and_what_was_known_of_them(tmp_path):
     ppo, config = learner()
     update(ppo, config)
-    checkpoint.keep_policy(tmp_path, ppo, 123, None)
+    checkpoint.keep_policy(tmp_path, ppo.snapshot(), 123, None)
     where = tmp_path / "00000001"
     kept = checkpoint.actors(where)
     state = ppo.actors.state_dict()

@@ -2,21 +2,21 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 from learner.algorithms.moma_ppo import batch, losses, ppo
 from learner.algorithms.moma_ppo.critic import ValueScale
-from learner.algorithms.moma_ppo.ppo import PPO
 from moma_core.config import ActorConfig
-from tests.builders import SPEC, imagine, make_config
+from tests.builders import SPEC, imagine, make_config, make_ppo
 
 CONFIG = make_config()
 
 
 def learner(config=CONFIG):
-    return PPO(SPEC, config, torch.full((5,), 0.1), torch.full((5,), 1.5))
+    return make_ppo(config, mean=0.1, std=1.5)
 
 
 def segments(learned, config=CONFIG, count=2):
@@ -30,7 +30,7 @@ def prepared(learned, trajectories, config=CONFIG):
 
 
 def parameters(learned):
-    return learned._parameters.detach().clone()
+    return learned._optimiser.parameters.detach().clone()
 
 
 @pytest.mark.parametrize("ratio", ["agent", "joint"])
@@ -38,7 +38,7 @@ def test_an_update_raises_the_version_moves_the_parameters_and_stays_finite(rati
     config = replace(CONFIG, ppo=replace(CONFIG.ppo, ratio=ratio))
     learned = learner(config)
     before = parameters(learned)
-    metrics = learned.update(segments(learned))
+    metrics = learned.update(segments(learned)).metrics
     assert learned.version == 1
     assert all(math.isfinite(value) for value in metrics.values()), metrics
     assert torch.isfinite(parameters(learned)).all()
@@ -129,20 +129,21 @@ def test_updates_are_repeatable_bit_for_bit():
 def test_epochs_stop_where_the_policy_has_moved_too_far(kl_stop, epochs):
     config = replace(CONFIG, ppo=replace(CONFIG.ppo, kl_stop=kl_stop))
     learned = learner(config)
-    assert learned.update(segments(learned))["losses/epochs"] == epochs
+    assert learned.update(segments(learned)).metrics["losses/epochs"] == epochs
 
 
-def spoiled_prepare(*args):
+def spoiled_prepare(*args, field="advantage"):
     rows = batch.prepare(*args)
-    rows.advantage[0] = math.nan
+    getattr(rows, field)[0] = math.nan
     return rows
 
 
-def test_a_step_whose_gradient_is_not_finite_is_skipped_and_counted(monkeypatch):
+@pytest.mark.parametrize("field", ["advantage", "log_prob", "returns"])
+def test_a_step_that_is_not_finite_is_skipped_and_counted(monkeypatch, field):
     learned = learner()
-    monkeypatch.setattr(ppo, "prepare", spoiled_prepare)
+    monkeypatch.setattr(ppo, "prepare", partial(spoiled_prepare, field=field))
     before = parameters(learned)
-    metrics = learned.update(segments(learned))
+    metrics = learned.update(segments(learned)).metrics
     skipped = round(metrics["losses/skipped_steps"], 3)
     assert 1 <= skipped <= metrics["losses/epochs"]  # one of several minibatches per epoch
     assert torch.isfinite(parameters(learned)).all()
@@ -192,7 +193,7 @@ def test_one_round_that_overflows_does_not_end_learning_for_good():
     learned.update(huge)
     assert torch.isfinite(parameters(learned)).all()
     before = parameters(learned)
-    metrics = learned.update(segments(learned))
+    metrics = learned.update(segments(learned)).metrics
     assert metrics["losses/skipped_steps"] == 0
     assert not torch.equal(parameters(learned), before)
 

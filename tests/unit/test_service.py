@@ -7,12 +7,11 @@ from threading import Thread
 import pytest
 import torch
 
-from learner.algorithms.moma_ppo.ppo import PPO
 from learner.service import LearnerService
 from learner.starts import drawing
 from moma_core.datasets import StartSampler
 from moma_core.ports import InvalidFieldError, Learner
-from tests.builders import SPEC, make_config, make_trajectory, run_card
+from tests.builders import make_config, make_ppo, make_trajectory, run_card
 
 CONFIG = make_config()
 
@@ -34,7 +33,7 @@ def clock():
 
 @pytest.fixture
 def snapshot():
-    return PPO(SPEC, CONFIG, torch.zeros(5), torch.ones(5)).snapshot()
+    return make_ppo(CONFIG).snapshot()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Generalised advantage estimation where episodes end, are cut, or go on. Pure."""
+"""Generalised advantage estimation where episodes terminate, are truncated, or go on. Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,16 @@ def gae(
     """Advantages by Schulman et al. 2016, equation 16.
 
     A terminated step has no next value. A truncated one has: it bootstraps from the value of the
-    state where it was cut, and nothing after it flows back. Rows after an end are the caller's to
-    leave out.
+    state where it was truncated, and nothing after it flows back. Rows after an end are the
+    caller's to leave out.
+
+    Args:
+        reward: after the penalty.
+        value: of every state, the one after the last step too.
+        terminated: true where the task itself ended an episode.
+        truncated: true where a rollout was stopped.
+        discount: per step.
+        gae_lambda: decay of later residuals; 0 trusts the critic alone, 1 the rewards alone.
     """
     going_on = (~terminated).float()
     delta = reward + discount * going_on * value[1:] - value[:-1]

@@ -42,35 +42,18 @@ class Batch:
         """Every row's window."""
         return history.windows(self.path, self.frames, self.place)
 
-    def parts(self, size: int) -> Iterator[Batch]:
-        """Yields views of `size` rows after the other."""
-        names = (*_PACKED, "place")
-        for part in zip(*(getattr(self, name).split(size) for name in names), strict=True):
-            yield replace(self, **dict(zip(names, part, strict=True)))
-
-
-class Rows:
-    """A batch to take rows from in any order: a row's numbers lie side by side."""
-
-    def __init__(self, batch: Batch) -> None:
-        self._batch = batch
-        self._shapes = {n: getattr(batch, n).shape[1:] for n in _PACKED}
-        self._packed = torch.cat(
-            [getattr(batch, n).reshape(len(batch.place), -1) for n in _PACKED], 1
-        )
-
     def take(self, index: Int64[Tensor, " M"]) -> Batch:
         """Returns the rows `index`."""
-        packed = self._packed.index_select(0, index)
-        parts = packed.split([shape.numel() for shape in self._shapes.values()], dim=1)
-        values = {
-            name: part.unflatten(1, shape) if shape else part.squeeze(1)
-            for (name, shape), part in zip(self._shapes.items(), parts, strict=True)
-        }
-        return replace(self._batch, place=self._batch.place.index_select(0, index), **values)
+        return replace(self, **{n: getattr(self, n).index_select(0, index) for n in _PER_ROW})
+
+    def parts(self, size: int) -> Iterator[Batch]:
+        """Yields views of `size` rows after the other."""
+        for part in zip(*(getattr(self, name).split(size) for name in _PER_ROW), strict=True):
+            yield replace(self, **dict(zip(_PER_ROW, part, strict=True)))
 
 
-_PACKED = ("state", "observed", "action", "log_prob", "advantage", "value", "returns")
+_PER_ROW = ("state", "observed", "place", "action", "log_prob", "advantage", "value", "returns")
+"""The fields that have a row for every step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +78,16 @@ def prepare(
     scale: ValueScale,
     config: PPOConfig,
 ) -> Batch:
-    """Values, advantages and windows of a round; segments in the order given."""
+    """Values, advantages and windows of a round.
+
+    Args:
+        trajectories: the round's segments, whose rows come in this order.
+        spec: the team.
+        actors: the policies that acted; their units are the batch's.
+        critic: gives the values.
+        scale: from the critic's units to returns.
+        config: discount, lambda and the minibatch's size.
+    """
     path = _side_by_side(trajectories, critic.state_mean.device)
     with torch.no_grad():
         value = scale.restore(critic(path.state))

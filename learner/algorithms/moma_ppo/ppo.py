@@ -1,4 +1,4 @@
-"""Decentralised actors, a centralised critic, their optimiser: segments in, metrics out."""
+"""Clipped updates of decentralised actors and a centralised critic: segments in, metrics out."""
 
 from __future__ import annotations
 
@@ -9,75 +9,70 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from learner.algorithms import base
+from learner.algorithms.base import Updated
 from learner.algorithms.moma_ppo import losses
-from learner.algorithms.moma_ppo.batch import Batch, Rows, prepare
+from learner.algorithms.moma_ppo.batch import Batch, prepare
 from learner.algorithms.moma_ppo.critic import Critic, RunningMoments, ValueScale
-from learner.algorithms.moma_ppo.flat import flatten, limit
+from learner.algorithms.optimiser import FlatAdam
 from moma_core import seeds
-from moma_core.config import Config
-from moma_core.nets.kernels import hidden
+from moma_core.config import PPOConfig
 from moma_core.nets.policy import Actors
 from moma_core.types import Metrics, PolicySnapshot, TaskSpec, Trajectory
 
 
-class PPO:
-    """Everything that learning changes. Its draws depend on (seed, version) alone."""
+class MomaPPO:
+    """PPO on what the team imagines (arXiv 2305.17198), behind the seam `Algorithm`."""
+
+    imagines = True
 
     def __init__(
         self,
         spec: TaskSpec,
-        config: Config,
-        state_mean: Float32[Tensor, " S"],
-        state_std: Float32[Tensor, " S"],
+        actors: Actors,
+        critic: Critic,
+        config: PPOConfig,
+        seed: int,
+        device: torch.device | None = None,
     ) -> None:
-        """Builds networks on `config.device` from the data's state statistics."""
-        self.device = torch.device(config.device)
-        self.version = 0
-        self._spec, self._config, self._seed = spec, config.ppo, config.seed
-        self.actors = Actors(spec, config.actor, config.seed)
-        self.critic = Critic(state_mean, state_std, config.ppo, config.seed)
-        self.scale = ValueScale()
-        self.moments = RunningMoments(spec.state_width)
-        self.actors.hidden = self.critic.hidden = hidden(config.precision)
-        self._standardise(state_mean, state_std)
-        for module in (self.actors, self.critic, self.scale, self.moments):
-            module.to(self.device)
-        self._parameters = flatten([*self.actors.parameters(), *self.critic.parameters()])
-        self.optimiser = torch.optim.Adam(
-            [self._parameters], lr=config.ppo.learning_rate, eps=1e-5, fused=True
-        )
+        """Takes the networks over.
+
+        Args:
+            spec: the team.
+            actors: the policies.
+            critic: values of joint states; the units in which it sees them become the actors'.
+            config: the update's settings.
+            seed: the run's.
+            device: where updates are computed; None: the CPU.
+        """
+        self.version, self.rounds = 0, config.rounds
+        self.actors, self.critic = actors, critic
+        self.scale, self.moments = ValueScale(), RunningMoments(spec.state_width)
+        self._spec, self._config, self._seed = spec, config, seed
+        self._device = device or torch.device("cpu")
+        self._standardise(critic.state_mean.clone(), critic.state_std.clone())
+        for module in self._modules().values():
+            module.to(self._device)
+        networks = [*actors.parameters(), *critic.parameters()]
+        self._optimiser = FlatAdam(networks, config.learning_rate)
 
     @property
-    def _gradient(self) -> Tensor:
-        assert self._parameters.grad is not None
-        return self._parameters.grad
+    def done(self) -> bool:
+        """True after the last round."""
+        return self.version >= self.rounds
 
-    def _standardise(self, mean: Float32[Tensor, " S"], std: Float32[Tensor, " S"]) -> None:
-        """Sets the units in which the networks see states."""
-        padding = (~self._spec.observation_mask).float().to(mean.device)
-        self.actors.standardise(self._spec.observe(mean), self._spec.observe(std) + padding)
-        self.critic.state_mean.copy_(mean)
-        self.critic.state_std.copy_(std)
-
-    def snapshot(self) -> PolicySnapshot:
-        """Returns a copy of the actors at this version, in this machine's memory."""
-        state = self.actors.state_dict()
-        parameters = {name: value.to("cpu", copy=True) for name, value in state.items()}
-        return PolicySnapshot(version=self.version, parameters=parameters)
-
-    def update(self, trajectories: Sequence[Trajectory]) -> Metrics:
-        """Improves the policy on one round's segments; the version goes up by one."""
+    def update(self, segments: Sequence[Trajectory]) -> Updated:
+        """Improves the policies on one round's segments."""
         config = self._config
-        batch = prepare(trajectories, self._spec, self.actors, self.critic, self.scale, config)
+        batch = prepare(segments, self._spec, self.actors, self.critic, self.scale, config)
         self.scale.update(batch.returns)
         # In the critic's units, which do not change within an update.
-        rows = Rows(replace(batch, returns=self.scale.normalise(batch.returns)))
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._learning_rate()
+        rows = replace(batch, returns=self.scale.normalise(batch.returns))
+        self._optimiser.set_learning_rate(self._learning_rate())
         random = seeds.generator(self._seed, "minibatches", self.version)
         measured: list[dict[str, Tensor]] = []
         for _ in range(config.epochs):
-            order = torch.randperm(len(batch.returns), generator=random).to(self.device)
+            order = torch.randperm(len(batch.returns), generator=random).to(self._device)
             shuffled = rows.take(order)
             seen = [self._step(part) for part in shuffled.parts(config.minibatch)]
             measured.append(self._measure(shuffled, seen))
@@ -88,7 +83,36 @@ class PPO:
         if config.standardise == "running":
             self.moments.update(batch.state)
             self._standardise(self.moments.mean.float(), self.moments.std())
-        return metrics
+        return Updated(metrics=metrics, transitions=len(batch.returns))
+
+    def snapshot(self) -> PolicySnapshot:
+        """Returns a copy of the actors at this version."""
+        return base.snapshot(self.actors, self.version)
+
+    def state(self) -> dict[str, Tensor]:
+        """Returns networks, running statistics and the optimiser's moments."""
+        return base.joined({**self._modules(), "optimiser": self._optimiser.state()})
+
+    def load(self, state: Mapping[str, Tensor], version: int) -> None:
+        """Takes back what `state` gave."""
+        for name, module in self._modules().items():
+            module.load_state_dict(base.part(state, name))
+        self._optimiser.load(base.part(state, "optimiser"))
+        self.version = version
+
+    def _modules(self) -> dict[str, torch.nn.Module]:
+        return {
+            "actors": self.actors,
+            "critic": self.critic,
+            "scale": self.scale,
+            "moments": self.moments,
+        }
+
+    def _standardise(self, mean: Float32[Tensor, " S"], std: Float32[Tensor, " S"]) -> None:
+        """Sets the units in which the networks see states."""
+        self.actors.standardise_states(mean, std)
+        self.critic.state_mean.copy_(mean)
+        self.critic.state_std.copy_(std)
 
     def _learning_rate(self) -> float:
         """Returns this version's learning rate."""
@@ -96,41 +120,33 @@ class PPO:
         done = self.version / config.rounds if config.schedule == "linear" else 0.0
         return config.learning_rate * (1 - 0.9 * min(1.0, done))
 
-    def _step(self, rows: Batch) -> Seen:
-        """Takes one optimiser step: backwards from the derivatives of the terms, weighted."""
+    def _step(self, rows: Batch) -> _Seen:
+        """Takes one optimiser step down the weighted sum of the losses."""
         config, bounds, mask = self._config, self._spec.action_bounds, self.actors.action_mask
         distribution = self.actors(rows.observed, rows.remembered)
-        mean, entropy = distribution.mean, distribution.entropy().mean(0)
-        log_prob = distribution.log_prob(rows.action)
+        log_prob, entropy = distribution.log_prob(rows.action), distribution.entropy().mean(0)
         value = self.critic(rows.state)
-        with torch.no_grad():
-            by = losses.policy_gradient(
-                log_prob, rows.log_prob, rows.advantage, config.clip, config.ratio
-            )
-            slopes = {
-                log_prob: by,
-                entropy: torch.full_like(entropy, -config.entropy),
-                mean: config.mean_bound * losses.mean_bound_gradient(mean, bounds, mask),
-                value: config.value_weight * losses.value_gradient(value, rows.returns),
-            }
-        gradient = self._gradient.zero_()
-        torch.autograd.backward(list(slopes), list(slopes.values()))
-        norm = limit(gradient, config.grad_norm)
-        skipped = (~torch.isfinite(norm)).float()
-        # As torch's own gradient scaler has steps skipped: the host need not know.
-        self.optimiser.found_inf = skipped  # type: ignore[attr-defined]
-        self.optimiser.step()
-        return Seen(
+        ratios = losses.ratio(log_prob, rows.log_prob, config.ratio)
+        loss = (
+            losses.policy_loss(ratios, rows.advantage, config.clip).sum()
+            - config.entropy * entropy.sum()
+            + config.mean_bound * losses.mean_bound_loss(distribution.mean, bounds, mask)
+            + config.value_weight * losses.value_loss(value, rows.returns)
+        )
+        self._optimiser.zero_gradient()
+        loss.backward()
+        norm, skipped = self._optimiser.step(loss, config.grad_norm)
+        return _Seen(
             log_prob=log_prob.detach(),
             entropy=entropy.detach(),
-            mean=mean.detach(),
+            mean=distribution.mean.detach(),
             value=value.detach(),
             grad_norm=norm,
             skipped=skipped,
         )
 
     @torch.no_grad()
-    def _measure(self, rows: Batch, seen: Sequence[Seen]) -> dict[str, Tensor]:
+    def _measure(self, rows: Batch, seen: Sequence[_Seen]) -> dict[str, Tensor]:
         """Returns an epoch's measures, one value per agent where they differ."""
         config, bounds, mask = self._config, self._spec.action_bounds, self.actors.action_mask
         log_prob = torch.cat([step.log_prob for step in seen])
@@ -163,8 +179,12 @@ class PPO:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """What one optimiser step saw of its minibatch, before it changed the networks."""
+class _Seen:
+    """What one optimiser step saw of its minibatch, before it changed the networks.
+
+    Measures are computed once an epoch from these: a dozen operations on a minibatch would be 3 %
+    of a step.
+    """
 
     log_prob: Float32[Tensor, "M A"]
     entropy: Float32[Tensor, " A"]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from learner.algorithms.moma_ppo.flat import flatten, limit
+from learner.algorithms.optimiser import flatten, limit
 
 
 def networks():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moma_core import seeds
-from moma_core.config import ModelConfig
-from moma_core.datasets import Dataset
+from moma_core.datasets.dataset import Dataset
 from moma_core.types import TaskSpec, Transitions
 
 _PART = 1 << 26
@@ -69,12 +69,21 @@ def row_bytes(spec: TaskSpec) -> int:
     return 4 * (2 * spec.state_width + len(spec.agents) * spec.action_width + 1) + 10
 
 
-def split(dataset: Dataset, config: ModelConfig, seed: int) -> tuple[Runs, Runs]:
-    """Returns the rows to train on and the rows held out, by whole episodes by default."""
+def split(
+    dataset: Dataset, share: float, by: Literal["episode", "transition"], seed: int
+) -> tuple[Runs, Runs]:
+    """Returns the rows to train on and the rows held out.
+
+    Args:
+        dataset: the log.
+        share: of it that is held out, in (0, 1); one unit at least, and never all.
+        by: what is held out: whole episodes, or single transitions.
+        seed: of the draw.
+    """
     random = np.random.default_rng(seeds.derive(seed, "holdout"))
-    whole = config.holdout_by == "episode" and dataset.episodes > 1
+    whole = by == "episode" and dataset.episodes > 1
     units = dataset.episodes if whole else dataset.transitions
-    count = min(max(1, round(config.holdout * units)), units - 1)
+    count = min(max(1, round(share * units)), units - 1)
     held = np.sort(random.permutation(units)[:count])
     edges = dataset.edges
     begin, end = (edges[held], edges[held + 1]) if whole else (held, held + 1)

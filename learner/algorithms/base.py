@@ -1,0 +1,87 @@
+"""The seam between what runs a learner and what learns. Loop, service and checkpoint know no more.
+
+An algorithm is built from its own section of the config, from the team, and, where it learns from
+the log itself, from the dataset. What does not fit it is refused by `learner.build.algorithm`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from moma_core.nets.policy import Actors
+from moma_core.types import Metrics, PolicySnapshot, Trajectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Updated:
+    """What came of an update."""
+
+    metrics: Metrics
+    transitions: int
+    """Steps learned from: imagined ones, or rows of the log."""
+
+
+@runtime_checkable
+class Algorithm(Protocol):
+    """Everything that learning changes, and how it changes. Its draws depend on (seed, version)."""
+
+    imagines: bool
+    """True where an update needs segments that workers imagine in a model of the team."""
+    actors: Actors
+    """The decentralised policies that it improves."""
+    version: int
+    """Updates so far."""
+    rounds: int
+    """Updates at most."""
+
+    @property
+    def done(self) -> bool:
+        """True once there is nothing more to learn."""
+
+    def update(self, segments: Sequence[Trajectory]) -> Updated:
+        """Improves the policies by one round; the version goes up by one.
+
+        Args:
+            segments: what workers imagined with this version's policies; empty where the
+                algorithm does not imagine.
+        """
+
+    def snapshot(self) -> PolicySnapshot:
+        """Returns a copy of the policies at this version, in this machine's memory."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Returns everything that changes, by dotted name; `actors.` are the policies."""
+
+    def load(self, state: Mapping[str, Tensor], version: int) -> None:
+        """Takes a state back, after which the next update is the one that it would have been.
+
+        Args:
+            state: as `state` gives it, of an algorithm with the same settings.
+            version: the updates behind it.
+        """
+
+
+def snapshot(actors: Actors, version: int) -> PolicySnapshot:
+    """Returns a copy of actors in this machine's memory."""
+    state = actors.state_dict()
+    parameters = {name: value.to("cpu", copy=True) for name, value in state.items()}
+    return PolicySnapshot(version=version, parameters=parameters)
+
+
+def joined(parts: Mapping[str, nn.Module | Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Returns the tensors of several modules or states under their parts' names."""
+    tensors = {}
+    for part, held in parts.items():
+        state = held.state_dict() if isinstance(held, nn.Module) else held
+        tensors.update({f"{part}.{key}": value.contiguous() for key, value in state.items()})
+    return tensors
+
+
+def part(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Returns the tensors that `joined` put under one part's name."""
+    begin = f"{name}."
+    return {k.removeprefix(begin): v for k, v in state.items() if k.startswith(begin)}
