@@ -15,9 +15,9 @@ from moma_core.nets.kernels import Activation, activate, dense, fused, native_bf
 
 _SMALL = 1 << 17
 """Numbers per network between two layers up to which a batched product is faster on a CPU."""
-# Up to there `baddbmm` wins by fewer calls and one barrier for all networks: 0.69 instead of 0.89 ms
-# for five of 3 x 256 and 256 rows. Beyond it wins to run one network after the other, whose rows
-# then stay in the cache from layer to layer: 815 instead of 630 GFLOP/s at 1,024 wide.
+# Up to there `baddbmm` wins, by fewer calls and one barrier for all networks: five of 3 x 256 take
+# 0.69 instead of 0.89 ms for 256 rows. Beyond, one network after the other wins, since rows stay in
+# the cache from layer to layer: 815 instead of 630 GFLOP/s at 1,024 wide.
 
 
 class StackedLinear(nn.Module):
@@ -68,8 +68,7 @@ def chain(
 ) -> Float[Tensor, "K N J"]:
     """Runs K networks through their layers; layers beyond `activations` have none.
 
-    All of them in one batched product, or, where many rows meet a CPU and no gradient is recorded,
-    one network after the other, with nothing stacked in between.
+    All in one batched product, or, for many rows on a CPU and no gradient, one after the other.
 
     Args:
         layers: the networks' layers, from inputs to outputs.
