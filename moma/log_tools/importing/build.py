@@ -1,4 +1,4 @@
-"""From a log to a dataset, in two passes: one looks, one writes."""
+"""From a log to a dataset, in two passes: one surveys, one writes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def convert(
         ImportDataError: the log does not hold what it should.
     """
     limits.fits_disk(log, path)
-    survey = Survey(log, lambda steps: tell("looking", steps))
+    survey = Survey(log, lambda steps: tell("surveying", steps))
     limit = time_limit or (survey.longest if log.layout.limits_are_terminals else None)
     if task is None:
         plan = derive(log, survey, path.resolve().name, limit)
