@@ -35,7 +35,7 @@ class Make:
     out: Path
     """The dataset's directory."""
     seed: int = 0
-    """Of the experts' training and of the episodes."""
+    """Seed of the experts' training and of the episodes."""
     transitions: int = 100_000
     """How many to make; a script makes whole episodes, as many as fit."""
     experts: Path = Path("runs/experts")

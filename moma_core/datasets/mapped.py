@@ -20,7 +20,7 @@ _CHUNK = 1 << 26
 _REGION = 1 << 21
 """Bytes that one touch may map: the kernel's largest page."""
 _REGIONS = 64
-"""Of which `take` touches so many before it gives them back."""
+"""Regions that `take` touches before it gives them back."""
 
 
 class Columns:

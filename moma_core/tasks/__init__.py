@@ -44,7 +44,7 @@ NAMES = tuple(_FACTORIES)
 def dataset(config: Config, made: Path) -> Dataset | None:
     """Opens the dataset that the config names, or the task's own, making it where it is not yet.
 
-    None where rollouts begin at the task's true starts: online training needs no data.
+    None where rollouts begin at the task's own starts: online training needs no data.
 
     Args:
         config: the run's.

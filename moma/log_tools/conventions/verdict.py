@@ -56,7 +56,7 @@ class Look:
     dims: tuple[int, int]
     """The dimension of each one's action in which it is largest."""
     left: NDArray[np.float64]
-    """Of these two actions, in widths of their bounds, what the situation does not say, `[2 n]`."""
+    """What the situation does not say of these two actions, in widths of their bounds, `[2 n]`."""
     near: NDArray[np.float64]
     """Which rows are neighbours, `[n n]`."""
 

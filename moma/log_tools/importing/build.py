@@ -27,7 +27,7 @@ class Imported:
     spec: TaskSpec
     episodes: int
     terminated: int
-    """Of these, how many did not run out of time."""
+    """Episodes that did not run out of time."""
     transitions: int
     notes: tuple[str, ...]
     """What was converted or dropped, a sentence each; also kept in the dataset's origin."""

@@ -31,7 +31,7 @@ class Survey:
         self.action_low, self.action_high = np.full(width, np.inf), np.full(width, -np.inf)
         self.episodes = self.steps = self.longest = self.single_rows = 0
         self.terminated: Counter[int] = Counter()
-        """Of the episodes that terminated, how many have which length."""
+        """Episodes that terminated, by their length in steps."""
         self.rewards_differ = False
         self.dropped: list[float] = []
         """The team's reward of every last step without a state after it."""
