@@ -20,6 +20,12 @@ _PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 def check_tensor(field: str, value: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     """Refuses a tensor that is not as agreed.
 
+    Args:
+        field: its name, for the message.
+        value: the tensor.
+        shape: the shape it must have.
+        dtype: the dtype it must have; floating point must be finite too.
+
     Raises:
         InvalidFieldError: naming the field, the rule and what came.
     """
@@ -36,6 +42,12 @@ def check_tensor(field: str, value: Tensor, shape: tuple[int, ...], dtype: torch
 
 def check_rows(task: TaskSpec, state: Tensor, action: Tensor, seed: Tensor) -> None:
     """Refuses rows for a `Dynamics` that do not fit the task.
+
+    Args:
+        task: the team.
+        state: joint states, `[B S]`, at least one.
+        action: joint actions, `[B A U]`, one-hot where the task is discrete.
+        seed: the rows' seeds, `[B]`.
 
     Raises:
         InvalidFieldError: naming the field, the rule and what came.
@@ -66,6 +78,11 @@ def check_priority(priority: str) -> Priority:
 def check_model(model: ModelCard, task: TaskSpec, address: str) -> None:
     """Refuses a model that was fitted for another task, naming both.
 
+    Args:
+        model: the model's card.
+        task: the run's team.
+        address: where the model is served, for the message.
+
     Raises:
         ValueError: the specs differ.
     """
@@ -93,6 +110,12 @@ def check_trajectory(
     trajectory: Trajectory, task: TaskSpec, rollout: RolloutConfig, history: int
 ) -> None:
     """Refuses a segment that is not of this run's widths, rows and horizon.
+
+    Args:
+        trajectory: a segment as a worker sent it.
+        task: the run's team: the widths of states, observations and actions.
+        rollout: the run's settings: rows B of a segment and its horizon, steps at most.
+        history: frames that the actors remember, H.
 
     Raises:
         InvalidFieldError: naming the field, the rule and what came.

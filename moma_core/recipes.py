@@ -90,7 +90,7 @@ def tiny(name: str) -> Config:
 
 
 def expert(name: str) -> Config:
-    """Trains a team online in the task's simulator: no log, no penalty, no cut, whole episodes."""
+    """Trains a team online in the task's simulator: no dataset, no penalty, whole episodes."""
     return Config(
         recipe=name,
         task=_EXPERTS[name],
@@ -187,7 +187,7 @@ _RECIPES: dict[str, Callable[[str], Config]] = {
     "reacher-independent": reacher,
     "reacher-full": reacher,
     "reacher-tiny": tiny,
-    # Any log (`--data`): as Reacher's, but half of the rollouts begin at any row.
+    # Any dataset (`--data`): as Reacher's, but half of the rollouts begin at any row.
     "data": lambda name: Config(recipe=name, task="", rollout=RolloutConfig(episode_starts=0.5)),
     **dict.fromkeys(_EXPERTS, expert),
     "icg": icg,

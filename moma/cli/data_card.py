@@ -1,4 +1,4 @@
-"""Describes a log on one page of HTML. `moma data card`."""
+"""Describes a dataset on one page of HTML. `moma data card`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looks into a log and says everything that is wrong or odd. `moma data check`."""
+"""Says everything that is wrong or odd in a dataset. `moma data check`."""
 
 from __future__ import annotations
 

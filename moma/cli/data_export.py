@@ -25,7 +25,7 @@ class Export:
     out: Path
     """The file."""
     format: Literal["npz", "parquet"]
-    """Of the file."""
+    """Format of the file."""
 
 
 def main(argv: Sequence[str]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from moma_core.rpc.channel import StoppedError
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
 from moma_core.tasks import Task
+from moma_core.tasks.task import near
 
 REPLAYS = ("random", "medium", "expert", "medium-replay", "full-replay")
 """What is made of one expert's training."""
@@ -35,7 +35,7 @@ class Make:
     out: Path
     """The dataset's directory."""
     seed: int = 0
-    """Of the experts' training and of the episodes."""
+    """Seed of the experts' training and of the episodes."""
     transitions: int = 100_000
     """How many to make; a script makes whole episodes, as many as fit."""
     experts: Path = Path("runs/experts")
@@ -91,10 +91,9 @@ def _trained(task: Task, variant: str, args: Make) -> Dataset:
     """
     plays = variants(task)
     if variant not in plays:
-        known = [*task.variants, *plays]
-        near = difflib.get_close_matches(variant, known, n=3, cutoff=0.3) or known
+        known = near(variant, [*task.variants, *plays])
         raise ValueError(
-            f"task {task.spec.name} has no data {variant!r}; perhaps you meant: {', '.join(near)}"
+            f"task {task.spec.name} has no data {variant!r}; perhaps you meant: {known}"
         )
     threads = args.threads or process.cores()
     experts = [

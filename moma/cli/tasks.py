@@ -19,7 +19,7 @@ _HEAD = (
     Column("return at 0", justify="right"), Column("return at 1", justify="right"),
 )  # fmt: skip
 _WIDTH = 200
-"""Columns at most, also on a narrower terminal: a line that it folds says more than a cut one."""
+"""Columns at most, also on a narrower terminal: a folded line says more than a shortened one."""
 
 
 @dataclass(frozen=True, kw_only=True)

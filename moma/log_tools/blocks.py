@@ -1,4 +1,4 @@
-"""A log's steps in order, some at a time, each with its episode and the states around it."""
+"""A dataset's steps in order, some at a time, each with its episode and the states around it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from moma_core.datasets.dataset import Dataset
 from moma_core.datasets.mapped import Columns, chunks, release, row_bytes
 
 PIECE = 1 << 22
-"""Bytes of one array that are looked at at a time: they stay in the processor's cache."""
+"""Bytes of one array that are read at a time: they stay in the processor's cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ def pieces(array: NDArray[Any] | Columns) -> Iterator[tuple[int, NDArray[Any]]]:
 
 
 def blocks(dataset: Dataset) -> Iterator[Block]:
-    """Yields the log's steps in order; its episodes must have passed `validate.misplaced`."""
+    """Yields the dataset's steps in order; its episodes must have passed `validate.misplaced`."""
     rows = max(1, PIECE // max(row_bytes(dataset.state), row_bytes(dataset.action)))
     for begin in range(0, dataset.transitions, rows):
         yield _block(dataset, begin, min(begin + rows, dataset.transitions))

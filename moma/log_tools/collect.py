@@ -1,4 +1,4 @@
-"""Episodes of kept policies in the true system's simulator, as a dataset, piece by piece."""
+"""Episodes of kept policies in the task's simulator, as a dataset, piece by piece."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Cast:
-    """Who plays, and whose log it is."""
+    """Who plays, and whose dataset it is."""
 
     expert: Task
     """As the policies were trained: their observations and their split of the actuators."""
@@ -52,7 +52,7 @@ class Cast:
 
 
 def pieces(sources: Sequence[Source]) -> list[Source]:
-    """Returns the sources cut into pieces, in order."""
+    """Returns the sources divided into pieces, in order."""
     return [
         replace(source, transitions=min(PIECE, source.transitions - begin))
         for source in sources
@@ -74,33 +74,34 @@ def collect(
     Args:
         cast: who plays what.
         sources: the policies, in the order in which their episodes will lie.
-        path: of the dataset; pieces lie beside it until it is whole.
+        path: the dataset's directory; pieces lie beside it until it is whole.
         seed: of every draw.
         origin: what else to note of where the data comes from.
         progress: told the transitions made and asked for; what it raises interrupts.
-        threads: of the simulator.
+        threads: threads of the simulator.
     """
     aside = path.with_name(f"{path.name}.pieces")
-    # The dataset's own system: what the training's reward asked for besides is not the true one.
+    # The dataset's own system: training may have rewarded a convention besides.
     parts, total, done = pieces(sources), sum(s.transitions for s in sources), 0
     simulator = Simulator(replace(cast.expert, system=cast.task.system), threads)
-    logs = []
+    datasets = []
     for number, part in enumerate(parts):
         what = (cast.task.spec.name, part.run, part.version, part.transitions)
         drawn = seeds.derive(seed, "piece", number, *what)
         where = aside / f"{number:05d}-{drawn:016x}"  # one of another command stays aside
         if not where.is_dir():
             _make(cast, simulator, part, drawn, where)
-        logs.append(Dataset.load(where))
+        datasets.append(Dataset.load(where))
         done += part.transitions
         progress(done, total)
-    made = _joined(cast.task, parts, logs, path, dict(origin) | {"mujoco": mujoco.__version__})
+    origin = {**origin, "mujoco": mujoco.__version__}
+    made = _joined(cast.task, parts, datasets, path, origin)
     shutil.rmtree(aside)
     return made
 
 
 def _make(cast: Cast, simulator: Simulator, part: Source, seed: int, where: Path) -> None:
-    """Plays whole episodes until there are enough transitions; the last one is cut there."""
+    """Plays whole episodes until there are enough transitions; the last one is truncated there."""
     rows = math.ceil(part.transitions / cast.expert.spec.episode_limit)
     left, turn = part.transitions, 0
     with EpisodeWriter(cast.task.spec, where, {}) as writer:
@@ -110,7 +111,15 @@ def _make(cast: Cast, simulator: Simulator, part: Source, seed: int, where: Path
 
 
 def play(cast: Cast, simulator: Simulator, source: Source, rows: int, seed: int) -> Trajectory:
-    """Returns whole episodes from true starts, the policy acting as it trained: with its noise."""
+    """Returns whole episodes from the task's starts; the policy acts with its noise, as it trained.
+
+    Args:
+        cast: who plays.
+        simulator: of the expert's task.
+        source: the policy.
+        rows: episodes, B, played side by side.
+        seed: of every draw.
+    """
     spec, limit = cast.expert.spec, cast.expert.spec.episode_limit
     actors = Actors(spec, cast.actor, seed)
     if source.parameters:
@@ -157,7 +166,13 @@ def _write(writer: EpisodeWriter, cast: Cast, segment: Trajectory, left: int) ->
 
 
 def regroup(action: Float32[Tensor, "N A U"], split: Split, task: Task) -> Float32[Tensor, "N B V"]:
-    """Returns joint actions of one split of the actuators as another task's agents would act."""
+    """Returns joint actions of one split of the actuators as another task's agents would act.
+
+    Args:
+        action: joint actions, `[N A U]`.
+        split: per agent, the actuators that its action drives.
+        task: whose agents would act, B of them with actions V wide.
+    """
     flat = torch.from_numpy(control(action, split).astype(np.float32))
     regrouped = torch.zeros(len(flat), len(task.split), task.spec.action_width)
     for agent, own in enumerate(task.split):
@@ -168,18 +183,18 @@ def regroup(action: Float32[Tensor, "N A U"], split: Split, task: Task) -> Float
 def _joined(
     task: Task,
     parts: Sequence[Source],
-    logs: Sequence[Dataset],
+    datasets: Sequence[Dataset],
     path: Path,
     origin: Mapping[str, object],
 ) -> Dataset:
     """Writes the pieces end to end and notes which policy made which episodes."""
     policies, first = [], 0
-    for part, log in zip(parts, logs, strict=True):
+    for part, dataset in zip(parts, datasets, strict=True):
         made = {"run": part.run, "version": part.version, "first_episode": first}
-        policies.append(made | {"episodes": log.episodes})
-        first += log.episodes
+        policies.append(made | {"episodes": dataset.episodes})
+        first += dataset.episodes
     with EpisodeWriter(task.spec, path, {**origin, "policies": policies}) as writer:
-        for log in logs:
-            for episode in range(log.episodes):
-                writer.add(*log.episode(episode), terminated=log.ended(episode))
+        for dataset in datasets:
+            for episode in range(dataset.episodes):
+                writer.add(*dataset.episode(episode), terminated=dataset.ended(episode))
     return Dataset.load(path)

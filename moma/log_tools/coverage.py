@@ -1,4 +1,4 @@
-"""How much of the state-action space a log covers: SACo (arXiv 2409.12001)."""
+"""How much of the state-action space a dataset covers: SACo (arXiv 2409.12001)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from moma.log_tools.findings.values import Extremes
 from moma_core.datasets.dataset import Dataset
 
 CELLS = 5
-"""Equal intervals that a feature's range, or an action's bounds, are cut into."""
+"""Equal intervals that a feature's range, or an action's bounds, are divided into."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,8 @@ class Coverage:
     """Distinct pairs over all pairs: 1, every pair once; near 0, the same few again and again.
 
     SACo is the number of distinct (joint state, joint action) pairs divided by the number of
-    transitions. For continuous data nearly every pair is distinct, so it is counted twice.
+    transitions (arXiv 2409.12001). For continuous data nearly every pair is distinct, so it is
+    counted twice.
     """
 
     exact: float
@@ -37,10 +38,10 @@ class Coverage:
 
 
 def coverage(dataset: Dataset, extremes: Extremes) -> Coverage:
-    """Counts in one pass over the log for each figure, with 8 bytes a transition.
+    """Counts in one pass over the dataset for each figure, with 8 bytes a transition.
 
     Args:
-        dataset: a sound log.
+        dataset: a sound one.
         extremes: those of the state's features.
     """
     spec = dataset.spec

@@ -1,4 +1,4 @@
-"""A log in numbers: how long, how good, what its features and actions look like."""
+"""A dataset in numbers: how long, how good, how its features and actions are distributed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Summary:
 
 
 def summarise(dataset: Dataset, seed: int = 0) -> Summary:
-    """Goes through a sound log's states and rewards once and draws rows."""
+    """Goes through a sound dataset's states and rewards once and draws rows."""
     state, action = _draw(dataset, seed)
     return Summary(
         lengths=dataset.lengths,

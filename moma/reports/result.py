@@ -24,7 +24,16 @@ _PACKAGES = ("mujoco", "gymnasium", "numpy", "grpcio", "protobuf")
 def write(
     run: RunDirectory, config: Config, board: Board, score: Score, mode: str, peak_rss: int
 ) -> None:
-    """Writes result.json."""
+    """Writes result.json.
+
+    Args:
+        run: where it goes, and where the learner's counters lie.
+        config: the run's.
+        board: phases, processes and faults of the run.
+        score: what the evaluation gave.
+        mode: `distributed` or `in-process`.
+        peak_rss: peak memory of the run's processes, in bytes.
+    """
     counters = checkpoint.counters(run.checkpoints)
     seconds = {name: round(value, 2) for name, value in board.seconds.items()}
     result = {
@@ -48,7 +57,7 @@ def write(
 
 
 def line(run: RunDirectory, score: Score) -> str:
-    """Returns the result as one line."""
+    """Returns the result as one line, given the score that it was written with."""
     result = json.loads(run.result.read_text(encoding="utf-8"))
     phases = ", ".join(
         f"{name} {result['seconds'][name]:.0f} s"

@@ -1,4 +1,4 @@
-"""The fixed log: episodes on disk, checked on reading; rows to fit, starts to imagine from."""
+"""The fixed dataset: episodes on disk, checked on reading; rows to fit, starts to imagine from."""
 
 from moma_core.datasets.dataset import Dataset, spec_of
 from moma_core.datasets.starts import StartSampler

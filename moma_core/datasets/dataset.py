@@ -140,7 +140,7 @@ class Dataset:
 
 
 def spec_of(path: Path) -> TaskSpec:
-    """Returns whose log lies at `path`; the log itself is not read.
+    """Returns whose dataset lies at `path`; its arrays are not read.
 
     Raises:
         DatasetError: `meta.json` is missing or does not say it.

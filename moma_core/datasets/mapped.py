@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CHUNK = 1 << 26
-"""Bytes that `chunks` looks at at a time."""
+"""Bytes that `chunks` yields at a time."""
 _REGION = 1 << 21
 """Bytes that one touch may map: the kernel's largest page."""
 _REGIONS = 64
-"""Of which `take` touches so many before it gives them back."""
+"""Regions that `take` touches before it gives them back."""
 
 
 class Columns:
@@ -89,7 +89,13 @@ class Moments:
         self._squares = np.zeros(width)
 
     def add(self, count: int, mean: NDArray[Any], std: NDArray[Any]) -> None:
-        """Adds a part of `count` rows, given its own mean and (population) standard deviation."""
+        """Adds a part.
+
+        Args:
+            count: rows of the part.
+            mean: their mean, `[W]`.
+            std: their (population) standard deviation, `[W]`.
+        """
         total, apart = self.count + count, mean.astype(np.float64) - self.mean
         inside = count * std.astype(np.float64) ** 2
         self._squares += inside + apart**2 * (self.count * count / total)

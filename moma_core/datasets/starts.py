@@ -14,7 +14,13 @@ from moma_core.types import StartStates
 
 
 class StartSampler:
-    """Draws start states with the history that each agent would remember there."""
+    """Draws start states with the history that each agent would remember there.
+
+    Args:
+        dataset: where starts are drawn from.
+        history: frames that an agent remembers, H.
+        episode_starts: share of the starts that are first states of episodes, 0 to 1.
+    """
 
     def __init__(self, dataset: Dataset, history: int, episode_starts: float) -> None:
         self._data = dataset

@@ -32,6 +32,11 @@ class DatasetError(ValueError):
 def check(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Checks dtypes, shapes, episode boundaries, finiteness and actions, in this order.
 
+    Args:
+        path: the dataset's directory, for messages.
+        spec: the team.
+        arrays: the dataset's arrays by name.
+
     Raises:
         DatasetError: at the first fault.
     """
@@ -46,6 +51,11 @@ def check(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> Non
 
 def check_shapes(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Checks that the arrays fit together, whatever they hold.
+
+    Args:
+        path: the dataset's directory, for messages.
+        spec: the team.
+        arrays: the dataset's arrays by name.
 
     Raises:
         DatasetError: naming every array of another dtype or shape than the task has.
@@ -106,7 +116,7 @@ def _wrong_ends(
     truncated: NDArray[np.bool_],
     ends: NDArray[np.int64],
 ) -> Iterator[str]:
-    """Looks at the flags of the rows from `begin` on: one of them at each episode's end alone."""
+    """Checks the flags of the rows from `begin` on: one of them at each episode's end alone."""
     if (both := terminated & truncated).any():
         row = begin + int(np.argmax(both))
         rows = f"row {row} is" if both.sum() == 1 else f"{both.sum()} rows, first {row}, are"

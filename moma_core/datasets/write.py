@@ -105,9 +105,17 @@ class EpisodeWriter:
 
 @contextmanager
 def growing(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> Iterator[Append]:
-    """Yields what appends rows of `shape` to a new .npy file; its header is completed at the end.
+    """Yields what appends rows to a new .npy file; its header is completed at the end.
 
     numpy leaves room in a header for the first axis to grow.
+
+    Args:
+        path: the file.
+        dtype: that of the array.
+        shape: of a row.
+
+    Raises:
+        ValueError: on appending rows of another shape.
     """
     rows, descr = 0, np.lib.format.dtype_to_descr(np.dtype(dtype))
 

@@ -40,13 +40,13 @@ class Gaussian:
         return self.mean
 
     def log_prob(self, action: Float32[Tensor, "N A U"]) -> Float32[Tensor, "N A"]:
-        """Returns the log-density of each agent's action."""
+        """Returns the log-density of each agent's action, summed over its own dimensions."""
         scaled = (action - self.mean) * torch.exp(-self.log_std)
         density = -0.5 * scaled.square() - self.log_std - 0.5 * math.log(2 * math.pi)
         return (density * self.mask).sum(-1)
 
     def entropy(self) -> Float32[Tensor, "N A"]:
-        """Returns each agent's differential entropy."""
+        """Returns each agent's differential entropy in nats: 1/2 log(2 pi e std^2), summed."""
         return ((self.log_std + 0.5 * math.log(2 * math.pi * math.e)) * self.mask).sum(-1)
 
 

@@ -1,7 +1,7 @@
 """What an agent makes of its last frames: memories behind one signature, all agents stacked.
 
 Each maps the frames `[A N H F]` to a summary `[A N M]`. A frame of zeros is one that does not
-exist (the episode had not begun); attention must not look at it.
+exist (the episode had not begun); attention must give it no weight.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from moma_core.nets.stacked import StackedLinear, StackedNorm
 def build(
     config: ActorConfig, agents: int, frame: int, generator: torch.Generator
 ) -> FramesMemory | AttentionMemory | GruMemory | NoMemory:
-    """Returns the memory that `config.memory` names."""
+    """Returns the memory that `config.memory` names.
+
+    Args:
+        config: the actors' settings: memory, history H and the summary's width M.
+        agents: agents, A.
+        frame: width of a frame, F = O + U.
+        generator: of the first weights.
+    """
     if config.history == 0:
         return NoMemory()
     if config.memory == "frames":
@@ -52,7 +59,14 @@ class FramesMemory(nn.Module):
 
 
 class GruMemory(nn.Module):
-    """A gated recurrent unit (Cho et al. 2014, as in `torch.nn.GRU`) over the frames that exist."""
+    """A gated recurrent unit (Cho et al. 2014, as in `torch.nn.GRU`) over the frames that exist.
+
+    Args:
+        agents: agents, A, each with its own unit.
+        frame: width of a frame, F.
+        width: width of the state, which is the summary, M.
+        generator: of the first weights.
+    """
 
     def __init__(self, agents: int, frame: int, width: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -78,6 +92,13 @@ class AttentionMemory(nn.Module):
 
     After arXiv 2305.17198: linear embedding, sinusoidal positions (Vaswani et al. 2017, section
     3.5), attention, residual and LayerNorm, soft pooling.
+
+    Args:
+        agents: agents, A, each with its own weights.
+        history: frames of a window, H.
+        frame: width of a frame, F.
+        width: width of an embedded frame and of the summary, M.
+        generator: of the first weights.
     """
 
     positions: Tensor
@@ -108,7 +129,7 @@ class AttentionMemory(nn.Module):
 
 
 def sinusoids(length: int, width: int) -> Float32[Tensor, "H M"]:
-    """Sinusoidal position embeddings (Vaswani et al. 2017, section 3.5)."""
+    """Sinusoidal position embeddings `[H M]` (Vaswani et al. 2017, section 3.5)."""
     rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
     angle = torch.arange(length)[:, None] * rate
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :width]

@@ -24,7 +24,13 @@ _HEAD_SCALE = 0.01
 
 
 class Actors(nn.Module):
-    """Every agent's policy over its own action, given observation and memory."""
+    """Every agent's policy over its own action, given observation and memory.
+
+    Args:
+        spec: the task: its agents and the widths of what they observe and do.
+        config: memory, networks and spread of the actions.
+        seed: of the first weights.
+    """
 
     observation_mean: Tensor
     observation_std: Tensor
@@ -80,6 +86,10 @@ class Actors(nn.Module):
 
         That is in the precision that the networks would round them to first, where nothing else
         sees them: half as much to gather for every minibatch.
+
+        Args:
+            frames: in the networks' units, `[A B P F]`.
+            rows: steps of a minibatch, N.
         """
         if next(self.memory.parameters(), None) is not None:
             return frames
@@ -91,9 +101,9 @@ class Actors(nn.Module):
         """Returns the distribution of every agent's action: the kind that the task's actions need.
 
         Args:
-            observed: as `observed` gives it.
-            remembered: as `remembered` gives it, or windows shifted by frames of such units, or as
-                `rounded` gives them.
+            observed: `[N A O]`, as `observed` gives it.
+            remembered: `[N A H F]`, as `remembered` gives it, or windows shifted by frames of such
+                units, or as `rounded` gives them.
         """
         summary = self.memory(remembered.transpose(0, 1))
         inputs = torch.cat([observed.transpose(0, 1).to(summary.dtype), summary], dim=-1)

@@ -15,12 +15,22 @@ from moma_core.nets.kernels import Activation, activate, dense, fused, native_bf
 
 _SMALL = 1 << 17
 """Numbers per network between two layers up to which a batched product is faster on a CPU."""
+# Up to there `baddbmm` wins, by fewer calls and one barrier for all networks: five of 3 x 256 take
+# 0.69 instead of 0.89 ms for 256 rows. Beyond, one network after the other wins, since rows stay in
+# the cache from layer to layer: 815 instead of 630 GFLOP/s at 1,024 wide.
 
 
 class StackedLinear(nn.Module):
     """K independent linear layers, applied to K inputs.
 
     Initialised like `torch.nn.Linear` (uniform in +-1/sqrt(inputs)), from the given generator.
+
+    Args:
+        count: networks, K.
+        inputs: numbers that enter each, I.
+        outputs: numbers that leave each, J.
+        generator: of the first weights.
+        scale: factor of the first weights and biases.
     """
 
     def __init__(
@@ -58,16 +68,17 @@ def chain(
 ) -> Float[Tensor, "K N J"]:
     """Runs K networks through their layers; layers beyond `activations` have none.
 
-    All of them in one batched product, or, where many rows meet a CPU and no gradient is recorded,
-    one network after the other: its rows stay in the cache from layer to layer, bias and activation
-    are part of the product, and nothing is stacked in between (docs/performance.md has both).
+    All in one batched product, or, for many rows on a CPU and no gradient, one after the other.
 
     Args:
-        layers: of the networks, from inputs to outputs.
-        x: rows of each network.
-        activations: of the first layers.
+        layers: the networks' layers, from inputs to outputs.
+        x: rows of each network, `[K N I]`.
+        activations: those of the first layers, one each.
         hidden: a precision that all layers but the last may compute in while gradients are
             recorded, with weights that stay in fp32; used where the processor is fast in it.
+
+    Returns:
+        `[K N J]`, in the last layer's precision.
     """
     linear: list[Activation] = ["none"] * (len(layers) - len(activations))
     kinds = [*activations, *linear]
@@ -95,11 +106,12 @@ def precision(rows: int, width: int, device: torch.device, hidden: torch.dtype) 
     """Returns what `chain` rounds its inputs to and computes in while gradients are recorded.
 
     Args:
-        rows: of each network.
-        width: of the first layer's outputs.
-        device: where they are.
-        hidden: what it may compute in.
+        rows: rows of each network, N.
+        width: outputs of the first layer.
+        device: the rows' device.
+        hidden: the precision that hidden layers may compute in.
     """
+    # `baddbmm` computes in the weights' own fp32, and without native bf16 it would be emulated.
     large = device.type == "cpu" and rows * width > _SMALL
     return hidden if large and native_bf16() else torch.float32
 
@@ -109,6 +121,10 @@ class _Chain(torch.autograd.Function):
 
     In bf16 every product but the last layer's forward one is: what enters it is rounded, sums are
     in fp32, and so are the gradients that come out. The outputs themselves are not rounded.
+
+    All hidden layers are in bf16 or none: one alone gains nothing, for conversions between layers
+    eat what its product saves. The last layer stays in fp32, because means, logits and values are
+    what the losses see: in bf16 they would be off by up to 0.011, for 7 % of an update.
     """
 
     @staticmethod
@@ -141,6 +157,7 @@ class _Chain(torch.autograd.Function):
         for i in reversed(range(depth)):
             entered, result = kept[2 * i], kept[2 * i + 1]
             g = _BACK[ctx.kinds[i]](g, result).to(entered.dtype)
+            # x^T g by torch, not by oneDNN's fused operator, which copies x^T in order first.
             pair = _times(entered.mT, g), g.sum(1, keepdim=True)
             found = [*(part.to(gradient.dtype) for part in pair), *found]
             if i or ctx.needs_input_grad[0]:
@@ -154,7 +171,10 @@ def _layer(
     bias: Float32[Tensor, "K 1 J"],
     activation: Activation,
 ) -> Float[Tensor, "K N J"]:
-    """One layer of K networks: a thread each, or for a single one all threads on its rows."""
+    """One layer of K networks: a thread each, or for a single one all threads on its rows.
+
+    A thread for each has no barrier within the layer.
+    """
     bias = bias.to(x.dtype)
     if len(x) == 1:
         return product(x[0], weight[0].t(), bias.view(-1), activation)[None]

@@ -39,12 +39,23 @@ class RunCommand:
 
 
 def parse(kind: type[T], argv: Sequence[str], prog: str) -> T:
-    """Parses a command without a recipe; wrong usage ends the process with status 2."""
+    """Parses a command without a recipe; wrong usage ends the process with status 2.
+
+    Args:
+        kind: the command's dataclass.
+        argv: the words after the command's name.
+        prog: the command as the user writes it, for its help.
+    """
     return tyro.cli(kind, args=list(argv), prog=prog)
 
 
 def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
     """Parses `[RECIPE] [--mode M] [--resume RUN] [--field value ...]`; `--data` needs no recipe.
+
+    Args:
+        kind: the command's dataclass.
+        argv: the words after the command's name.
+        prog: the command as the user writes it, for its help and messages.
 
     Raises:
         ValueError: no such recipe, no recipe at all, or no such run.
@@ -84,7 +95,13 @@ def _settled(config: Config) -> Config:
 
 
 def dispatch(commands: dict[str, Any], argv: Sequence[str], usage: str) -> int:
-    """Calls the command that the first argument names with the rest."""
+    """Calls the command that the first argument names with the rest.
+
+    Args:
+        commands: by name, what takes the rest of the words and returns an exit status.
+        argv: the words, the command's name first; none: the help is shown.
+        usage: the help.
+    """
     name = argv[0] if argv else "--help"
     if name in ("-h", "--help"):
         sys.stdout.write(usage)

@@ -16,7 +16,7 @@ class MetricsWriter:
     """The one writer of a run. The x axis is accepted synthetic joint steps."""
 
     def __init__(self, directory: Path, purge_step: int | None = None) -> None:
-        """Opens the log.
+        """Opens both files.
 
         Args:
             directory: TensorBoard's.

@@ -27,7 +27,7 @@ _GRACE_S = 10.0
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Names of two settings of glibc's `mallopt` (malloc.h)."""
 _KEPT = 1 << 28
-"""Bytes."""
+"""Bytes of freed memory that a process keeps, and the largest block that it keeps."""
 _NICE = 10
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Where Linux says how much of its cores a container may use, and in which time: microseconds."""
@@ -115,7 +115,13 @@ def say(line: str) -> None:
 
 
 def announce(path: Path | None, role: str, address: str) -> None:
-    """Says where this process can be reached: in its log and, for its supervisor, in a file."""
+    """Says where this process can be reached: in its log and, for its supervisor, in a file.
+
+    Args:
+        path: the supervisor's file; None: there is no supervisor.
+        role: what this process is.
+        address: host and port that it listens on.
+    """
     _LOG.info("%s (process %d) listens on %s", role, os.getpid(), address)
     if path is not None:
         write_text(path, json.dumps({"role": role, "pid": os.getpid(), "address": address}))

@@ -56,7 +56,7 @@ class RunDirectory:
 
     @contextmanager
     def hold(self, role: str) -> Iterator[None]:
-        """Makes sure that one process at a time plays this role in the run.
+        """Holds a role of the run, which one process at a time may play.
 
         Raises:
             ValueError: somebody does already.
@@ -112,7 +112,7 @@ class RunDirectory:
 
     @property
     def events(self) -> Path:
-        """TensorBoard's log."""
+        """TensorBoard's directory."""
         return self.path / "events"
 
     @property

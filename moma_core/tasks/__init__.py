@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from moma_core.config import Config
 from moma_core.datasets import Dataset, spec_of
-from moma_core.tasks.task import Environment, Task
+from moma_core.tasks.task import Environment, Task, near
 from moma_core.types import TaskSpec
 
 __all__ = ["NAMES", "Environment", "Task", "dataset", "get", "of"]
@@ -45,7 +44,7 @@ NAMES = tuple(_FACTORIES)
 def dataset(config: Config, made: Path) -> Dataset | None:
     """Opens the dataset that the config names, or the task's own, making it where it is not yet.
 
-    None where rollouts begin at the task's true starts: online training needs no data.
+    None where rollouts begin at the task's own starts: online training needs no data.
 
     Args:
         config: the run's.
@@ -101,7 +100,7 @@ def _log(config: Config, made: Path) -> Path:
 
 
 def _unnamed(spec: TaskSpec) -> Task:
-    """Returns the task of a team of which only a log is known."""
+    """Returns the task of a team of which only a dataset is known."""
     return Task(
         spec=spec,
         environment=None,
@@ -133,8 +132,7 @@ def get(name: str) -> Task:
         ValueError: there is none; the text holds the nearest names.
     """
     if name not in _FACTORIES:
-        near = difflib.get_close_matches(name, NAMES, n=3, cutoff=0.3) or NAMES
-        raise ValueError(f"there is no task {name!r}; perhaps you meant: {', '.join(near)}")
+        raise ValueError(f"there is no task {name!r}; perhaps you meant: {near(name, NAMES)}")
     module, factory, arguments = _FACTORIES[name]
     build: Callable[..., Task] = getattr(import_module(module), factory)
     return build(*arguments)

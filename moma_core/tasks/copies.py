@@ -1,4 +1,4 @@
-"""The true system for evaluation: Gymnasium environments side by side."""
+"""The environment for evaluation: Gymnasium's side by side."""
 
 from __future__ import annotations
 
@@ -25,7 +25,13 @@ mujoco.set_mju_user_warning(_say)
 
 
 class Copies:
-    """B copies of a system, each a Gymnasium environment with its own MuJoCo state."""
+    """B copies of a system, each a Gymnasium environment with its own MuJoCo state.
+
+    Args:
+        system: the MuJoCo system.
+        split: per agent, the actuators that its action drives.
+        count: copies, B.
+    """
 
     def __init__(self, system: System, split: Split, count: int) -> None:
         self._system, self._split = system, split

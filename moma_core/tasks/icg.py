@@ -1,9 +1,9 @@
 """Iterated coordination game: two agents choose one of two actions, ten times; agreeing pays 1.
 
 Our own definition of the smallest game in which a team must settle on a convention. Both agents
-see the last joint action, one-hot, and zeros before the first. The logs mix ways to play, one per
-episode: from `favourable` to `unfavourable` each agent's own most frequent action says less and
-less about what the team should do.
+see the last joint action, one-hot, and zeros before the first. The datasets mix ways to play, one
+per episode: from `favourable` to `unfavourable` each agent's own most frequent action says less
+and less about what the team should do.
 """
 
 from __future__ import annotations
@@ -58,6 +58,13 @@ def play(variant: str, spec: TaskSpec, path: Path, config: DataConfig, seed: int
 
     Each episode keeps to one joint action; each single action is replaced by a uniformly random
     one with probability `config.noise`.
+
+    Args:
+        variant: the mixture's name.
+        spec: the team.
+        path: the dataset's directory.
+        config: how many episodes, and the probability of a random action.
+        seed: of every draw.
     """
     random = np.random.default_rng(seeds.derive(seed, "icg", variant))
     mixture, count = MIXTURES[variant], config.episodes

@@ -1,4 +1,4 @@
-"""Any PettingZoo `ParallelEnv` as the true system of a team, for evaluation: `--env`.
+"""Any PettingZoo `ParallelEnv` as the environment of a team, for evaluation: `--env`.
 
 PettingZoo itself is not imported: what has the methods of a `ParallelEnv` will do.
 """

@@ -1,4 +1,4 @@
-"""The policies in a system: deterministic actions, every agent with its own memory."""
+"""The policies in an environment: deterministic actions, every agent with its own memory."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def evaluate(
     Args:
         actors: the policies.
         spec: the task.
-        environment: B copies of the true system, or of a model of it.
+        environment: B copies of the task's environment, or of a model of it.
         seed: of the start states.
 
     Returns:
-        The undiscounted return of every episode.
+        The undiscounted return of every episode, `[B]`.
     """
     state = environment.reset(seed)
     returns = torch.zeros(len(state))
@@ -51,16 +51,24 @@ def evaluate(
 class DynamicsEnvironment:
     """Episodes of a model, from states in which the data's episodes began.
 
-    An episode ends where the model says so, and where its disagreement passes the cut.
+    An episode ends where the model says so, and is truncated where the members' disagreement passes
+    a threshold.
     """
 
     def __init__(
         self, dynamics: Dynamics, starts: StartSampler, count: int, cut_above: float
     ) -> None:
-        """Makes `count` copies."""
+        """Makes the copies.
+
+        Args:
+            dynamics: the model.
+            starts: draws the states in which episodes begin.
+            count: copies, B.
+            cut_above: disagreement above which an episode is truncated, in standardised units.
+        """
         self._dynamics, self._starts, self._cut_above = dynamics, starts, cut_above
         self.cut = torch.zeros(count, dtype=torch.bool)
-        """The copies whose episode ended because the model was not sure."""
+        """The copies whose episode was truncated by disagreement, `[B]`."""
         self._over = ~self.cut
 
     def reset(self, seed: int) -> Float32[Tensor, "B S"]:

@@ -1,6 +1,6 @@
 """Polynomial game: two agents choose a number each, once, and are paid the product or its negation.
 
-The smallest test of agreement on a strategy with continuous actions: the logs mix the two good
+The smallest test of agreement on a strategy with continuous actions: the datasets mix the two good
 modes (signs equal, or opposite), and averaging or recombining them is the worst one can do.
 """
 
@@ -21,7 +21,7 @@ from moma_core.tasks.task import Task
 from moma_core.types import TaskSpec
 
 MODE = 0.8
-"""Size of the actions around which the log's episodes lie."""
+"""Size of the actions around which the dataset's episodes lie."""
 _NOTE = (
     "independent uniformly random actions score 0 (return 0), the best joint action 1 (return 1)"
 )
@@ -48,7 +48,14 @@ class Polygame:
 def modes(sign: int, spec: TaskSpec, path: Path, config: DataConfig, seed: int) -> Dataset:
     """Makes `config.episodes` episodes, each near one of the two good modes, drawn evenly.
 
-    Actions are +-0.8 with normal noise of `config.noise`, cut to [-1, 1].
+    Actions are +-0.8 with normal noise of `config.noise`, clipped to [-1, 1].
+
+    Args:
+        sign: of the product's coefficient: 1 where equal signs pay, -1 where opposite ones do.
+        spec: the team.
+        path: the dataset's directory.
+        config: how many episodes, and the noise's standard deviation.
+        seed: of every draw.
     """
     random = np.random.default_rng(seeds.derive(seed, "polygame"))
     first = random.choice((-1, 1), size=config.episodes)

@@ -64,7 +64,17 @@ def joint_state(qpos: Array, qvel: Array) -> Array:
 
 
 def reward(before: Array, control: Array, after: Array, ended: NDArray[np.bool_]) -> Array:  # noqa: ARG001 - a system's signature
-    """Minus the fingertip's distance from the target, minus the squared torques."""
+    """Minus the fingertip's distance from the target, minus the squared torques (Reacher-v5).
+
+    Args:
+        before: positions before the step, `[B 4]`; they play no part.
+        control: torques, `[B 2]`.
+        after: positions after the step, `[B 4]`: joint angles in radians, target in metres.
+        ended: where the episode terminated, `[B]`; it never does.
+
+    Returns:
+        `[B]`.
+    """
     offset = joint_state(after, np.zeros_like(after))[:, 8:]
     distance: Array = np.linalg.norm(offset, axis=1)
     gained: Array = -distance - np.square(control).sum(1)
@@ -112,7 +122,7 @@ def full() -> Task:
 def expert(convention: str) -> Task:
     """Both see the whole state and are asked for one convention: `c` elbow +1, `d` elbow -1.
 
-    Its evaluation is plain Reacher: the score is the true one.
+    Its evaluation is plain Reacher: the score asks for no convention.
     """
     everything = tuple(range(len(_STATE)))
     task = _task(f"reacher-{convention}", (everything, everything))

@@ -42,7 +42,12 @@ def elbow_angles(target: NDArray[np.float64], elbow: int) -> NDArray[np.float64]
 
 
 def expert_torque(state: NDArray[np.float32], elbow: int) -> NDArray[np.float64]:
-    """The scripted expert: torque = 0.5 * angle error - 0.1 * angular velocity, `[B 2]`."""
+    """The scripted expert: torque = 0.5 * angle error - 0.1 * angular velocity, `[B 2]`.
+
+    Args:
+        state: joint states, `[B S]`.
+        elbow: +1 or -1, the convention.
+    """
     angle = np.arctan2(state[:, 2:4], state[:, 0:2]).astype(np.float64)
     error = elbow_angles(state[:, 4:6].astype(np.float64), elbow) - angle
     error = (error + np.pi) % (2 * np.pi) - np.pi
@@ -56,7 +61,15 @@ def make_data(
     config: DataConfig,
     seed: int,
 ) -> Dataset:
-    """Makes `config.episodes` episodes, the first half elbow +1, the second half elbow -1."""
+    """Makes `config.episodes` episodes, the first half elbow +1, the second half elbow -1.
+
+    Args:
+        spec: the team.
+        copies: makes that many copies of the environment.
+        path: the dataset's directory.
+        config: how many episodes, and the standard deviation of the noise on torques.
+        seed: of every draw.
+    """
     origin = {
         "variant": "scripted",
         "maker": "scripted experts, elbow +1 then elbow -1",

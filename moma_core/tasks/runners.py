@@ -1,7 +1,7 @@
 """Ant, HalfCheetah, Hopper, Walker2d: Gymnasium's v5 systems as functions of their states.
 
 The joint state holds positions (less where the body stands) and velocities as they are, where
-Gymnasium's observations of Hopper and Walker2d cut velocities at 10, which would hide a part.
+Gymnasium's observations of Hopper and Walker2d clip velocities at 10, which would hide a part.
 """
 
 from __future__ import annotations
@@ -55,7 +55,17 @@ class Runner:
     def reward(
         self, before: Array, control: Array, after: Array, fallen: NDArray[np.bool_]
     ) -> Array:
-        """Forward velocity + health - control cost, from positions along x."""
+        """Forward velocity + health - control cost (Gymnasium's v5 rewards).
+
+        Args:
+            before: positions before the step, `[B nq]`, x first, in metres.
+            control: `[B nu]`.
+            after: positions after the step, `[B nq]`.
+            fallen: where the body has fallen, `[B]`.
+
+        Returns:
+            `[B]`.
+        """
         velocity = (after[:, 0] - before[:, 0]) / self.step_s
         health, cost = self.healthy_reward * ~fallen, self.control_cost * np.square(control).sum(1)
         gained: Array = velocity + health - cost

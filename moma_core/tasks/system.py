@@ -25,7 +25,7 @@ class System:
     """One MuJoCo system whose step is a function of its joint state."""
 
     make: Callable[[], Any]
-    """Makes the true system: a Gymnasium `MujocoEnv`."""
+    """Makes the environment: a Gymnasium `MujocoEnv`."""
     positions: Callable[[Array], tuple[Array, Array]]
     """Positions and velocities of joint states; what no state holds (where it stands) is 0."""
     state: Callable[[Array, Array], Array]
@@ -39,7 +39,7 @@ class System:
 
 
 def control(action: Float32[Tensor, "B A U"], split: Split) -> Array:
-    """Returns joint actions as one control per actuator, `[B nu]`."""
+    """Returns joint actions `[B A U]` as one control per actuator, `[B nu]`."""
     count = sum(len(own) for own in split)
     flat = np.zeros((len(action), count))
     for agent, own in enumerate(split):

@@ -1,9 +1,9 @@
-"""What a task is: a spec, data made from nothing, the true system, and two scores to measure by."""
+"""What a task is: a spec, data made from nothing, an environment, and two scores to measure by."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -17,9 +17,14 @@ from moma_core.tasks.system import Split, System
 from moma_core.types import TaskSpec
 
 
+def near(name: str, known: Collection[str]) -> str:
+    """Returns the known names that a wrong one is nearest to, or all of them, for a message."""
+    return ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known)
+
+
 @runtime_checkable
 class Environment(Protocol):
-    """B copies of the true system, stepped together. Used to make data and to evaluate only."""
+    """B copies of the task's environment, stepped together: to make data and to evaluate only."""
 
     def reset(self, seed: int) -> Float32[Tensor, "B S"]:
         """Starts one episode in every copy; copy b's start depends on (seed, b) alone."""
@@ -36,7 +41,7 @@ class Task:
 
     spec: TaskSpec
     environment: Callable[[int], Environment] | None
-    """Makes that many copies of the true system; None: there is only a log of it."""
+    """Makes that many copies of the environment; None: there is only a dataset of it."""
     variants: Mapping[str, Callable[[Path, DataConfig, int], Dataset]]
     """By name, what makes the task's data in a directory from a seed; the first is the default."""
     experts: Mapping[str, str] = field(default_factory=dict)
@@ -57,6 +62,11 @@ class Task:
     def make_data(self, path: Path, config: DataConfig, seed: int) -> Dataset:
         """Makes the variant of the task's data that the config names.
 
+        Args:
+            path: the dataset's directory.
+            config: the variant, its episodes and their noise.
+            seed: of every draw.
+
         Raises:
             ValueError: there is no such variant; the text holds the nearest names.
         """
@@ -66,22 +76,25 @@ class Task:
             )
         name = config.variant or next(iter(self.variants))
         if name not in self.variants:
-            near = difflib.get_close_matches(name, self.variants, n=3, cutoff=0.3)
             raise ValueError(
                 f"task {self.spec.name} has no data variant {name!r}; "
-                f"perhaps you meant: {', '.join(near or self.variants)}"
+                f"perhaps you meant: {near(name, self.variants)}"
             )
         return self.variants[name](path, config, seed)
 
     def score(self, episode_return: float) -> float | None:
-        """Returns the normalised score of a return; None where returns have no scale."""
+        """Returns the normalised score of a return; None where returns have no scale.
+
+        (return - return_at_zero) / (return_at_one - return_at_zero): D4RL's form (arXiv 2004.07219)
+        with the task's own ends.
+        """
         zero, one = self.return_at_zero, self.return_at_one
         if zero is None or one is None:
             return None
         return (episode_return - zero) / (one - zero)
 
     def copies(self, count: int) -> Environment:
-        """Makes copies of the true system.
+        """Makes copies of the environment.
 
         Raises:
             ValueError: there is none.

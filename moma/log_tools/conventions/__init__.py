@@ -1,15 +1,15 @@
-"""Does a log hold several conventions: does the team settle one choice in more than one way?
+"""Does a dataset hold several conventions: does the team settle one choice in more than one way?
 
 A convention is a joint way to act that no agent can change alone: elbow left or elbow right, drive
-on the left or on the right. A log that mixes them has, in one situation, joint actions whose
+on the left or on the right. A dataset that mixes them has, in one situation, joint actions whose
 probabilities are no product of the agents' own: every agent's marginal is in the data, their
 product is not, and agents that are cloned one by one act on the product.
 
 So the test is of independence given the situation (the joint state; features in standard
-deviations of the whole log). One row per episode, rows of different episodes being independent.
+deviations of the whole dataset). One row per episode, rows of different episodes being independent.
 (1) What the situation says of each agent's action is taken out by a leave-one-out smoother.
 (2) `dependence` tests whether what is left of two agents goes together in neighbouring situations.
-(3) The log holds several conventions where that is significant and strong and the situation
+(3) The dataset holds several conventions where that is significant and strong and the situation
 leaves a good part of both agents' actions open. Where no two situations are alike the smoother
 cannot know what they say, what it leaves may be their part, and nothing is said.
 
@@ -30,7 +30,7 @@ from moma_core.datasets.mapped import take
 
 __all__ = ["FEWEST", "Look", "Situations", "look", "looks"]
 EPISODES = 600
-"""Episodes that are looked at, at most."""
+"""Episodes that are tested, at most."""
 TEAM = 8
 """Agents up to which they are that many: the work grows with both, squared."""
 FEWEST = 40
@@ -38,11 +38,11 @@ FEWEST = 40
 
 
 def looks(dataset: Dataset, scale: NDArray[np.float64], seed: int = 0) -> list[Look]:
-    """Looks at the first step and at a later step, uniformly drawn, of every episode.
+    """Tests the first step and a later step, uniformly drawn, of every episode.
 
     Args:
-        dataset: a sound log.
-        scale: standard deviation of every feature of the state over the log, `[S]`.
+        dataset: a sound one.
+        scale: standard deviation of every feature of the state over the dataset, `[S]`.
         seed: of all draws.
 
     Returns:

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 _WIDTHS = (0.25, 0.5, 1.0, 2.0)
-"""Of the kernel, in median distances."""
+"""Widths of the kernel, in median distances."""
 _RIDGES = 10.0 ** np.arange(-5, 2.5, 0.5)
 _TINY = 1e-9
 _LINEAR = 0.2
@@ -27,7 +27,9 @@ def leave_one_out(
     """Predicts every row's action from the other rows and returns what is left over.
 
     Kernel ridge regression; for each column the kernel's width and the ridge with the smallest
-    leave-one-out error are taken, or the mean where none does better.
+    leave-one-out error are taken, or the mean where none does better. What a row's own fit leaves
+    is divided by 1 - its own weight in that fit (Hastie, Tibshirani and Friedman, The Elements of
+    Statistical Learning, section 7.10).
 
     Args:
         situation: `[n S]`.

@@ -1,4 +1,4 @@
-"""One look at rows of different episodes: did the agents choose together?"""
+"""One test of rows of different episodes: did the agents choose together?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from moma_core.types import TaskSpec
 Where = Literal["first step", "later step"]
 FLIPS = 999
 LEVEL = 0.005
-"""A p-value at or below it is significant: 0.01, halved for two looks."""
+"""A p-value at or below it is significant: 0.01, halved for two tests."""
 STRONG = 0.1
 """From this strength on, a correlation of about 0.3, agents choose together."""
 OPEN = 0.15
@@ -25,7 +25,7 @@ Two experts of Reacher, elbow one way and the other, leave 0.20 to 0.23 of joint
 open: where the target is decides most of it.
 """
 ALIKE = 0.25
-"""The nearest other situation must be this near, in distances of two rows of the log."""
+"""The nearest other situation must be this near, in distances of two rows of the dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class Look:
     verdict: Literal["several", "none", "unclear"]
     reason: str
     alike: float
-    """Median distance to the nearest other situation, in distances of two rows of the log."""
+    """Median distance to the nearest other situation, in distances of two rows of the dataset."""
     left_open: NDArray[np.float64]
     """Share of each agent's variance of action that the situation does not explain, `[A]`."""
     dependence: Dependence
@@ -56,7 +56,7 @@ class Look:
     dims: tuple[int, int]
     """The dimension of each one's action in which it is largest."""
     left: NDArray[np.float64]
-    """Of these two actions, in widths of their bounds, what the situation does not say, `[2 n]`."""
+    """What the situation does not say of these two actions, in widths of their bounds, `[2 n]`."""
     near: NDArray[np.float64]
     """Which rows are neighbours, `[n n]`."""
 
@@ -67,7 +67,7 @@ def look(spec: TaskSpec, rows: Situations, scale: NDArray[np.float64], seed: int
     Args:
         spec: who acts within which bounds.
         rows: three or more.
-        scale: standard deviation of every feature of the state over the whole log, `[S]`.
+        scale: standard deviation of every feature of the state over the whole dataset, `[S]`.
         seed: of the test's random signs.
     """
     varies = scale > 0

@@ -1,4 +1,4 @@
-"""What is wrong or odd in a log: every fault, not the first alone; read in pieces."""
+"""What is wrong or odd in a dataset: every fault, not the first alone; read in pieces."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ORDER = ("error", "warning", "note")
 
 
 def find(dataset: Dataset) -> list[Finding]:
-    """Looks through a dataset that need not be sound: `Dataset.load(path, checked=False)`.
+    """Goes through a dataset that need not be sound: `Dataset.load(path, checked=False)`.
 
-    Where episodes do not begin and end as they must, values and actions are looked at and episodes
+    Where episodes do not begin and end as they must, values and actions are checked and episodes
     are not.
 
     Returns:
@@ -71,7 +71,7 @@ def _episodes(dataset: Dataset) -> Iterator[Finding]:
     yield from repeats.findings()
     yield from presence.findings()
     yield from time_limits(dataset)
-    for name, look in (("timestamp", clock), ("present", presence_marks)):
+    for name, check in (("timestamp", clock), ("present", presence_marks)):
         path = dataset.path / f"{name}.npy"
         if path.exists():
-            yield from look(dataset, open_array(path))
+            yield from check(dataset, open_array(path))

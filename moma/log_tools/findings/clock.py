@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moma.log_tools.blocks import pieces
-from moma.log_tools.findings.finding import FIRST, Finding, Severity, first
+from moma.log_tools.findings.finding import FIRST, Finding, Severity, first, misshapen
 from moma_core.datasets.dataset import Dataset
 from moma_core.datasets.mapped import take
 
@@ -27,19 +27,12 @@ def clock(dataset: Dataset, stamp: NDArray[Any]) -> Iterator[Finding]:
     """Yields the step's median duration with its jitter, gaps, and where time does not go on.
 
     Args:
-        dataset: the log.
+        dataset: whose steps they are.
         stamp: seconds at every state, `[N+K]`, from `timestamp.npy`.
     """
-    states = dataset.transitions + dataset.episodes
-    if stamp.shape != (states,) or stamp.dtype != np.float64:
-        yield Finding(
-            severity="error",
-            what=f"timestamp: {stamp.dtype} of shape {stamp.shape}, need float64 of ({states},)",
-            count=1,
-            unit="files",
-            file="timestamp.npy",
-            meaning="seconds at every state, or no such file",
-        )
+    shape = (dataset.transitions + dataset.episodes,)
+    if wrong := misshapen("timestamp", stamp, np.float64, shape, "seconds at every state"):
+        yield wrong
         return
     middle = _median(dataset, stamp)
     stuck, off, gaps = _Steps(), _Steps(), _Steps()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moma.log_tools.blocks import Block, pieces
-from moma.log_tools.findings.finding import FIRST, Finding, first, listed
+from moma.log_tools.findings.finding import FIRST, Finding, begins, first, listed, misshapen
 from moma_core.datasets.dataset import Dataset
 from moma_core.datasets.mapped import take
 
@@ -20,9 +20,8 @@ _FEW = 3
 
 def time_limits(dataset: Dataset) -> Iterator[Finding]:
     """Yields terminals that all come after the same, longest number of steps."""
-    start = dataset.episode_start
-    lengths = np.diff(start, append=dataset.transitions)
-    terminal = take(dataset.terminated, start + lengths - 1)
+    last, lengths = dataset.edges[1:] - 1, dataset.lengths
+    terminal = take(dataset.terminated, last)
     longest = int(lengths.max())
     at_limit = terminal & (lengths == longest)
     count = int(at_limit.sum())
@@ -32,7 +31,7 @@ def time_limits(dataset: Dataset) -> Iterator[Finding]:
             what=f"terminated after exactly {longest} steps, the longest there is",
             count=count,
             unit="episodes",
-            rows=tuple(int(row) for row in (start + lengths - 1)[at_limit][:FIRST]),
+            rows=tuple(int(row) for row in last[at_limit][:FIRST]),
             file="terminated.npy",
             meaning="a time limit marked as a terminal? Then mark it truncated: "
             "the value of what would have followed is not 0",
@@ -69,7 +68,7 @@ class Presence:
 
     def findings(self) -> Iterator[Finding]:
         """Yields zeros at the ends of episodes, then agents that seem not to be there."""
-        start, several = self._data.episode_start, self._data.lengths > 1
+        several = self._data.lengths > 1
         padded = self._zero_end & several
         if padded.any():
             yield Finding(
@@ -77,7 +76,7 @@ class Presence:
                 what="episodes that end in all-zero states and actions",
                 count=int(padded.sum()),
                 unit="episodes",
-                rows=tuple(int(start[k]) for k in np.flatnonzero(padded)[:FIRST]),
+                rows=begins(self._data, padded),
                 file="reward.npy",
                 meaning="padding to one common length: cut the episodes where they truly ended",
             )
@@ -95,7 +94,7 @@ class Presence:
                     what=f"{name}: its {what} in a whole episode",
                     count=count,
                     unit="episodes",
-                    rows=tuple(int(self._data.episode_start[k]) for k in first(mask[:, agent])),
+                    rows=begins(self._data, mask[:, agent]),
                     file="reward.npy",
                     meaning="was it there? An agent that is absent teaches the others to ignore it",
                 )
@@ -104,15 +103,8 @@ class Presence:
 def presence_marks(dataset: Dataset, present: NDArray[np.bool_]) -> Iterator[Finding]:
     """Yields which agents the log itself marks as absent, by `present.npy`, `[N+K A]`."""
     shape = (dataset.transitions + dataset.episodes, len(dataset.spec.agents))
-    if present.shape != shape or present.dtype != np.bool_:
-        yield Finding(
-            severity="error",
-            what=f"present: {present.dtype} of shape {present.shape}, need bool of {shape}",
-            count=1,
-            unit="files",
-            file="present.npy",
-            meaning="one mark for each agent at each state, or no such file",
-        )
+    if wrong := misshapen("present", present, bool, shape, "one mark for each agent at each state"):
+        yield wrong
         return
     absent, rows = np.zeros(shape[1], np.int64), tuple[int, ...]()
     for begin, part in pieces(present):

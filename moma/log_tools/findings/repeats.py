@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moma.log_tools.blocks import Block, blocks
-from moma.log_tools.findings.finding import FIRST, Finding
+from moma.log_tools.findings.finding import FIRST, Finding, begins
 from moma_core.datasets.dataset import Dataset
 
 # The multiplier of the SplitMix64 stream (Steele, Lea, Flood 2014): odd, without structure.
@@ -18,7 +18,7 @@ _MANY = 0.1
 """Share of repeated steps from which on they are warned of."""
 _PIECE = 1 << 20
 _EXAMPLES = 1000
-"""Repeated hashes that are looked for again, to name rows."""
+"""Repeated hashes that are searched for again, to name rows."""
 
 
 def hashes(
@@ -85,13 +85,12 @@ class Repeats:
         again = np.ones(len(kind), np.bool_)
         again[np.unique(kind, return_index=True)[1]] = False
         if again.any():
-            start = self._data.episode_start
             yield Finding(
                 severity="warning",
                 what=f"episodes that are there again; one of them {times.max()} times in all",
                 count=int(again.sum()),
                 unit="episodes",
-                rows=tuple(int(start[k]) for k in np.flatnonzero(again)[:FIRST]),
+                rows=begins(self._data, again),
                 file="reward.npy",
                 meaning="a hold-out by episode is not held out then: drop the copies",
             )

@@ -57,7 +57,13 @@ def extremes(array: NDArray[Any] | Columns) -> Extremes:
 
 
 def not_finite(name: str, found: Extremes, names: list[str]) -> Iterator[Finding]:
-    """Yields one finding for each kind of value that is not finite."""
+    """Yields one finding for each kind of value that is not finite.
+
+    Args:
+        name: the array's name.
+        found: what its C columns hold.
+        names: a name per column.
+    """
     for kind, meaning in _KINDS.items():
         where = [names[i] for i in np.flatnonzero(found.odd[kind])]
         if where:

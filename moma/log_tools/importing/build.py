@@ -1,4 +1,4 @@
-"""From a log to a dataset, in two passes: one looks, one writes."""
+"""From a log to a dataset, in two passes: one surveys, one writes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Imported:
     spec: TaskSpec
     episodes: int
     terminated: int
-    """Of these, how many did not run out of time."""
+    """Episodes that did not run out of time."""
     transitions: int
     notes: tuple[str, ...]
     """What was converted or dropped, a sentence each; also kept in the dataset's origin."""
@@ -56,7 +56,7 @@ def convert(
         ImportDataError: the log does not hold what it should.
     """
     limits.fits_disk(log, path)
-    survey = Survey(log, lambda steps: tell("looking", steps))
+    survey = Survey(log, lambda steps: tell("surveying", steps))
     limit = time_limit or (survey.longest if log.layout.limits_are_terminals else None)
     if task is None:
         plan = derive(log, survey, path.resolve().name, limit)

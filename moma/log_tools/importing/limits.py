@@ -1,4 +1,4 @@
-"""What an input may ask for: every size that a file declares is looked at before it is believed."""
+"""What an input may ask for: every size that a file declares is checked before it is used."""
 
 from __future__ import annotations
 
@@ -17,12 +17,18 @@ Where = str | Callable[[], str]
 """File and field for a message; a function where putting the text together takes time."""
 _READ_ROWS, _READ_BYTES = 1 << 15, 1 << 25
 EPISODE_BYTES = 1 << 28
-"""Of the rows that are held at once, as float32."""
+"""Bytes of the rows that are held at once, as float32."""
 _HARMLESS, _RATIO = 1 << 28, 200
 
 
 def slices(rows: int, width: int, first: int = 0) -> Iterator[slice]:
-    """Yields slices of rows to read at a time, from `first` on, for rows of `width` numbers."""
+    """Yields slices of rows to read at a time.
+
+    Args:
+        rows: the row after the last.
+        width: numbers of a row.
+        first: the first row.
+    """
     step = max(1, min(_READ_ROWS, _READ_BYTES // (4 * max(width, 1))))
     for begin in range(first, rows, step):
         yield slice(begin, min(begin + step, rows))
@@ -73,6 +79,11 @@ def _said(where: Where) -> str:
 def expansion(where: str, declared: int, stored: int) -> None:
     """Checks what an archive says it will become.
 
+    Args:
+        where: the file, for the message.
+        declared: bytes once it is unpacked, as the archive says.
+        stored: bytes of the file.
+
     Raises:
         ImportDataError: a large archive that grows as no log does.
     """
@@ -85,6 +96,12 @@ def expansion(where: str, declared: int, stored: int) -> None:
 
 def fits_memory(where: Where, begin: int, end: int, width: int) -> None:
     """Checks the rows of one episode.
+
+    Args:
+        where: file and field, for the message.
+        begin: its first row.
+        end: the row after its last.
+        width: numbers of a row.
 
     Raises:
         ImportDataError: too many to be held.

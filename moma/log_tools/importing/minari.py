@@ -58,7 +58,7 @@ def read(path: Path) -> Log:
         first = hdf5.member(file, "episode_0")
         names = _names(first)
         layout = _layout(first, names, spaces, str(path))
-        # How many there are in all would need a look into each; the first one's length will do.
+        # How many there are in all would take reading each; the first one's length will do.
         steps = count * len(hdf5.array(first, "rewards"))
     return Log(
         source=str(path),

@@ -26,9 +26,10 @@ from moma.log_tools.importing.rows import Rows, episodes
 
 _NEEDED = ("observations.", "actions.", "rewards.", "terminals.", "truncations.")
 _STATE, _LEGALS = "infos.state.", "infos.legals."
-_LOOK = 4096
+_SAMPLE = 4096
+"""Rows by which it is told whether observations were standardised."""
 Leaves = dict[str, tensorstore.TensorStore]
-"""A vault's arrays by name, each cut to the rows that were written."""
+"""A vault's arrays by name, each sliced to the rows that were written."""
 
 
 def read(path: Path) -> Log:
@@ -43,7 +44,7 @@ def read(path: Path) -> Log:
     source = str(path)
     leaves = _leaves(path)
     streams, rows, agents, width = leaves["observations."].shape
-    physical = standardised.found(_read(leaves["observations."], 0, slice(0, min(rows, _LOOK))))
+    physical = standardised.found(_read(leaves["observations."], 0, slice(0, min(rows, _SAMPLE))))
     notes = []
     if physical:
         leaves.pop(_STATE, None)  # every agent sees the whole state, once it is physical

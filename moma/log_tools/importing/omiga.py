@@ -21,7 +21,8 @@ from moma.log_tools.importing.log import ImportDataError, Layout, Log, columns, 
 from moma.log_tools.importing.rows import Rows, episodes
 
 _KEYS = ("s", "o", "a", "r", "d")
-_LOOK = 4096
+_SAMPLE = 4096
+"""Rows by which it is told whether observations were standardised."""
 
 
 def read(path: Path) -> Log:
@@ -34,7 +35,7 @@ def read(path: Path) -> Log:
     with hdf5.opened(path) as file:
         fields = _fields(file)
         rows, agents, width = fields["o"].shape
-        inverted = {key: standardised.found(fields[key][:_LOOK]) for key in ("s", "o")}
+        inverted = {key: standardised.found(fields[key][:_SAMPLE]) for key in ("s", "o")}
         # A standardised state whose units are lost would only repeat the observations.
         state = 0 if inverted["o"] != inverted["s"] else fields["s"].shape[2]
         taken = agents if inverted["o"] else 0

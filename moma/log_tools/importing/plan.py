@@ -33,6 +33,12 @@ def derive(log: Log, survey: Survey, name: str, time_limit: int | None) -> Plan:
 
     The joint state is the global state, where the log has one, and every agent's observations,
     less columns that equal an earlier one in every row and less padding.
+
+    Args:
+        log: opened.
+        survey: what its rows hold.
+        name: the task's.
+        time_limit: see `Plan`.
     """
     layout, padding, twin = log.layout, survey.padding(), survey.twin
     state = [c for c in range(len(twin)) if twin[c] == c and not padding[c]]
@@ -106,8 +112,8 @@ def split(log: Log, spec: TaskSpec, index: ActionIndex | None, time_limit: int |
             f"{log.source}: task {spec.name} needs a state of {spec.state_width} columns, the log "
             f"has {len(state)}, {len(layout.agents)} agents"
         )
-    cut = f"; the first {spec.state_width} of {len(state)} columns are its state"
-    note = f"split by task {spec.name}{cut if len(state) > spec.state_width else ''}"
+    first = f"; the first {spec.state_width} of {len(state)} columns are its state"
+    note = f"split by task {spec.name}{first if len(state) > spec.state_width else ''}"
     return Plan(
         spec=spec,
         state=state[: spec.state_width],

@@ -1,4 +1,4 @@
-"""Cuts a flat log, one row per step, into episodes.
+"""Divides a flat log, one row per step, into episodes.
 
 An episode of R rows has R steps where the log holds `following`, the features after each step.
 Elsewhere the state after a step is the next row's, so the last row of an episode gives the final

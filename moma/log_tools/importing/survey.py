@@ -31,13 +31,13 @@ class Survey:
         self.action_low, self.action_high = np.full(width, np.inf), np.full(width, -np.inf)
         self.episodes = self.steps = self.longest = self.single_rows = 0
         self.terminated: Counter[int] = Counter()
-        """Of the episodes that terminated, how many have which length."""
+        """Episodes that terminated, by their length in steps."""
         self.rewards_differ = False
         self.dropped: list[float] = []
         """The team's reward of every last step without a state after it."""
         self.reward_sum = 0.0
         for episode in log.episodes():
-            self._look(episode)
+            self._add(episode)
             tell(self.steps)
         self._check()
 
@@ -46,20 +46,20 @@ class Survey:
         empty = (self.low == self.high) & ((self.low == 0) | np.isneginf(self.low))
         return np.asarray(empty & self._log.layout.padded)
 
-    def _look(self, episode: Episode) -> None:
+    def _add(self, episode: Episode) -> None:
         if episode.dropped is not None:
             self.dropped.append(float(episode.dropped.mean()))
         steps = len(episode.reward)
         if not steps:
             self.single_rows += 1
             return
-        self._look_at_features(episode)
-        self._look_at_steps(episode)
+        self._add_features(episode)
+        self._add_steps(episode)
         self.episodes, self.steps = self.episodes + 1, self.steps + steps
         self.longest = max(self.longest, steps)
         self.terminated[steps] += episode.terminated
 
-    def _look_at_features(self, episode: Episode) -> None:
+    def _add_features(self, episode: Episode) -> None:
         rows, layout = episode.features, self._log.layout
         np.minimum(self.low, rows.min(axis=0), out=self.low)
         np.maximum(self.high, rows.max(axis=0), out=self.high)
@@ -69,7 +69,7 @@ class Survey:
             self._faults[new] = episode.row + bad.argmax(axis=0)[new]
         refine(self.twin, rows, layout.tolerance)
 
-    def _look_at_steps(self, episode: Episode) -> None:
+    def _add_steps(self, episode: Episode) -> None:
         for what, rows in (("action", episode.action), ("reward", episode.reward)):
             if not np.isfinite(rows).all():
                 step, column = np.argwhere(~np.isfinite(rows))[0]

@@ -18,7 +18,7 @@ from moma.log_tools.importing.rows import Rows
 
 
 def opened(path: Path) -> pyarrow.parquet.ParquetFile:
-    """Returns the file, after a look at what it declares.
+    """Returns the file, once what it declares is checked.
 
     Raises:
         ImportDataError: it is no Parquet file, or would grow as no log does.

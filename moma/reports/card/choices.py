@@ -14,7 +14,7 @@ from moma_core.types import TaskSpec
 
 _CELLS = 10
 _JITTER = 0.02
-"""Of dots that would lie on each other, in widths of the bounds."""
+"""Shift of dots that would lie on each other, in widths of the bounds."""
 
 
 def conventions(look: Look, spec: TaskSpec) -> bytes:

@@ -11,7 +11,7 @@ from moma.reports.card.html import Markup, join, picture, table, tag
 from moma_core.types import TaskSpec
 
 _ORDER = ("several", "none", "unclear")
-"""Of verdicts: the first one that a look gives is the log's."""
+"""Order of verdicts: the first one that a test gives is the dataset's."""
 SAID = {"several": "several", "none": "not seen", "unclear": "cannot tell"}
 _HOW = (
     "Where every agent's own actions (marginals) fit the log and their product does not, the team "
@@ -36,7 +36,7 @@ _READ = (
 
 
 def section(spec: TaskSpec, looks: Sequence[Look]) -> Markup:
-    """Returns what the looks found, with the picture of the clearest."""
+    """Returns what the tests found, with the picture of the clearest."""
     if not looks:
         text = f"Not looked for: it takes two agents and {FEWEST} episodes."
         return tag("p", text)
