@@ -43,6 +43,13 @@ def joint(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def cloned(tmp_path_factory):
+    """A run that clones the log."""
+    path = tmp_path_factory.mktemp("in-process") / "cloned"
+    return train(path, "--algorithm", "bc", "--bc.rounds", "2", "--eval.final-episodes", "2")
+
+
+@pytest.fixture(scope="module")
 def docs(root):
     """What docs/metrics.md holds."""
     return tags.documented((root / "docs" / "metrics.md").read_text(encoding="utf-8"))
@@ -55,6 +62,17 @@ def test_every_tag_has_its_sentence_and_every_sentence_its_tag(request, which, d
     assert len(written) > 20
     assert tags.undocumented(written, docs) == []
     assert tags.unwritten(written, docs, run.config(), distributed=False) == []
+
+
+def test_a_cloning_run_needs_no_model_and_its_tags_are_documented(cloned, docs):
+    written = tags.written(cloned)
+    assert tags.undocumented(written, docs) == []
+    assert {"losses/nll/AGENT", "losses/holdout_nll/AGENT", "eval/score"} <= written
+    assert not any(tag.startswith(("rollout/", "model")) for tag in written)
+    assert not cloned.model.exists()
+    result = json.loads(cloned.result.read_text())
+    assert result["score"] is not None
+    assert result["updates"] == 2
 
 
 def test_a_tag_too_many_on_either_side_would_be_seen(finished):
