@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -17,12 +15,10 @@ from moma_core.ports import Dynamics, ModelChangedError
 from moma_core.types import Metrics, Prediction, RunCard, StartStates, Trajectory
 from rollout_workers import pessimism
 
-Together = Callable[..., Iterable[int]]
-"""How groups are imagined: `map`, one after the other, or the `map` of a pool of threads."""
 Place = Int64[Tensor, " G"] | slice
 """Which rollouts of a segment: a slice of them, as long as none is left out."""
 _COMPACT = 0.75
-"""Rollouts that have ended are left out once no more than this share of a group goes on."""
+"""Rollouts that have ended are left out once no more than this share goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +40,19 @@ def rollout(
     card: RunCard,
     cut_above: float,
     identity: Identity,
-    together: Together = map,
 ) -> Trajectory:
     """Imagines one segment of B rollouts, to the horizon or until all have ended.
 
     Rollouts begin at `starts` and are truncated where the ensemble's disagreement passes
-    `cut_above`; every draw comes from the seed of `identity`, which goes with the segment. With
-    several groups in `card.rollout` and a `together` that runs them at once, the actors of one act
-    while the model predicts for another; what comes out is the same.
+    `cut_above`; every draw comes from the seed of `identity`, which goes with the segment.
+
+    Args:
+        actors: the team, at the version that `identity` names.
+        dynamics: what the team is imagined in.
+        starts: B states with what each agent remembers there.
+        card: the run's, with the team, the horizon and the penalty.
+        cut_above: disagreement above which a rollout is truncated.
+        identity: whose segment this is, and the seed of its draws.
 
     Raises:
         ModelChangedError: answers came from more than one model.
@@ -62,14 +63,8 @@ def rollout(
     row_seed = seeds.rows(seeds.derive(identity.seed, "members"), rows)
     turn = torch.arange(card.rollout.horizon) * (card.rollout.member_per == "step")
     draw = seeds.mix(row_seed + turn[:, None])
-    draws, size = _Draws(noise=noise, member=draw), math.ceil(rows / card.rollout.groups)
-
-    def imagine(begin: int) -> int:
-        with torch.inference_mode():
-            group = slice(begin, begin + size)
-            return _imagine(actors, dynamics, store, draws, group, cut_above)
-
-    steps = max(together(imagine, range(0, rows, size)))
+    with torch.inference_mode():
+        steps = _imagine(actors, dynamics, store, _Draws(noise=noise, member=draw), cut_above)
     return store.trajectory(identity, steps)
 
 
@@ -83,12 +78,13 @@ class _Draws:
 
 
 def _imagine(
-    actors: Actors, dynamics: Dynamics, store: _Store, draws: _Draws, place: Place, cut_above: float
+    actors: Actors, dynamics: Dynamics, store: _Store, draws: _Draws, cut_above: float
 ) -> int:
-    """Goes on until no rollout of a group does; returns the steps made."""
+    """Goes on until no rollout does; returns the steps made."""
     spec, settings = store.card.task, store.card.rollout
-    state, noise, draw = store.state[0, place], draws.noise[:, place], draws.member[:, place]
-    remembered = history.Ring(actors.remembered(store.history[place]))
+    state, noise, draw = store.state[0], draws.noise, draws.member
+    place: Place = slice(None)
+    remembered = history.Ring(actors.remembered(store.history))
     alive = torch.ones(len(state), dtype=torch.bool)
     for step in range(settings.horizon):
         observed = actors.observed(spec.observe(state))

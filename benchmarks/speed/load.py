@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -73,16 +72,14 @@ def carry_out(order: Order) -> list[tuple[float, int]]:
     """Imagines until the time is over; returns when which rows were answered."""
     client = DynamicsClient(order.address)
     counted = Counted(client, order.until)
-    groups = order.config.rollout.groups
-    with ThreadPoolExecutor(groups, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        imagination = Imagination(client.describe().task, order.config, counted, pool.map)
-        try:
-            while True:
-                imagination.segment()
-        except OverError:
-            return counted.finished
-        finally:
-            client.close()
+    imagination = Imagination(client.describe().task, order.config, counted)
+    try:
+        while True:
+            imagination.segment()
+    except OverError:
+        return counted.finished
+    finally:
+        client.close()
 
 
 def main() -> None:

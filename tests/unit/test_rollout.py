@@ -1,7 +1,6 @@
 """Imagined segments against a plain loop over rows and steps."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -24,12 +23,12 @@ CONFIG = make_config(
 WHO = Identity(policy_version=3, epoch=1, worker="w", incarnation=2, sequence=7, seed=11)
 
 
-def imagine(dynamics, *, config=CONFIG, seed=11, cut=CUT, starts=None, together=map):
+def imagine(dynamics, *, config=CONFIG, seed=11, cut=CUT, starts=None):
     actors = Actors(SPEC, config.actor, seed=4)
     actors.standardise(torch.full((2, 3), 0.1), torch.full((2, 3), 1.5))
     starts = starts or make_starts(ROWS, config.actor.history)
     who = replace(WHO, seed=seed)
-    return actors, rollout(actors, dynamics, starts, run_card(config), cut, who, together)
+    return actors, rollout(actors, dynamics, starts, run_card(config), cut, who)
 
 
 def drawn(step):
@@ -186,31 +185,6 @@ def test_rollouts_that_ended_are_left_out_and_nothing_else_changes(monkeypatch):
     assert {len(seed) for seed in whole.seeds} == {ROWS}
     assert alike(on_valid(compacted), on_valid(carried))
     assert compacted.metrics == pytest.approx(carried.metrics, abs=1e-5)
-
-
-@pytest.mark.parametrize("groups", [2, 3, ROWS])
-def test_groups_give_the_segment_of_one_whether_in_turn_or_at_once(groups):
-    _, alone = imagine(FakeDynamics())
-    config = replace(CONFIG, rollout=replace(CONFIG.rollout, groups=groups))
-    dynamics = FakeDynamics()
-    _, in_turn = imagine(dynamics, config=config)
-    assert max(len(seed) for seed in dynamics.seeds) == ROWS // groups
-    assert alike(on_valid(alone), on_valid(in_turn))
-    with ThreadPoolExecutor(groups) as pool:
-        _, at_once = imagine(FakeDynamics(), config=config, together=pool.map)
-    assert equal(in_turn, at_once)
-
-
-def test_an_error_in_one_group_is_the_rollouts():
-    class Failing(FakeDynamics):
-        def predict(self, state, action, seed, deadline=math.inf):
-            if len(self.seeds) >= 2:
-                raise ConnectionError("gone")
-            return super().predict(state, action, seed, deadline)
-
-    config = replace(CONFIG, rollout=replace(CONFIG.rollout, groups=2))
-    with ThreadPoolExecutor(2) as pool, pytest.raises(ConnectionError, match="gone"):
-        imagine(Failing(), config=config, together=pool.map)
 
 
 class Doubtful(FakeDynamics):
