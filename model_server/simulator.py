@@ -20,7 +20,7 @@ from model_server.world_model.calibrate import QUANTILES
 from moma_core.checks import check_rows
 from moma_core.tasks import Task
 from moma_core.tasks.system import control
-from moma_core.types import Metrics, ModelCard, Prediction, Priority
+from moma_core.types import Metrics, ModelCard, Prediction
 
 
 class Simulator:
@@ -69,7 +69,6 @@ class Simulator:
         action: Float32[Tensor, "B A U"],
         seed: Int64[Tensor, " B"],
         deadline: float = math.inf,  # noqa: ARG002 - the port's; nothing queues here
-        priority: Priority = "training",  # noqa: ARG002 - the same
     ) -> Prediction:
         """Steps every row once; the system draws nothing, so `seed` only has to be there."""
         check_rows(self._spec, state, action, seed)

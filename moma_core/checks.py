@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import torch
 from torch import Tensor
 
 from moma_core.config import RolloutConfig
 from moma_core.ports import InvalidFieldError
-from moma_core.types import ModelCard, Priority, TaskSpec, Trajectory
+from moma_core.types import ModelCard, TaskSpec, Trajectory
 
 _MAX_NAME = 200
 _MAX_METRICS = 100
-_PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
 
 def check_tensor(field: str, value: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
@@ -47,20 +45,6 @@ def check_rows(task: TaskSpec, state: Tensor, action: Tensor, seed: Tensor) -> N
     check_tensor("action", action, (rows, len(task.agents), task.action_width), torch.float32)
     check_tensor("seed", seed, (rows,), torch.int64)
     _check_one_hot(task, action)
-
-
-def check_priority(priority: str) -> Priority:
-    """Returns the priority that a text names.
-
-    Raises:
-        InvalidFieldError: naming the field, the rule and what came.
-    """
-    for known in _PRIORITIES:
-        if priority == known:
-            return known
-    raise InvalidFieldError(
-        f"priority: {priority[:_MAX_NAME]!r}, need one of {', '.join(_PRIORITIES)}"
-    )
 
 
 def check_model(model: ModelCard, task: TaskSpec, address: str) -> None:

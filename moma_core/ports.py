@@ -14,7 +14,6 @@ from moma_core.types import (
     ModelCard,
     PolicySnapshot,
     Prediction,
-    Priority,
     Receipt,
     RunCard,
     Trajectory,
@@ -64,7 +63,6 @@ class Dynamics(Protocol):
         action: Float32[Tensor, "B A U"],
         seed: Int64[Tensor, " B"],
         deadline: float = math.inf,
-        priority: Priority = "training",
     ) -> Prediction:
         """Predicts one step of B independent rows.
 
@@ -74,14 +72,12 @@ class Dynamics(Protocol):
             seed: one per row; all draws of a row depend on it and on nothing else.
             deadline: `time.monotonic()` after which the answer is of no use; implementations
                 that queue drop the rows then.
-            priority: what the rows are for; implementations that queue serve training first.
 
         Returns:
             What comes next, all rows by one model, which it names.
 
         Raises:
-            InvalidFieldError: a shape does not fit the task, a value is not finite, or the
-                priority is unknown.
+            InvalidFieldError: a shape does not fit the task, or a value is not finite.
             DeadlineError: the deadline passed first.
             BusyError: too many rows wait already.
         """
@@ -100,7 +96,6 @@ class QueuedDynamics(Dynamics, Protocol):
         action: Float32[Tensor, "B A U"],
         seed: Int64[Tensor, " B"],
         deadline: float = math.inf,
-        priority: Priority = "training",
     ) -> Prediction:
         """Does what `predict` does; a caller that gives up is not served."""
 

@@ -138,7 +138,7 @@ class FakeDynamics:
     def metrics(self):
         return {"model_server/rows": float(sum(len(s) for s in self.seeds))}
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):  # noqa: ARG002
+    def predict(self, state, action, seed, deadline=math.inf):  # noqa: ARG002
         self.seeds.append(seed.clone())
         self.actions.append(action.clone())
         draw = seeds.choose(seed, 1000).float() / 1000

@@ -21,7 +21,7 @@ from model_server.serving.load import Load, Peak
 from model_server.serving.waiting import Asked, Limits, Request, Waiting, answer, attempt, together
 from moma_core.checks import check_rows
 from moma_core.ports import BusyError, DeadlineError, Dynamics, UnavailableError
-from moma_core.types import Metrics, ModelCard, Prediction, Priority
+from moma_core.types import Metrics, ModelCard, Prediction
 
 
 class Batching:
@@ -72,10 +72,9 @@ class Batching:
         action: Float32[Tensor, "B A U"],
         seed: Int64[Tensor, " B"],
         deadline: float = math.inf,
-        priority: Priority = "training",
     ) -> Prediction:
         """Waits for the batch that takes these rows."""
-        request, _ = self._queued((state, action, seed), deadline, priority)
+        request, _ = self._queued((state, action, seed), deadline)
         return request.own(*request.answer.result())
 
     async def queue(
@@ -84,7 +83,6 @@ class Batching:
         action: Float32[Tensor, "B A U"],
         seed: Int64[Tensor, " B"],
         deadline: float = math.inf,
-        priority: Priority = "training",
     ) -> Prediction:
         """Does what `predict` does without holding a thread, or itself where `direct` says so."""
         self._asking += 1
@@ -92,7 +90,7 @@ class Batching:
             if self._direct:
                 await asyncio.sleep(0)  # whoever has asked already comes first, to share the batch
             direct = self._direct and self._asking == 1
-            request, batch = self._queued((state, action, seed), deadline, priority, direct=direct)
+            request, batch = self._queued((state, action, seed), deadline, direct=direct)
             if batch:
                 self._run(batch, attempt(together, batch), go_on=False)
             return request.own(*await asyncio.wrap_future(request.answer))
@@ -113,15 +111,13 @@ class Batching:
             stream.join()
 
     def _queued(
-        self, rows: Asked, deadline: float, priority: Priority, *, direct: bool = False
+        self, rows: Asked, deadline: float, *, direct: bool = False
     ) -> tuple[Request, list[Request]]:
         """Queues a request or refuses it; returns also the batch that its caller is to run."""
         state, action, seed = rows
         check_rows(self._task, state, action, seed)  # one bad item must not fail a batch
         now = self._clock()
-        request = Request(
-            state=state, action=action, seed=seed, deadline=deadline, priority=priority, queued=now
-        )
+        request = Request(state=state, action=action, seed=seed, deadline=deadline, queued=now)
         with self._changed:
             if self._closed:
                 raise UnavailableError("this model is being closed")
@@ -188,7 +184,7 @@ class Batching:
         if not self._waiting or self._hold_s(now) > 0:
             return []
         share = math.ceil(len(self._waiting) / len(self._streams))
-        taken = self._waiting.take(now, 1 if self._alone else share)
+        taken = self._waiting.take(1 if self._alone else share)
         batch = [request for request in taken if request.answer.set_running_or_notify_cancel()]
         self._running += len(batch)
         return batch

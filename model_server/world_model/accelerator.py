@@ -18,7 +18,7 @@ from torch import Tensor
 from model_server.world_model.ensemble import Ensemble
 from model_server.world_model.model import WorldModel
 from moma_core.checks import check_rows
-from moma_core.types import Metrics, ModelCard, Prediction, Priority, TaskSpec
+from moma_core.types import Metrics, ModelCard, Prediction, TaskSpec
 
 _SMALLEST = 64
 _WARM_UPS = 3
@@ -60,7 +60,6 @@ class Accelerated:
         action: Float32[Tensor, "B A U"],
         seed: Int64[Tensor, " B"],
         deadline: float = math.inf,  # noqa: ARG002 - the port's; nothing queues here
-        priority: Priority = "training",  # noqa: ARG002 - the same
     ) -> Prediction:
         """Predicts one step, as the model itself does."""
         task = self._model.describe().task

@@ -12,7 +12,7 @@ from model_server.world_model import uncertainty
 from model_server.world_model.ensemble import Ensemble
 from moma_core import seeds
 from moma_core.checks import check_rows
-from moma_core.types import Metrics, ModelCard, Prediction, Priority
+from moma_core.types import Metrics, ModelCard, Prediction
 
 
 class WorldModel:
@@ -57,7 +57,6 @@ class WorldModel:
         action: Float32[Tensor, "B A U"],
         seed: Int64[Tensor, " B"],
         deadline: float = math.inf,  # noqa: ARG002 - the port's; nothing queues here
-        priority: Priority = "training",  # noqa: ARG002 - the same
     ) -> Prediction:
         """Predicts one step; each row's next state and reward are those of one drawn member."""
         check_rows(self._card.task, state, action, seed)

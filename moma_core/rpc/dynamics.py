@@ -9,7 +9,6 @@ from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from moma_core import documents
-from moma_core.checks import check_priority
 from moma_core.pb import dynamics_pb2, dynamics_pb2_grpc
 from moma_core.ports import QueuedDynamics
 from moma_core.rpc import codec
@@ -17,7 +16,7 @@ from moma_core.rpc.channel import ExpiredError, Persistence, call, connect, once
 from moma_core.rpc.handlers import Methods
 from moma_core.rpc.server import RunningServer, serve
 from moma_core.rpc.streams import Streams
-from moma_core.types import Metrics, ModelCard, Prediction, Priority
+from moma_core.types import Metrics, ModelCard, Prediction
 
 _DESCRIBE_S = 10.0
 _PREDICT_S = 60.0
@@ -50,10 +49,9 @@ class DynamicsClient:
         action: Float32[Tensor, "B A U"],
         seed: Int64[Tensor, " B"],
         deadline: float = math.inf,
-        priority: Priority = "training",
     ) -> Prediction:
         """Predicts one step, with a deadline of a minute where the caller gives none."""
-        request = dynamics_pb2.PredictRequest(priority=priority)
+        request = dynamics_pb2.PredictRequest()
         for name, tensor in (("state", state), ("action", action), ("seed", seed)):
             codec.pack(tensor, getattr(request, name))
 
@@ -87,8 +85,7 @@ def serve_dynamics(dynamics: QueuedDynamics, listen: str) -> RunningServer:
         request: dynamics_pb2.PredictRequest, deadline: float
     ) -> dynamics_pb2.Prediction:
         rows = {name: codec.value(request, name) for name in ("state", "action", "seed")}
-        priority = check_priority(request.priority)
-        prediction = await dynamics.queue(**rows, deadline=deadline, priority=priority)
+        prediction = await dynamics.queue(**rows, deadline=deadline)
         return codec.encode(prediction, dynamics_pb2.Prediction())
 
     def metrics(_: object, __: float) -> dynamics_pb2.MetricsReply:

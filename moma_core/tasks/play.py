@@ -75,7 +75,7 @@ class DynamicsEnvironment:
         self, action: Float32[Tensor, "B A U"]
     ) -> tuple[Float32[Tensor, "B S"], Float32[Tensor, " B"], Bool[Tensor, " B"]]:
         """Asks the model for every copy, each time another member."""
-        prediction = self._dynamics.predict(self._state, action, self._draw, priority="evaluation")
+        prediction = self._dynamics.predict(self._state, action, self._draw)
         unsure = ~(prediction.disagreement <= self._cut_above)
         self.cut = self.cut | (unsure & ~prediction.terminated & ~self._over)
         self._over = self._over | unsure | prediction.terminated

@@ -114,10 +114,10 @@ class Held:
     def metrics(self):
         return {}
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
+    def predict(self, state, action, seed, deadline=math.inf):
         self.asked.set()
         assert self.go.wait(60)
-        return self._inner.predict(state, action, seed, deadline, priority)
+        return self._inner.predict(state, action, seed, deadline)
 
 
 def until(true, within_s, what):

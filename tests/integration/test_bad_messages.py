@@ -136,17 +136,6 @@ def test_a_value_that_is_no_number_is_refused_by_its_place(ask, good, method, na
     assert f"{name}[" in text
 
 
-@pytest.mark.parametrize("bad", ["", "urgent", "Training", "x" * 10_000])
-def test_an_unknown_priority_is_refused_by_name(ask, good, bad):
-    message = changed(good["Predict"])
-    message.priority = bad
-    status, text = ask("Predict", message)
-    assert status == REFUSED
-    assert text.startswith("priority: ")
-    assert text.endswith("need one of training, evaluation, warm-up")
-    assert len(text) < 300
-
-
 @pytest.mark.parametrize("method", ["Predict", "Submit"])
 @pytest.mark.parametrize("what", ["garbage", "truncated", "empty"])
 def test_bytes_that_are_no_whole_message_are_refused(ask, good, method, what):

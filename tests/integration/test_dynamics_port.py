@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from typing import get_args
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from model_server.simulator import Simulator
 from moma_core import tasks
 from moma_core.ports import DeadlineError, Dynamics, InvalidFieldError
 from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
-from moma_core.types import Priority
 from tests.builders import PER_ROW
 from tests.integration.parts import make_rows, open_model, until
 
@@ -66,15 +64,14 @@ def test_it_is_the_port_and_says_what_it_models(request, dynamics, run):
 def test_an_object_without_metrics_is_not_the_port():
     class Half:
         def describe(self): ...
-        def predict(self, state, action, seed, deadline=math.inf, priority="training"): ...
+        def predict(self, state, action, seed, deadline=math.inf): ...
 
     assert not isinstance(Half(), Dynamics)
 
 
-@pytest.mark.parametrize("priority", get_args(Priority))
-def test_a_prediction_has_one_row_per_row_in_the_agreed_types(dynamics, priority):
+def test_a_prediction_has_one_row_per_row_in_the_agreed_types(dynamics):
     rows = make_rows(dynamics.describe(), rows=5)
-    answer = dynamics.predict(**rows, priority=priority)
+    answer = dynamics.predict(**rows)
     assert answer.model == dynamics.describe().digest
     assert answer.next_state.shape == rows["state"].shape
     assert answer.next_state.dtype == torch.float32

@@ -20,13 +20,13 @@ class Gated(FakeDynamics):
         super().__init__()
         self.begun, self.gate, self.fault = Event(), Event(), None
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
+    def predict(self, state, action, seed, deadline=math.inf):
         self.begun.set()
         assert self.gate.wait(PATIENCE)
         if self.fault is not None:
             raise self.fault
         check_rows(SPEC, state, action, seed)  # as every model does
-        return super().predict(state, action, seed, deadline, priority)
+        return super().predict(state, action, seed, deadline)
 
 
 class Meeting(FakeDynamics):

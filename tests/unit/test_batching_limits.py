@@ -1,11 +1,10 @@
-"""What a model server refuses, whom it serves first, and for how long it collects a batch."""
+"""What a model server refuses, and for how long it collects a batch."""
 
 import math
 
 import pytest
 import torch
 
-from moma_core import seeds
 from moma_core.ports import BusyError, DeadlineError, InvalidFieldError
 from tests.builders import FakeDynamics
 from tests.unit.gated import PATIENCE, ask, asked, busy, rows, same, wait_until
@@ -48,20 +47,6 @@ def test_a_full_queue_drops_what_has_expired_before_it_refuses_anyone(serve, inn
     inner.gate.set()
     assert len(fits.result(PATIENCE).reward) == 2
     assert server.metrics()["model_server/expired"] == 1
-
-
-def test_training_overtakes_what_waits_for_less(serve, inner, pool):
-    server = serve(alone=True, clock=lambda: 0.0)
-    first = busy(server, inner, pool)
-    order = ("warm-up", "evaluation", "training")
-    waiting = []
-    for k, priority in enumerate(order):
-        waiting.append(ask(server, pool, 1, k + 1, priority=priority))
-        wait_until(server, k + 2)
-    inner.gate.set()
-    for future in (first, *waiting):
-        future.result(PATIENCE)
-    assert [int(s) for s in inner.seeds] == [int(seeds.rows(k, 1)) for k in (0, 3, 2, 1)]
 
 
 def test_a_bad_item_is_refused_before_it_can_fail_a_batch(serve, inner, pool):

@@ -118,8 +118,8 @@ def test_a_resumed_run_ends_in_the_same_bits(tmp_path, actor):
 class Agreement(FakeDynamics):
     """Nothing moves; the reward is 1 where both agents choose the same."""
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
-        answer = super().predict(state, action, seed, deadline, priority)
+    def predict(self, state, action, seed, deadline=math.inf):
+        answer = super().predict(state, action, seed, deadline)
         same = (action[:, 0] * action[:, 1]).sum(-1)
         return replace(
             answer, next_state=state, reward=same, disagreement=torch.zeros_like(same),

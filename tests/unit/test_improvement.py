@@ -22,7 +22,7 @@ CONFIG = make_config(
 class Bowl(FakeDynamics):
     """Nothing moves; the reward is highest where every agent's every action is 0.5."""
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):  # noqa: ARG002
+    def predict(self, state, action, seed, deadline=math.inf):  # noqa: ARG002
         zeros = torch.zeros(len(state))
         miss = ((action - 0.5) * SPEC.action_mask).square().sum((1, 2))
         return Prediction(

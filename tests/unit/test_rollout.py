@@ -190,8 +190,8 @@ def test_rollouts_that_ended_are_left_out_and_nothing_else_changes(monkeypatch):
 class Doubtful(FakeDynamics):
     """Row 0 is doubted beyond any number at the second step."""
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
-        answer = super().predict(state, action, seed, deadline, priority)
+    def predict(self, state, action, seed, deadline=math.inf):
+        answer = super().predict(state, action, seed, deadline)
         if len(self.seeds) == 2:
             answer.disagreement[0] = math.nan
         return answer
@@ -209,8 +209,8 @@ def test_doubt_that_is_no_number_ends_its_row_and_spoils_nothing_else():
 class Renewed(FakeDynamics):
     """Another model answers from the third step on."""
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
-        answer = super().predict(state, action, seed, deadline, priority)
+    def predict(self, state, action, seed, deadline=math.inf):
+        answer = super().predict(state, action, seed, deadline)
         return replace(answer, model="1" * 64) if len(self.seeds) == 3 else answer
 
 
