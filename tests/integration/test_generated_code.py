@@ -26,7 +26,8 @@ def generated(root, tmp_path_factory):
 
 def test_the_committed_code_is_the_generated_code(root, generated):
     committed = contents(root / "moma_core" / "pb")
-    assert len(generated) == 4 * len(list((root / "proto" / "moma_core" / "pb").glob("*.proto"))) > 0
+    sources = list((root / "proto" / "moma_core" / "pb").glob("*.proto"))
+    assert len(generated) == 4 * len(sources) > 0
     assert committed.keys() == generated.keys()
     for name, text in generated.items():
         assert committed[name] == text, f"{name}: run scripts/proto"

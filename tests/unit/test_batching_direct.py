@@ -9,7 +9,7 @@ import pytest
 from model_server.serving.batching import Batching
 from moma_core.ports import DeadlineError, UnavailableError
 from tests.builders import FakeDynamics
-from tests.unit.gated import PATIENCE, Meeting, rows, same
+from tests.unit.gated import PATIENCE, Meeting, rows, same, wait_until
 
 
 class Threaded(FakeDynamics):
@@ -17,10 +17,11 @@ class Threaded(FakeDynamics):
 
     def __init__(self):
         super().__init__()
-        self.threads, self.fault = [], None
+        self.threads, self.fault, self.meanwhile = [], None, lambda: None
 
     def predict(self, *given, **how):
         self.threads.append(current_thread().name)
+        self.meanwhile()
         if self.fault:
             raise self.fault
         return super().predict(*given, **how)
@@ -68,11 +69,13 @@ def test_unless_it_is_told_to_be_direct_it_is_not(model):
 
 
 def test_callers_who_ask_at_once_share_batches_in_the_models_thread(server, model):
+    model.meanwhile = lambda: wait_until(server, 3)
     answers = ask(server, 3, 1, 4)
     for count, answer in zip((3, 1, 4), answers, strict=True):
         assert same(answer, FakeDynamics().predict(*rows(count, count)))
     assert set(model.threads) == {"model-0"}
     assert len(model.threads) < 3
+    model.meanwhile = lambda: None
     ask(server, 2)  # alone again
     assert model.threads[-1] == HERE
 
