@@ -1,8 +1,8 @@
 """A `Dynamics` around a `Dynamics`: concurrent calls share one forward pass.
 
-Unless a delay is set there is no artificial one: while the model runs, the next batch collects
-itself. Rows are counted, not requests. Every row brings its own seed, so its draws do not depend
-on its neighbours. What does not fit into the queue is refused, with word of when to ask again.
+Nothing is delayed: while the model runs, the next batch collects itself. Rows are counted, not
+requests. Every row brings its own seed, so its draws do not depend on its neighbours. What does not
+fit into the queue is refused, with word of when to ask again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from model_server.serving.load import Load, Peak
+from model_server.serving.load import Load
 from model_server.serving.waiting import Asked, Limits, Request, Waiting, answer, attempt, together
 from moma_core.checks import check_rows
 from moma_core.ports import BusyError, DeadlineError, Dynamics, UnavailableError
@@ -50,7 +50,7 @@ class Batching:
         """
         self._inner, self._alone, self._direct = inner, alone, direct and streams == 1
         self._task, self._limits, self._clock = inner.describe().task, limits or Limits(), clock
-        self._waiting, self._load, self._peak = Waiting(self._limits), Load(), Peak()
+        self._waiting, self._load = Waiting(self._limits), Load()
         self._running = self._asking = 0
         self._changed, self._closed = Condition(), False
         # Of this thread; callers' threads may have been given fewer.
@@ -128,7 +128,6 @@ class Batching:
                 raise BusyError(f"{self._waiting.rows} rows wait already", after)
             self._waiting.add(request)
             self._load.counts["requests"] += 1
-            self._peak.note(self._running + len(self._waiting), now)
             idle = not self._running and len(self._waiting) == 1
             if not (batch := self._ready() if direct and idle else []):
                 self._changed.notify_all()
@@ -167,30 +166,20 @@ class Batching:
         """Counts a batch before it is answered: who is answered may ask again at once."""
         waited, rows = zip(*((begun - r.queued, r.rows) for r in batch), strict=True)
         self._load.ran(waited, sum(rows), ended - begun)
-        self._peak.note(self._running + len(self._waiting), ended)
         self._running -= len(batch)
 
     def _next(self) -> list[Request]:
         """Waits for the next batch; empty once closed and drained."""
         with self._changed:
             while not (batch := self._ready()) and not self._closed:
-                self._changed.wait(self._hold_s(self._clock()) if self._waiting else None)
+                self._changed.wait()
             return batch
 
     def _ready(self) -> list[Request]:
-        """Takes the next batch if there is one and nobody else is waited for."""
-        now = self._clock()
-        self._drop(now)
-        if not self._waiting or self._hold_s(now) > 0:
-            return []
+        """Takes the next batch if there is one."""
+        self._drop(self._clock())
         share = math.ceil(len(self._waiting) / len(self._streams))
         taken = self._waiting.take(1 if self._alone else share)
         batch = [request for request in taken if request.answer.set_running_or_notify_cancel()]
         self._running += len(batch)
         return batch
-
-    def _hold_s(self, now: float) -> float:
-        """For how long to collect more: not at all where nobody would join."""
-        if self._alone or self._closed or not self._limits.delay_s:
-            return 0.0
-        return self._waiting.hold_s(now, self._peak.lately(now))

@@ -1,4 +1,4 @@
-"""What waits for the model: how much may, who is next, and for how long to collect more.
+"""What waits for the model: how much may, and who is next.
 
 No thread, no clock and no model: times are arguments.
 """
@@ -32,16 +32,12 @@ class Limits:
     """Of one batch; a larger request still goes through, by itself."""
     queue_rows: int = 0
     """That may wait; 0: four batches. A request larger than that waits where nothing else does."""
-    delay_s: float = 0.0
-    """For which a request may be kept waiting for others to share its batch."""
 
     def __post_init__(self) -> None:
         if self.max_rows < 1:
             raise ValueError(f"max_rows is {self.max_rows}, need 1 or more")
         if self.queue_rows < 0:
             raise ValueError(f"queue_rows is {self.queue_rows}, need 0 or more")
-        if not 0 <= self.delay_s < math.inf:
-            raise ValueError(f"delay_s is {self.delay_s}, need 0 or more, and finite")
 
     @property
     def room(self) -> int:
@@ -140,17 +136,6 @@ class Waiting:
             self._line.remove(request)
             self.rows -= request.rows
         return late
-
-    def hold_s(self, now: float, most: int) -> float:
-        """Returns for how many seconds the next batch should go on collecting; 0: none.
-
-        Args:
-            now: the time.
-            most: as many requests were lately outstanding at once; more are not to be expected.
-        """
-        if self.rows >= self._limits.max_rows or len(self) >= most:
-            return 0.0
-        return max(0.0, self._line[0].queued + self._limits.delay_s - now)
 
     def take(self, most: float = math.inf) -> list[Request]:
         """Removes and returns the next batch, of so many requests at most."""

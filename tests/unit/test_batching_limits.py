@@ -1,4 +1,4 @@
-"""What a model server refuses, and for how long it collects a batch."""
+"""What a model server refuses."""
 
 import math
 
@@ -7,9 +7,7 @@ import torch
 
 from moma_core.ports import BusyError, DeadlineError, InvalidFieldError
 from tests.builders import FakeDynamics
-from tests.unit.gated import PATIENCE, ask, asked, busy, rows, same, wait_until
-
-FOREVER = 1000.0
+from tests.unit.gated import PATIENCE, ask, busy, rows, same, wait_until
 
 
 def test_what_does_not_fit_is_refused_at_once_with_word_of_when_to_ask_again(serve, inner, pool):
@@ -64,46 +62,3 @@ def test_a_bad_item_is_refused_before_it_can_fail_a_batch(serve, inner, pool):
     # Negative control: in a batch it would have failed all.
     with pytest.raises(InvalidFieldError):
         inner.predict(*map(torch.cat, zip(rows(2, 1), (state, action, seed), strict=True)))
-
-
-@pytest.mark.parametrize(("limits", "batches"), [({}, 2), ({"max_rows": 5}, 3)])
-def test_with_a_delay_it_collects_until_all_that_ask_wait_or_rows_are_enough(
-    serve, inner, pool, limits, batches
-):
-    server = serve(delay_s=FOREVER, clock=lambda: 0.0, **limits)
-    first = busy(server, inner, pool)
-    waiting = [ask(server, pool, n, k + 1) for k, n in enumerate((2, 2))]
-    wait_until(server, 3)
-    inner.gate.set()
-    first.result(PATIENCE)
-    waiting.append(ask(server, pool, 3, 3))
-    for future in waiting[: 2 if limits else 3]:
-        future.result(PATIENCE)
-    server.close()
-    sizes = [len(s) for s in inner.seeds]
-    assert (sizes[:2], len(sizes)) == ([1, 4 if limits else 7], batches)
-
-
-def test_alone_nothing_is_delayed(serve, inner, pool):
-    answers = asked(serve(delay_s=FOREVER, alone=True), inner, pool, [1, 2])
-    assert [len(answer.reward) for answer in answers] == [1, 2]
-
-
-def test_a_delay_ends_when_it_is_over_and_one_client_waits_for_nobody(serve, inner, pool):
-    now = [0.0]
-    server = serve(delay_s=FOREVER, clock=lambda: now[0])
-    inner.gate.set()
-    for seed in range(3):
-        server.predict(*rows(1, seed))
-    inner.gate.clear()
-    inner.begun.clear()
-    first = busy(server, inner, pool)
-    second = ask(server, pool, 1, 4)
-    wait_until(server, 5)
-    inner.gate.set()
-    first.result(PATIENCE)
-    assert not second.done()  # two were asking a moment ago
-    with server._changed:
-        now[0] = FOREVER
-        server._changed.notify_all()
-    assert len(second.result(PATIENCE).reward) == 1

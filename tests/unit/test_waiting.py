@@ -1,4 +1,4 @@
-"""Who is served next, how much may wait and for how long; no thread, no clock: times are given."""
+"""Who is served next and how much may wait; no thread, no clock: times are given."""
 
 import math
 import random
@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 
-from model_server.serving.load import Load, Peak
+from model_server.serving.load import Load
 from model_server.serving.waiting import Limits, Request, Waiting
 
 ROOMY = Limits(max_rows=1000, queue_rows=10_000)
@@ -75,28 +75,6 @@ def test_only_those_whose_deadline_has_passed_expire():
     assert early in line.take()
 
 
-def test_it_collects_until_its_rows_are_enough_all_wait_or_the_oldest_has_waited_long_enough():
-    limits = Limits(max_rows=10, delay_s=0.5)
-    line = waiting(request(1.0, rows=4), request(1.1, rows=4), limits=limits)
-    assert line.hold_s(1.2, most=3) == pytest.approx(0.3)
-    assert line.hold_s(1.5, most=3) == 0
-    assert line.hold_s(9.0, most=3) == 0
-    assert line.hold_s(1.2, most=2) == 0
-    line.add(request(queued=1.2, rows=2))
-    assert line.hold_s(1.2, most=9) == 0
-
-
-def test_the_peak_is_forgotten_after_a_second_so_that_the_dead_stall_nobody():
-    peak = Peak()
-    assert peak.lately(5.0) == 0
-    peak.note(4, 5.0)
-    for tick in range(1, 11):
-        assert peak.lately(4.95 + tick / 10) == 4
-        peak.note(3, 5.0 + tick / 10)
-    assert peak.lately(6.1) == 3
-    assert peak.lately(8.0) == 0
-
-
 @pytest.mark.parametrize(("rows", "expected"), [(800, 0.4), (2, 0.001), (10**6, 1.0)])
 def test_when_to_ask_again_follows_from_the_rows_that_wait_and_the_rate_of_late(rows, expected):
     load = Load()
@@ -119,9 +97,8 @@ def test_when_to_ask_again_counts_those_refused_lately_and_no_others():
 
 @pytest.mark.parametrize(
     "bad",
-    [{"max_rows": 0}, {"queue_rows": -1}, {"delay_s": -0.1}, {"delay_s": math.inf},
-     {"delay_s": math.nan}],
-)  # fmt: skip
+    [{"max_rows": 0}, {"queue_rows": -1}],
+)
 def test_limits_that_make_no_sense_are_refused_by_name(bad):
     (name,) = bad
     with pytest.raises(ValueError, match=f"^{name} is "):
