@@ -110,8 +110,8 @@ class Learner(Protocol):
     def assign(self, worker: str, incarnation: int, wait_s: float) -> Assignment:
         """Hands out the next segment to make, waiting up to `wait_s` seconds for one."""
 
-    def fetch_policy(self, version: int) -> PolicySnapshot:
-        """Returns the actors at `version`, or at the newest version when that one is gone."""
+    def fetch_policy(self) -> PolicySnapshot:
+        """Returns the actors at the newest version."""
 
     def submit(self, trajectory: Trajectory) -> Receipt:
         """Takes one whole segment; sending the same one twice is harmless.

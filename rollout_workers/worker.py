@@ -53,7 +53,7 @@ class Worker:
         if assignment.stop or assignment.starts is None:
             return not assignment.stop
         if self._held != (assignment.epoch, assignment.policy_version):
-            snapshot = self._learner.fetch_policy(assignment.policy_version)
+            snapshot = self._learner.fetch_policy()
             self._actors.load(snapshot.parameters)
             self._held = (assignment.epoch, snapshot.version)
         begun = time.perf_counter()

@@ -45,7 +45,6 @@ class Receipt:
     """The learner's answer to a submitted segment."""
 
     version: int
-    accepted: bool
     reason: str
     """Why a segment was not accepted: "stale" or "duplicate"; "" when it was."""
     stop: bool
