@@ -28,7 +28,7 @@ from moma_core.ports import Dynamics
 from moma_core.rpc.channel import Patience
 from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
 from moma_core.runtime import process
-from moma_core.types import Metrics, ModelCard, Prediction
+from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 _FORWARD_S = 0.003
 _REQUESTS = 4
@@ -63,10 +63,10 @@ class Sleeper:
         """Returns none."""
         return {}
 
-    def predict(self, state: torch.Tensor, *_: object) -> Prediction:
+    def predict(self, query: Query) -> Prediction:
         """Sleeps, then answers zeros."""
         time.sleep(_FORWARD_S)
-        rows = {name: value[: len(state)] for name, value in self._answer.items()}
+        rows = {name: value[: query.rows] for name, value in self._answer.items()}
         return Prediction(model=self._card.digest, **rows)
 
 
@@ -74,10 +74,14 @@ def serve(rows: int) -> None:
     """Says what the model does alone and where it is served, until standard input closes."""
     most = _REQUESTS * rows
     model = Sleeper(most)
-    state = torch.zeros(most, 1)
+    query = Query(
+        state=torch.zeros(most, 1),
+        action=torch.zeros(most, 1, 1),
+        seed=torch.zeros(most, dtype=torch.int64),
+    )
     begun = time.monotonic()
     for _ in range(200):
-        model.predict(state)
+        model.predict(query)
     alone = 200 * _REQUESTS / (time.monotonic() - begun)
     batching = Batching(model, Limits(max_rows=most, queue_rows=2 * most))
     server = serve_dynamics(batching, "127.0.0.1:0")
@@ -93,12 +97,15 @@ def work(address: str, rows: int) -> None:
     process.yield_cores()  # as `moma work` does
     client = DynamicsClient(address, Patience("the server", lambda: False, process.say))
     spec = client.describe().task
-    state = torch.randn(rows, spec.state_width)
-    action = torch.zeros(rows, len(spec.agents), spec.action_width)
+    query = Query(
+        state=torch.randn(rows, spec.state_width),
+        action=torch.zeros(rows, len(spec.agents), spec.action_width),
+        seed=torch.arange(rows),
+    )
 
     def ask(begin: float, end: float, took: list[float]) -> None:
         while (asked := time.monotonic()) < end:
-            client.predict(state, action, torch.arange(rows))
+            client.predict(query)
             if begin <= (answered := time.monotonic()) < end:
                 took.append(answered - asked)
 

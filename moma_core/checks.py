@@ -9,7 +9,7 @@ from torch import Tensor
 
 from moma_core.config import RolloutConfig
 from moma_core.ports import InvalidFieldError
-from moma_core.types import ModelCard, TaskSpec, Trajectory
+from moma_core.types import ModelCard, Query, TaskSpec, Trajectory
 
 _MAX_NAME = 200
 _MAX_METRICS = 100
@@ -32,19 +32,20 @@ def check_tensor(field: str, value: Tensor, shape: tuple[int, ...], dtype: torch
             raise InvalidFieldError(f"{field}: {field}{at} is {found}, need finite")
 
 
-def check_rows(task: TaskSpec, state: Tensor, action: Tensor, seed: Tensor) -> None:
+def check_query(task: TaskSpec, query: Query) -> None:
     """Refuses rows for a `Dynamics` that do not fit the task.
 
     Raises:
         InvalidFieldError: naming the field, the rule and what came.
     """
-    rows = state.shape[0] if state.dim() else 0
-    if rows == 0:
-        raise InvalidFieldError(f"state: shape {list(state.shape)}, need one row at least")
-    check_tensor("state", state, (rows, task.state_width), torch.float32)
-    check_tensor("action", action, (rows, len(task.agents), task.action_width), torch.float32)
-    check_tensor("seed", seed, (rows,), torch.int64)
-    _check_one_hot(task, action)
+    shape = list(query.state.shape)
+    if not shape or not (rows := query.rows):
+        raise InvalidFieldError(f"state: shape {shape}, need one row at least")
+    joint = (rows, len(task.agents), task.action_width)
+    check_tensor("state", query.state, (rows, task.state_width), torch.float32)
+    check_tensor("action", query.action, joint, torch.float32)
+    check_tensor("seed", query.seed, (rows,), torch.int64)
+    _check_one_hot(task, query.action)
 
 
 def check_model(model: ModelCard, task: TaskSpec, address: str) -> None:

@@ -12,7 +12,7 @@ from moma_core import seeds
 from moma_core.nets import history
 from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics, ModelChangedError
-from moma_core.types import Metrics, Prediction, RunCard, StartStates, Trajectory
+from moma_core.types import Metrics, Prediction, Query, RunCard, StartStates, Trajectory
 from rollout_workers import pessimism
 
 Place = Int64[Tensor, " G"] | slice
@@ -91,7 +91,7 @@ def _imagine(
         distribution = actors(observed, remembered.window)
         action = distribution.sample(noise[step])
         executed = spec.clamp(action)
-        prediction = dynamics.predict(state, executed, draw[step])
+        prediction = dynamics.predict(Query(state=state, action=executed, seed=draw[step]))
         remembered.push(observed, executed)
         state = prediction.next_state
         cut = pessimism.cut(prediction, cut_above) | (step == settings.horizon - 1)

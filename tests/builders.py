@@ -24,7 +24,7 @@ from moma_core.config import (
 from moma_core.datasets import Dataset, EpisodeWriter
 from moma_core.datasets.dataset import SCHEMA
 from moma_core.nets.policy import Actors
-from moma_core.types import ModelCard, Prediction, RunCard, StartStates, TaskSpec, Trajectory
+from moma_core.types import ModelCard, Prediction, Query, RunCard, StartStates, TaskSpec, Trajectory
 from rollout_workers.rollout import Identity, rollout
 
 # Agents of unequal widths: 3 against 2 observations, 2 against 1 actions, one feature shared.
@@ -138,7 +138,8 @@ class FakeDynamics:
     def metrics(self):
         return {"model_server/rows": float(sum(len(s) for s in self.seeds))}
 
-    def predict(self, state, action, seed, deadline=math.inf):  # noqa: ARG002
+    def predict(self, query):
+        state, action, seed = query.state, query.action, query.seed
         self.seeds.append(seed.clone())
         self.actions.append(action.clone())
         draw = seeds.choose(seed, 1000).float() / 1000
@@ -152,6 +153,19 @@ class FakeDynamics:
             reward_disagreement=after[:, 3].square(),
             model=DIGEST,
         )
+
+
+def picked(query, index):
+    """Some rows of a query."""
+    return Query(state=query.state[index], action=query.action[index], seed=query.seed[index])
+
+
+def spoilt(query, **fields):
+    """A copy with fields that nobody looked at; the tests' own check of shapes is passed by."""
+    copy = replace(query)
+    for name, value in fields.items():
+        object.__setattr__(copy, name, value)
+    return copy
 
 
 def run_card(config, task=SPEC):

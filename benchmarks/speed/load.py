@@ -10,7 +10,6 @@ import json
 import sys
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 
@@ -20,7 +19,7 @@ from moma_core.config import Config
 from moma_core.ports import Dynamics
 from moma_core.rpc.dynamics import DynamicsClient
 from moma_core.runtime import process
-from moma_core.types import Metrics, ModelCard, Prediction
+from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,7 @@ class Counted:
         """Returns what the model says of itself."""
         return self._inner.metrics()
 
-    def predict(self, *rows: Any, **how: Any) -> Prediction:  # noqa: ANN401 - the port's arguments
+    def predict(self, query: Query) -> Prediction:
         """Asks the model.
 
         Raises:
@@ -63,7 +62,7 @@ class Counted:
         """
         if time.perf_counter() >= self._until:
             raise OverError
-        prediction = self._inner.predict(*rows, **how)
+        prediction = self._inner.predict(query)
         self.finished.append((time.perf_counter(), len(prediction.reward)))
         return prediction
 

@@ -14,14 +14,12 @@ from collections.abc import Callable
 from threading import Condition, Thread
 
 import torch
-from jaxtyping import Float32, Int64
-from torch import Tensor
 
 from model_server.serving.load import Load
-from model_server.serving.waiting import Asked, Limits, Request, Waiting, answer, attempt, together
-from moma_core.checks import check_rows
+from model_server.serving.waiting import Limits, Request, Waiting, answer, attempt, join
+from moma_core.checks import check_query
 from moma_core.ports import BusyError, DeadlineError, Dynamics, UnavailableError
-from moma_core.types import Metrics, ModelCard, Prediction
+from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 
 class Batching:
@@ -66,33 +64,21 @@ class Batching:
         """Returns the model's card."""
         return self._inner.describe()
 
-    def predict(
-        self,
-        state: Float32[Tensor, "B S"],
-        action: Float32[Tensor, "B A U"],
-        seed: Int64[Tensor, " B"],
-        deadline: float = math.inf,
-    ) -> Prediction:
+    def predict(self, query: Query, deadline: float = math.inf) -> Prediction:
         """Waits for the batch that takes these rows."""
-        request, _ = self._queued((state, action, seed), deadline)
+        request, _ = self._queued(query, deadline)
         return request.own(*request.answer.result())
 
-    async def queue(
-        self,
-        state: Float32[Tensor, "B S"],
-        action: Float32[Tensor, "B A U"],
-        seed: Int64[Tensor, " B"],
-        deadline: float = math.inf,
-    ) -> Prediction:
+    async def queue(self, query: Query, deadline: float = math.inf) -> Prediction:
         """Does what `predict` does without holding a thread, or itself where `direct` says so."""
         self._asking += 1
         try:
             if self._direct:
                 await asyncio.sleep(0)  # whoever has asked already comes first, to share the batch
             direct = self._direct and self._asking == 1
-            request, batch = self._queued((state, action, seed), deadline, direct=direct)
+            request, batch = self._queued(query, deadline, direct=direct)
             if batch:
-                self._run(batch, attempt(together, batch), go_on=False)
+                self._run(batch, attempt(join, batch), go_on=False)
             return request.own(*await asyncio.wrap_future(request.answer))
         finally:
             self._asking -= 1
@@ -111,13 +97,12 @@ class Batching:
             stream.join()
 
     def _queued(
-        self, rows: Asked, deadline: float, *, direct: bool = False
+        self, query: Query, deadline: float, *, direct: bool = False
     ) -> tuple[Request, list[Request]]:
         """Queues a request or refuses it; returns also the batch that its caller is to run."""
-        state, action, seed = rows
-        check_rows(self._task, state, action, seed)  # one bad item must not fail a batch
+        check_query(self._task, query)  # one bad item must not fail a batch
         now = self._clock()
-        request = Request(state=state, action=action, seed=seed, deadline=deadline, queued=now)
+        request = Request(query=query, deadline=deadline, queued=now)
         with self._changed:
             if self._closed:
                 raise UnavailableError("this model is being closed")
@@ -144,23 +129,23 @@ class Batching:
         torch.set_num_threads(threads)
         torch.get_num_threads()  # torch's first look; later ones might see what others set since
         while batch := self._next():
-            rows = attempt(together, batch)
+            joined = attempt(join, batch)
             while batch:
-                batch, rows = self._run(batch, rows, go_on=True)
+                batch, joined = self._run(batch, joined, go_on=True)
 
     def _run(
-        self, batch: list[Request], rows: Asked | Exception, *, go_on: bool
-    ) -> tuple[list[Request], Asked | Exception]:
+        self, batch: list[Request], joined: Query | Exception, *, go_on: bool
+    ) -> tuple[list[Request], Query | Exception]:
         """Runs a batch and answers it; returns the next one where it is to go on with that."""
         begun = self._clock()
-        outcome = rows if isinstance(rows, Exception) else attempt(self._inner.predict, *rows)
+        outcome = joined if isinstance(joined, Exception) else attempt(self._inner.predict, joined)
         with self._changed:
             self._note(batch, begun, self._clock())
             following = self._ready() if go_on else []
         # Joined before the answers: who is answered wants the interpreter too.
-        rows = attempt(together, following) if following else rows
+        joined = attempt(join, following) if following else joined
         answer(batch, outcome)
-        return following, rows
+        return following, joined
 
     def _note(self, batch: list[Request], begun: float, ended: float) -> None:
         """Counts a batch before it is answered: who is answered may ask again at once."""

@@ -13,14 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
-from jaxtyping import Float32, Int64
-from torch import Tensor
 
-from moma_core.types import Prediction
+from moma_core.types import Prediction, Query
 
 T = TypeVar("T")
-Asked = tuple[Tensor, Tensor, Tensor]
-"""States, actions and seeds of a batch."""
 _QUEUED_BATCHES = 4
 
 
@@ -49,9 +45,7 @@ class Limits:
 class Request:
     """One caller's rows, and where their answer goes."""
 
-    state: Float32[Tensor, "B S"]
-    action: Float32[Tensor, "B A U"]
-    seed: Int64[Tensor, " B"]
+    query: Query
     deadline: float
     queued: float
     answer: Future[tuple[Prediction, int]] = field(default_factory=Future)
@@ -60,7 +54,7 @@ class Request:
     @property
     def rows(self) -> int:
         """B."""
-        return self.state.shape[0]
+        return self.query.rows
 
     def own(self, whole: Prediction, begin: int) -> Prediction:
         """Returns this request's rows of its answer, as views."""
@@ -78,14 +72,14 @@ class Request:
         )
 
 
-def together(batch: Sequence[Request]) -> Asked:
-    """Returns all rows' states, actions and seeds, copied once; of one request not at all."""
+def join(batch: Sequence[Request]) -> Query:
+    """Returns the rows of all requests, copied once; of one request not at all."""
     if len(batch) == 1:
-        return batch[0].state, batch[0].action, batch[0].seed
-    return (
-        torch.cat([request.state for request in batch]),
-        torch.cat([request.action for request in batch]),
-        torch.cat([request.seed for request in batch]),
+        return batch[0].query
+    return Query(
+        state=torch.cat([request.query.state for request in batch]),
+        action=torch.cat([request.query.action for request in batch]),
+        seed=torch.cat([request.query.seed for request in batch]),
     )
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 import math
 import time
 
-from jaxtyping import Float32, Int64
-from torch import Tensor
-
 from moma_core import documents
 from moma_core.pb import dynamics_pb2, dynamics_pb2_grpc
 from moma_core.ports import QueuedDynamics
@@ -16,7 +13,7 @@ from moma_core.rpc.channel import ExpiredError, Persistence, call, connect, once
 from moma_core.rpc.handlers import Methods
 from moma_core.rpc.server import RunningServer, serve
 from moma_core.rpc.streams import Streams
-from moma_core.types import Metrics, ModelCard, Prediction
+from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 _DESCRIBE_S = 10.0
 _PREDICT_S = 60.0
@@ -43,17 +40,9 @@ class DynamicsClient:
         reply = self._patience(lambda: call(self._stub.Describe, request, _DESCRIBE_S))
         return documents.parse(ModelCard, reply.card, "the model server's card")
 
-    def predict(
-        self,
-        state: Float32[Tensor, "B S"],
-        action: Float32[Tensor, "B A U"],
-        seed: Int64[Tensor, " B"],
-        deadline: float = math.inf,
-    ) -> Prediction:
+    def predict(self, query: Query, deadline: float = math.inf) -> Prediction:
         """Predicts one step, with a deadline of a minute where the caller gives none."""
-        request = dynamics_pb2.PredictRequest()
-        for name, tensor in (("state", state), ("action", action), ("seed", seed)):
-            codec.pack(tensor, getattr(request, name))
+        request = codec.encode(query, dynamics_pb2.PredictRequest())
 
         def ask() -> dynamics_pb2.Prediction:
             left = deadline - time.monotonic()
@@ -84,8 +73,7 @@ def serve_dynamics(dynamics: QueuedDynamics, listen: str) -> RunningServer:
     async def predict(
         request: dynamics_pb2.PredictRequest, deadline: float
     ) -> dynamics_pb2.Prediction:
-        rows = {name: codec.value(request, name) for name in ("state", "action", "seed")}
-        prediction = await dynamics.queue(**rows, deadline=deadline)
+        prediction = await dynamics.queue(codec.decode(Query, request), deadline)
         return codec.encode(prediction, dynamics_pb2.Prediction())
 
     def metrics(_: object, __: float) -> dynamics_pb2.MetricsReply:

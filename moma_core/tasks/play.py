@@ -12,7 +12,7 @@ from moma_core.nets import history
 from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics
 from moma_core.tasks import Environment
-from moma_core.types import TaskSpec
+from moma_core.types import Query, TaskSpec
 
 
 def evaluate(
@@ -75,7 +75,8 @@ class DynamicsEnvironment:
         self, action: Float32[Tensor, "B A U"]
     ) -> tuple[Float32[Tensor, "B S"], Float32[Tensor, " B"], Bool[Tensor, " B"]]:
         """Asks the model for every copy, each time another member."""
-        prediction = self._dynamics.predict(self._state, action, self._draw)
+        query = Query(state=self._state, action=action, seed=self._draw)
+        prediction = self._dynamics.predict(query)
         unsure = ~(prediction.disagreement <= self._cut_above)
         self.cut = self.cut | (unsure & ~prediction.terminated & ~self._over)
         self._over = self._over | unsure | prediction.terminated

@@ -4,7 +4,7 @@ Axes, always in this order: T imagined steps, B rollouts, A agents, O observatio
 S joint state, H history, E ensemble members, N rows; F = O + U is the width of a history frame.
 """
 
-from moma_core.types.experience import Prediction, StartStates, Trajectory, Transitions
+from moma_core.types.experience import Prediction, Query, StartStates, Trajectory, Transitions
 from moma_core.types.messages import (
     Assignment,
     Metrics,
@@ -23,6 +23,7 @@ __all__ = [
     "PolicySnapshot",
     "Prediction",
     "Progress",
+    "Query",
     "Receipt",
     "RunCard",
     "StartStates",

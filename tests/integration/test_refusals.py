@@ -36,7 +36,7 @@ def ask(served):
     def start(*patience):
         clients.append(DynamicsClient(served[2], *patience))
         rows = make_rows(served[1].describe(), ROWS)
-        return in_thread(lambda: clients[-1].predict(**rows))
+        return in_thread(lambda: clients[-1].predict(rows))
 
     yield start
     for client in clients:

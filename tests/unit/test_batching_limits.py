@@ -3,8 +3,8 @@
 import math
 
 import pytest
-import torch
 
+from model_server.serving.waiting import Request, join
 from moma_core.ports import BusyError, DeadlineError, InvalidFieldError
 from tests.builders import FakeDynamics
 from tests.unit.gated import PATIENCE, ask, busy, rows, same, wait_until
@@ -16,7 +16,7 @@ def test_what_does_not_fit_is_refused_at_once_with_word_of_when_to_ask_again(ser
     inside = ask(server, pool, 3, 1)
     wait_until(server, 2)
     with pytest.raises(BusyError, match="3 rows wait already") as refusal:
-        server.predict(*rows(2, 2))
+        server.predict(rows(2, 2))
     assert refusal.value.retry_after_s == 1.0  # no batch has told a rate yet
     assert not inside.done()
     fits = ask(server, pool, 1, 3)
@@ -24,7 +24,7 @@ def test_what_does_not_fit_is_refused_at_once_with_word_of_when_to_ask_again(ser
     inner.gate.set()
     for future, n in ((first, 1), (inside, 3), (fits, 1)):
         assert len(future.result(PATIENCE).reward) == n
-    assert len(server.predict(*rows(2, 4)).reward) == 2
+    assert len(server.predict(rows(2, 4)).reward) == 2
     metrics = server.metrics()
     assert (metrics["model_server/shed"], metrics["model_server/requests"]) == (1, 4)
 
@@ -36,7 +36,7 @@ def test_a_full_queue_drops_what_has_expired_before_it_refuses_anyone(serve, inn
     late = ask(server, pool, 3, 1, deadline=5.0)
     wait_until(server, 2)
     with pytest.raises(BusyError):
-        server.predict(*rows(2, 2))
+        server.predict(rows(2, 2))
     now[0] = 5.0
     fits = ask(server, pool, 2, 3)
     with pytest.raises(DeadlineError):
@@ -52,13 +52,14 @@ def test_a_bad_item_is_refused_before_it_can_fail_a_batch(serve, inner, pool):
     busy(server, inner, pool)
     good = [ask(server, pool, 2, seed) for seed in (1, 2)]
     wait_until(server, 3)
-    state, action, seed = rows(2, 3)
-    state[1, 2] = math.nan
+    bad = rows(2, 3)
+    bad.state[1, 2] = math.nan
     with pytest.raises(InvalidFieldError, match=r"^state: state\[1, 2\] is nan"):
-        server.predict(state, action, seed)
+        server.predict(bad)
     inner.gate.set()
     for k, future in enumerate(good):
-        assert same(future.result(PATIENCE), FakeDynamics().predict(*rows(2, k + 1)))
+        assert same(future.result(PATIENCE), FakeDynamics().predict(rows(2, k + 1)))
     # Negative control: in a batch it would have failed all.
+    batch = [Request(query=query, deadline=math.inf, queued=0.0) for query in (rows(2, 1), bad)]
     with pytest.raises(InvalidFieldError):
-        inner.predict(*map(torch.cat, zip(rows(2, 1), (state, action, seed), strict=True)))
+        inner.predict(join(batch))

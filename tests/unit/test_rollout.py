@@ -11,6 +11,7 @@ from moma_core.checks import check_trajectory
 from moma_core.config import PessimismConfig, RolloutConfig
 from moma_core.nets.policy import Actors
 from moma_core.ports import ModelChangedError
+from moma_core.types import Query
 from rollout_workers import rollout as module
 from rollout_workers.rollout import Identity, rollout
 from tests.builders import SPEC, FakeDynamics, make_config, make_starts, run_card
@@ -41,7 +42,8 @@ def slow_marks(segment, row):
     state, marks = segment.state[0, row], []
     for step in range(len(segment.reward)):
         action = SPEC.clamp(segment.action[step, row])
-        answer = FakeDynamics().predict(state[None], action[None], drawn(step)[row : row + 1])
+        seed = drawn(step)[row : row + 1]
+        answer = FakeDynamics().predict(Query(state=state[None], action=action[None], seed=seed))
         terminated = bool(answer.terminated)
         doubted = bool(answer.disagreement > CUT) or step == HORIZON - 1
         doubts = ((0.3, answer.disagreement), (0.2, answer.aleatoric),
@@ -190,8 +192,8 @@ def test_rollouts_that_ended_are_left_out_and_nothing_else_changes(monkeypatch):
 class Doubtful(FakeDynamics):
     """Row 0 is doubted beyond any number at the second step."""
 
-    def predict(self, state, action, seed, deadline=math.inf):
-        answer = super().predict(state, action, seed, deadline)
+    def predict(self, query):
+        answer = super().predict(query)
         if len(self.seeds) == 2:
             answer.disagreement[0] = math.nan
         return answer
@@ -209,8 +211,8 @@ def test_doubt_that_is_no_number_ends_its_row_and_spoils_nothing_else():
 class Renewed(FakeDynamics):
     """Another model answers from the third step on."""
 
-    def predict(self, state, action, seed, deadline=math.inf):
-        answer = super().predict(state, action, seed, deadline)
+    def predict(self, query):
+        answer = super().predict(query)
         return replace(answer, model="1" * 64) if len(self.seeds) == 3 else answer
 
 

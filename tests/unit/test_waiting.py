@@ -8,15 +8,18 @@ import torch
 
 from model_server.serving.load import Load
 from model_server.serving.waiting import Limits, Request, Waiting
+from moma_core.types import Query
 
 ROOMY = Limits(max_rows=1000, queue_rows=10_000)
 
 
 def request(queued=0.0, rows=1, deadline=math.inf):
     return Request(
-        state=torch.zeros(rows, 1),
-        action=torch.zeros(rows, 1, 1),
-        seed=torch.zeros(rows, dtype=torch.int64),
+        query=Query(
+            state=torch.zeros(rows, 1),
+            action=torch.zeros(rows, 1, 1),
+            seed=torch.zeros(rows, dtype=torch.int64),
+        ),
         deadline=deadline,
         queued=queued,
     )

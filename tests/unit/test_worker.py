@@ -49,8 +49,8 @@ class Replaced(FakeDynamics):
         self.asked += 1
         return replace(super().describe(), digest=self.digest)
 
-    def predict(self, state, action, seed, deadline=math.inf):
-        answer = super().predict(state, action, seed, deadline)
+    def predict(self, query):
+        answer = super().predict(query)
         return replace(answer, model=self.digest)
 
 
