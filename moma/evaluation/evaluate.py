@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from learner import build, checkpoint
 from moma import fitting
+from moma.evaluation.imagined import DynamicsEnvironment
 from moma_core import seeds, tasks
 from moma_core.config import Config
 from moma_core.datasets import StartSampler
@@ -21,7 +22,6 @@ from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
 from moma_core.runtime.run import RunDirectory
 from moma_core.tasks import play as evaluation
-from moma_core.tasks.play import DynamicsEnvironment
 from moma_core.types import TaskSpec
 from rollout_workers import pessimism
 

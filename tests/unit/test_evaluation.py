@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from moma.evaluation.imagined import DynamicsEnvironment
 from moma_core import seeds
 from moma_core.config import ActorConfig
 from moma_core.datasets import StartSampler
 from moma_core.nets.policy import Actors
 from moma_core.tasks import Environment
-from moma_core.tasks.play import DynamicsEnvironment, evaluate
+from moma_core.tasks.play import evaluate
 from moma_core.types import Query
 from tests.builders import FRAME, SPEC, FakeDynamics, make_starts, shift, step_system
 
