@@ -73,12 +73,8 @@ class Sleeper:
 def serve(rows: int) -> None:
     """Says what the model does alone and where it is served, until standard input closes."""
     most = _REQUESTS * rows
-    model = Sleeper(most)
-    query = Query(
-        state=torch.zeros(most, 1),
-        action=torch.zeros(most, 1, 1),
-        seed=torch.zeros(most, dtype=torch.int64),
-    )
+    model, state = Sleeper(most), torch.zeros(most, 1)
+    query = Query(state=state, action=state[..., None], seed=torch.arange(most))
     begun = time.monotonic()
     for _ in range(200):
         model.predict(query)
@@ -97,11 +93,8 @@ def work(address: str, rows: int) -> None:
     process.yield_cores()  # as `moma work` does
     client = DynamicsClient(address, Patience("the server", lambda: False, process.say))
     spec = client.describe().task
-    query = Query(
-        state=torch.randn(rows, spec.state_width),
-        action=torch.zeros(rows, len(spec.agents), spec.action_width),
-        seed=torch.arange(rows),
-    )
+    state, action = torch.randn(rows, spec.state_width), torch.zeros(rows, *spec.action_mask.shape)
+    query = Query(state=state, action=action, seed=torch.arange(rows))
 
     def ask(begin: float, end: float, took: list[float]) -> None:
         while (asked := time.monotonic()) < end:
@@ -179,8 +172,7 @@ def main() -> None:
 def lead(counts: Sequence[int], rows: int, seconds: float) -> None:
     """Starts the server and all workers, and lets more and more of them ask."""
     server = Child("--role", "serve", "--rows", rows)
-    told = json.loads(server.line())
-    capacity, one = told["alone"], 0.0
+    capacity, one = (told := json.loads(server.line()))["alone"], 0.0
     print(f"the model alone: {capacity:,.0f} requests/s in batches of {_REQUESTS} of {rows} rows")
     ask = ("--role", "work", "--address", told["address"], "--rows", rows)
     workers = [Child(*ask) for _ in range(max(counts))]
