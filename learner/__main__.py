@@ -12,11 +12,11 @@ from learner import build
 from learner.loop import Peers
 from moma_core import documents, tasks
 from moma_core.rpc import pool
-from moma_core.rpc.channel import StoppedError
 from moma_core.rpc.learner import serve_learner
 from moma_core.runtime import process
 from moma_core.runtime.commandline import RunCommand, parse_run
 from moma_core.runtime.run import RunDirectory
+from moma_core.stopping import STOPPED, StoppedError
 from moma_core.storage import write_text
 from moma_core.types import Progress
 
@@ -54,7 +54,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
         team = build.spec(dataset, config)
         card = pool.wait_for(args.model_server, team, stopping.is_set, process.say)
     except StoppedError:
-        return process.STOPPED
+        return STOPPED
 
     def tell(progress: Progress) -> None:
         write_text(run.progress, documents.dump(progress))
@@ -70,7 +70,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     process.announce(args.announce, "learner", server.address)
     try:
         loop.run()
-        return 0 if loop.done else process.STOPPED
+        return 0 if loop.done else STOPPED
     finally:
         server.stop()
         writer.close()

@@ -16,6 +16,7 @@ from learner.service import LearnerService
 from learner.starts import CarriedStarts
 from moma_core.config import Config
 from moma_core.runtime.metrics import MetricsWriter
+from moma_core.stopping import Stop
 from moma_core.types import Metrics, Progress, Trajectory
 
 _PATIENCE_S = 0.5
@@ -32,7 +33,7 @@ class Peers:
     """What the model server says of itself."""
     progress: Callable[[Progress], None]
     """Told after every round, and while a round waits."""
-    stopping: Callable[[], bool]
+    stopping: Stop
     """True once the run shall be stopped."""
     look: Callable[[], Metrics] | None = None
     """Evaluates the actors in the true system; None when there is none."""

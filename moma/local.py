@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import psutil
 
 from learner import build
@@ -15,12 +13,11 @@ from moma_core.checks import check_model
 from moma_core.config import Config
 from moma_core.runtime import process
 from moma_core.runtime.run import RunDirectory
+from moma_core.stopping import Stop
 from rollout_workers.worker import Worker
 
 
-def train(
-    run: RunDirectory, config: Config, board: Board, stopping: Callable[[], bool]
-) -> tuple[bool, int]:
+def train(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> tuple[bool, int]:
     """Imagines and improves in turn until the last round.
 
     Returns:

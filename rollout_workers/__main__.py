@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import torch
 
 from moma_core import seeds
-from moma_core.rpc.channel import Patience, StoppedError
+from moma_core.rpc.channel import Patience
 from moma_core.rpc.dynamics import DynamicsClient
 from moma_core.rpc.learner import LearnerClient
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
+from moma_core.stopping import STOPPED, StoppedError
 from rollout_workers.worker import Worker
 
 _LOG = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def _work(args: Work) -> int:
                 return 0
     except StoppedError as stopped:
         _LOG.info("%s", stopped)
-    return process.STOPPED
+    return STOPPED
 
 
 def _of(addresses: Sequence[str], name: str) -> str:

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from moma_core.rpc import pool
-from moma_core.rpc.channel import StoppedError
 from moma_core.rpc.dynamics import DynamicsClient
+from moma_core.stopping import StoppedError
 from tests.builders import free_port
 from tests.integration.parts import make_rows, serving
 

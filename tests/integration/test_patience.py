@@ -8,8 +8,9 @@ import time
 import pytest
 
 from moma_core.ports import DeadlineError, UnavailableError
-from moma_core.rpc.channel import Patience, StoppedError, connect
+from moma_core.rpc.channel import Patience, connect
 from moma_core.rpc.dynamics import DynamicsClient
+from moma_core.stopping import StoppedError
 from tests.builders import free_port
 from tests.integration.parts import Held, in_thread, make_rows, serving, until
 
