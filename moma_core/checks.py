@@ -92,9 +92,8 @@ def check_trajectory(
     steps = trajectory.reward.shape[0] if trajectory.reward.dim() else 0
     if not 1 <= steps <= rollout.horizon:
         raise InvalidFieldError(f"reward: {steps} steps, need 1 to {rollout.horizon}")
-    frame = task.observation_width + task.action_width
     shapes = {
-        "history": (rows, agents, history, frame),
+        "history": (rows, agents, history, task.frame_width),
         "state": (steps + 1, rows, task.state_width),
         "action": (steps, rows, agents, task.action_width),
         "log_prob": (steps, rows, agents),
@@ -109,17 +108,38 @@ def check_trajectory(
     _check_ends(trajectory)
 
 
+def not_one_hot(
+    task: TaskSpec, action: Tensor, valid: Tensor | None = None
+) -> tuple[list[int], str] | None:
+    """Finds the first action that is not one-hot, where a task's actions have to be.
+
+    Args:
+        task: the team; where its actions are numbers, nothing is found.
+        action: `[... A U]`.
+        valid: `[... 1]`, the joint actions to look at; None: all.
+
+    Returns:
+        Its place among the leading axes, and what is wrong with it in words.
+    """
+    if not task.discrete:
+        return None
+    wrong = ~task.one_hot(action)
+    wrong = wrong if valid is None else wrong & valid
+    if not bool(wrong.any()):
+        return None
+    at = wrong.nonzero()[0].tolist()
+    agent = at[-1]
+    return at, (
+        f"of {task.agents[agent]} is {action[tuple(at)].tolist()}; "
+        f"need 1 in one of its {len(task.action_low[agent])} dimensions and 0 elsewhere"
+    )
+
+
 def _check_one_hot(task: TaskSpec, action: Tensor, valid: Tensor | None = None) -> None:
     """Discrete actions are one-hot; a network fitted to such has no meaning for others."""
-    if not task.discrete:
-        return
-    wrong = ~task.one_hot(action)
-    if bool((wrong := wrong if valid is None else wrong & valid).any()):
-        at = wrong.nonzero()[0].tolist()
-        raise InvalidFieldError(
-            f"action: action{at} of {task.agents[at[-1]]} is {action[tuple(at)].tolist()}, "
-            f"need one-hot over its {len(task.action_low[at[-1]])} dimensions"
-        )
+    if (found := not_one_hot(task, action, valid)) is not None:
+        at, words = found
+        raise InvalidFieldError(f"action: action{at} {words}")
 
 
 def _check_ends(trajectory: Trajectory) -> None:

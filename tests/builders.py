@@ -50,7 +50,7 @@ DIGEST = "0" * 64
 """Of models that were never fitted."""
 PER_ROW = tuple(field.name for field in fields(Prediction) if field.name != "model")
 """A prediction's tensors."""
-FRAME = SPEC.observation_width + SPEC.action_width
+FRAME = SPEC.frame_width
 
 
 def make_config(**sections):
@@ -183,8 +183,7 @@ def run_card(config, task=SPEC):
 def make_starts(rows, history, seed=0, task=SPEC):
     """Random start states; each row's window begins with as many absent frames as row % (H + 1)."""
     random = seeds.generator(seed, "test starts")
-    frame = task.observation_width + task.action_width
-    window = torch.randn(rows, len(task.agents), history, frame, generator=random)
+    window = torch.randn(rows, len(task.agents), history, task.frame_width, generator=random)
     mask = torch.cat([task.observation_mask, task.action_mask], dim=1).float()
     window = window * mask[None, :, None, :]
     for row in range(rows):
@@ -257,7 +256,7 @@ def sparse_dataset(path, gigabytes, spec=None, length=1000):
     every seventh one terminates.
     """
     spec = spec or _wide()
-    row = 4 * (spec.state_width + len(spec.agents) * spec.action_width + 1) + 2
+    row = 4 * (spec.state_width + spec.joint_action_width + 1) + 2
     episodes = max(10, round(gigabytes * 1e9 / row / length))
     steps, random = episodes * length, np.random.default_rng(0)
     path.mkdir(parents=True)

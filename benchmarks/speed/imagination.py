@@ -34,8 +34,7 @@ class Imagination:
         self._actors = Actors(spec, config.actor, config.seed)
         self._dynamics, self._count = dynamics, 0
         random, rows = seeds.generator(0, "starts"), config.rollout.rows
-        frame = spec.observation_width + spec.action_width
-        shape = (rows, len(spec.agents), config.actor.history, frame)
+        shape = (rows, len(spec.agents), config.actor.history, spec.frame_width)
         self._starts = StartStates(
             state=torch.randn(rows, spec.state_width, generator=random),
             history=torch.randn(shape, generator=random),

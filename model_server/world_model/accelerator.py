@@ -70,7 +70,7 @@ class _Pass:
     def __init__(self, model: WorldModel, task: TaskSpec, size: int, device: torch.device) -> None:
         self._model, self._device = model, device
         self._width, self._action = task.state_width, (len(task.agents), task.action_width)
-        columns = self._width + self._action[0] * self._action[1]
+        columns = self._width + task.joint_action_width
         pinned = device.type == "cuda"
         self._host = torch.zeros(size, columns, pin_memory=pinned)
         self._host_seed = torch.zeros(size, dtype=torch.int64, pin_memory=pinned)

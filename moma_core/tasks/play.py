@@ -29,8 +29,7 @@ def evaluate(
     state = environment.reset(seed)
     returns = torch.zeros(len(state))
     alive = torch.ones(len(state), dtype=torch.bool)
-    frame = spec.observation_width + spec.action_width
-    nothing = torch.zeros(len(state), len(spec.agents), actors.config.history, frame)
+    nothing = torch.zeros(len(state), len(spec.agents), actors.config.history, spec.frame_width)
     remembered = history.Ring(nothing)
     with torch.no_grad():
         for _ in range(spec.episode_limit):

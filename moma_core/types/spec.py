@@ -85,6 +85,16 @@ class TaskSpec:
         """U, of the widest agent."""
         return max(len(low) for low in self.action_low)
 
+    @property
+    def frame_width(self) -> int:
+        """F, of an agent's own observation and action as its memory has them."""
+        return self.observation_width + self.action_width
+
+    @property
+    def joint_action_width(self) -> int:
+        """A * U, of all agents' padded actions beside each other."""
+        return len(self.agents) * self.action_width
+
     @cached_property
     @_ordinary
     def observation_mask(self) -> Bool[Tensor, "A O"]:

@@ -170,7 +170,7 @@ def test_a_dynamics_refuses_actions_that_are_not_one_hot():
     action = torch.eye(3)[torch.tensor([[0, 1], [2, 0], [1, 1], [0, 0]])]
     check_query(CHOICES, Query(state=state, action=action, seed=seed))
     action[2, 1] = torch.tensor([0.25, 0.75, 0.0])
-    words = r"^action: action\[2, 1\] of narrow is \[0\.25, 0\.75, 0\.0\], .*its 2 dimensions"
+    words = r"^action: action\[2, 1\] of narrow is \[0\.25, 0\.75, 0\.0\]; .*its 2 dimensions"
     with pytest.raises(InvalidFieldError, match=words):
         check_query(CHOICES, Query(state=state, action=action, seed=seed))
     # Continuous: nothing to refuse.

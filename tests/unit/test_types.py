@@ -11,6 +11,7 @@ from tests.builders import SPEC
 
 def test_widths_are_those_of_the_widest_agent():
     assert (SPEC.state_width, SPEC.observation_width, SPEC.action_width) == (5, 3, 2)
+    assert (SPEC.frame_width, SPEC.joint_action_width) == (5, 4)
 
 
 def test_observe_takes_each_agents_features_in_order_and_pads_with_zero():
