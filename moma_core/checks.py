@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from moma_core.config import RolloutConfig
 from moma_core.ports import InvalidFieldError
-from moma_core.types import ModelCard, Query, TaskSpec, Trajectory
+from moma_core.types import ModelCard, Query, TaskSpec, Trajectory, layouts
 
 _MAX_NAME = 200
 _MAX_METRICS = 100
@@ -32,6 +33,21 @@ def check_tensor(field: str, value: Tensor, shape: tuple[int, ...], dtype: torch
             raise InvalidFieldError(f"{field}: {field}{at} is {found}, need finite")
 
 
+def check_tensors(noun: Query | Trajectory, sizes: Mapping[str, int]) -> None:
+    """Refuses a noun one of whose tensors is not laid out as its class says.
+
+    Args:
+        noun: a question or a segment.
+        sizes: of the axes, by name.
+
+    Raises:
+        InvalidFieldError: naming the field, the rule and what came.
+    """
+    kind: type = type(noun)
+    for name, layout in layouts(kind).items():
+        check_tensor(name, getattr(noun, name), layout.shape(sizes), layout.dtype)
+
+
 def check_query(task: TaskSpec, query: Query) -> None:
     """Refuses rows for a `Dynamics` that do not fit the task.
 
@@ -41,10 +57,7 @@ def check_query(task: TaskSpec, query: Query) -> None:
     shape = list(query.state.shape)
     if not shape or not (rows := query.rows):
         raise InvalidFieldError(f"state: shape {shape}, need one row at least")
-    joint = (rows, len(task.agents), task.action_width)
-    check_tensor("state", query.state, (rows, task.state_width), torch.float32)
-    check_tensor("action", query.action, joint, torch.float32)
-    check_tensor("seed", query.seed, (rows,), torch.int64)
+    check_tensors(query, task.sizes | {"B": rows})
     _check_one_hot(task, query.action)
 
 
@@ -88,22 +101,10 @@ def check_trajectory(
     for name, value in trajectory.metrics.items():
         if not math.isfinite(value):
             raise InvalidFieldError(f"metrics: {name[:_MAX_NAME]} is {value}, need finite")
-    agents, rows = len(task.agents), rollout.rows
     steps = trajectory.reward.shape[0] if trajectory.reward.dim() else 0
     if not 1 <= steps <= rollout.horizon:
         raise InvalidFieldError(f"reward: {steps} steps, need 1 to {rollout.horizon}")
-    shapes = {
-        "history": (rows, agents, history, task.frame_width),
-        "state": (steps + 1, rows, task.state_width),
-        "action": (steps, rows, agents, task.action_width),
-        "log_prob": (steps, rows, agents),
-        "reward": (steps, rows),
-        "penalty": (steps, rows),
-    }
-    for name, shape in shapes.items():
-        check_tensor(name, getattr(trajectory, name), shape, torch.float32)
-    for name in ("terminated", "truncated", "valid"):
-        check_tensor(name, getattr(trajectory, name), (steps, rows), torch.bool)
+    check_tensors(trajectory, task.sizes | {"T": steps, "B": rollout.rows, "H": history})
     _check_one_hot(task, trajectory.action, trajectory.valid[..., None])
     _check_ends(trajectory)
 

@@ -5,6 +5,7 @@ S joint state, H history, E ensemble members, N rows; F = O + U is the width of 
 """
 
 from moma_core.types.experience import Prediction, Query, StartStates, Trajectory, Transitions
+from moma_core.types.layout import Layout, layouts
 from moma_core.types.messages import (
     Assignment,
     Metrics,
@@ -18,6 +19,7 @@ from moma_core.types.spec import TaskSpec
 
 __all__ = [
     "Assignment",
+    "Layout",
     "Metrics",
     "ModelCard",
     "PolicySnapshot",
@@ -30,4 +32,5 @@ __all__ = [
     "TaskSpec",
     "Trajectory",
     "Transitions",
+    "layouts",
 ]

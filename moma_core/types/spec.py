@@ -95,6 +95,17 @@ class TaskSpec:
         """A * U, of all agents' padded actions beside each other."""
         return len(self.agents) * self.action_width
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of the axes that a team fixes, by the axes' names."""
+        return {
+            "A": len(self.agents),
+            "O": self.observation_width,
+            "U": self.action_width,
+            "S": self.state_width,
+            "F": self.frame_width,
+        }
+
     @cached_property
     @_ordinary
     def observation_mask(self) -> Bool[Tensor, "A O"]:
