@@ -51,7 +51,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     process.compute_on(config.threads)
     dataset = tasks.dataset(config, run.data)
     try:
-        team = build.spec(dataset, config)
+        team = tasks.team(config, dataset)
         card = pool.wait_for(args.model_server, team, stopping.is_set, process.say)
     except StoppedError:
         return STOPPED

@@ -17,23 +17,13 @@ from learner.starts import CarriedStarts, Starts, TrueStarts, drawing
 from moma_core import seeds, tasks
 from moma_core.config import Config
 from moma_core.datasets import Dataset, StartSampler
+from moma_core.datasets.view import works_on
 from moma_core.nets.policy import Actors
 from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.run import RunDirectory
 from moma_core.tasks import Task
 from moma_core.tasks import play as evaluation
 from moma_core.types import Metrics, RunCard, TaskSpec
-
-
-def view(dataset: Dataset, config: Config) -> Dataset:
-    """Returns the data with the state that the model works on."""
-    beside = config.dynamics == "learned" and config.model.works_on == "observations"
-    return dataset.side_by_side() if beside else dataset
-
-
-def spec(dataset: Dataset | None, config: Config) -> TaskSpec:
-    """Returns what the team is: by the data, or by the task where there is none."""
-    return tasks.get(config.task).spec if dataset is None else view(dataset, config).spec
 
 
 def learner(
@@ -44,7 +34,7 @@ def learner(
     peers: Peers,
 ) -> tuple[Loop, LearnerService, MetricsWriter]:
     """Builds the learner, from the run's newest checkpoint where there is one."""
-    team = spec(dataset, config)
+    team = tasks.team(config, dataset)
     ppo = PPO(team, config, *_units(dataset, config, team))
     fresh = _fresh_starts(dataset, config, team)
     carried = (
@@ -82,7 +72,7 @@ def _units(dataset: Dataset | None, config: Config, team: TaskSpec) -> tuple[Ten
     """Returns mean and standard deviation to begin with."""
     if dataset is None:
         return torch.zeros(team.state_width), torch.ones(team.state_width)
-    mean, std = map(torch.from_numpy, view(dataset, config).state_moments())
+    mean, std = map(torch.from_numpy, works_on(dataset, config.works_on).state_moments())
     return mean, torch.where(std > 1e-6, std, torch.ones_like(std))
 
 
@@ -91,7 +81,8 @@ def _fresh_starts(dataset: Dataset | None, config: Config, team: TaskSpec) -> St
     frames = config.actor.history
     if dataset is None:
         return TrueStarts(tasks.get(config.task).copies(1), team, frames)
-    return StartSampler(view(dataset, config), frames, config.rollout.episode_starts)
+    seen = works_on(dataset, config.works_on)
+    return StartSampler(seen, frames, config.rollout.episode_starts)
 
 
 def _look(ppo: PPO, config: Config, task: Task) -> Callable[[], Metrics]:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from learner import build
 from model_server.simulator import Simulator
 from model_server.world_model import files
 from model_server.world_model.fit import FitProgress, fit
@@ -14,6 +13,7 @@ from moma.engines import view
 from moma.engines.board import Board
 from moma_core import tasks
 from moma_core.config import Config
+from moma_core.datasets.view import works_on
 from moma_core.ports import Dynamics
 from moma_core.runtime import process
 from moma_core.runtime.commandline import RunCommand, parse_run
@@ -73,7 +73,7 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> No
         if stopping():
             raise StoppedError(f"stopped while fitting; nothing is kept of update {look.update}")
 
-    data = build.view(dataset, config)
+    data = works_on(dataset, config.works_on)
     files.save(
         fit(data, config.model, config.seed, progress, config.device),
         data,

@@ -27,7 +27,7 @@ def train(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> tu
     where = "this process"
     dataset = tasks.dataset(config, run.data)
     model = fitting.dynamics(run, config)
-    check_model(model.describe(), build.spec(dataset, config), where)
+    check_model(model.describe(), tasks.team(config, dataset), where)
     peers = Peers(
         model_measured=model.describe().measured,
         model_metrics=model.metrics,

@@ -108,3 +108,8 @@ class Config:
             ),
             threads=not_negative(self.threads),
         )
+
+    @property
+    def works_on(self) -> Literal["state", "observations"]:
+        """What stands for the joint state: the model's choice, where one is learned."""
+        return self.model.works_on if self.dynamics == "learned" else "state"
