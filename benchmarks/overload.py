@@ -28,7 +28,7 @@ from moma_core.ports import Dynamics
 from moma_core.rpc.channel import Patience
 from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
 from moma_core.runtime import process
-from moma_core.types import Metrics, ModelCard, Prediction
+from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 _FORWARD_S = 0.003
 _REQUESTS = 4
@@ -63,21 +63,21 @@ class Sleeper:
         """Returns none."""
         return {}
 
-    def predict(self, state: torch.Tensor, *_: object) -> Prediction:
+    def predict(self, query: Query) -> Prediction:
         """Sleeps, then answers zeros."""
         time.sleep(_FORWARD_S)
-        rows = {name: value[: len(state)] for name, value in self._answer.items()}
+        rows = {name: value[: query.rows] for name, value in self._answer.items()}
         return Prediction(model=self._card.digest, **rows)
 
 
 def serve(rows: int) -> None:
     """Says what the model does alone and where it is served, until standard input closes."""
     most = _REQUESTS * rows
-    model = Sleeper(most)
-    state = torch.zeros(most, 1)
+    model, state = Sleeper(most), torch.zeros(most, 1)
+    query = Query(state=state, action=state[..., None], seed=torch.arange(most))
     begun = time.monotonic()
     for _ in range(200):
-        model.predict(state)
+        model.predict(query)
     alone = 200 * _REQUESTS / (time.monotonic() - begun)
     batching = Batching(model, Limits(max_rows=most, queue_rows=2 * most))
     server = serve_dynamics(batching, "127.0.0.1:0")
@@ -93,12 +93,12 @@ def work(address: str, rows: int) -> None:
     process.yield_cores()  # as `moma work` does
     client = DynamicsClient(address, Patience("the server", lambda: False, process.say))
     spec = client.describe().task
-    state = torch.randn(rows, spec.state_width)
-    action = torch.zeros(rows, len(spec.agents), spec.action_width)
+    state, action = torch.randn(rows, spec.state_width), torch.zeros(rows, *spec.action_mask.shape)
+    query = Query(state=state, action=action, seed=torch.arange(rows))
 
     def ask(begin: float, end: float, took: list[float]) -> None:
         while (asked := time.monotonic()) < end:
-            client.predict(state, action, torch.arange(rows))
+            client.predict(query)
             if begin <= (answered := time.monotonic()) < end:
                 took.append(answered - asked)
 
@@ -172,8 +172,7 @@ def main() -> None:
 def lead(counts: Sequence[int], rows: int, seconds: float) -> None:
     """Starts the server and all workers, and lets more and more of them ask."""
     server = Child("--role", "serve", "--rows", rows)
-    told = json.loads(server.line())
-    capacity, one = told["alone"], 0.0
+    capacity, one = (told := json.loads(server.line()))["alone"], 0.0
     print(f"the model alone: {capacity:,.0f} requests/s in batches of {_REQUESTS} of {rows} rows")
     ask = ("--role", "work", "--address", told["address"], "--rows", rows)
     workers = [Child(*ask) for _ in range(max(counts))]

@@ -24,6 +24,7 @@ from moma_core import seeds, tasks
 from moma_core.runtime import process
 from moma_core.tasks import Task
 from moma_core.tasks.system import control
+from moma_core.types import Query
 
 _TASKS = ("reacher-full", "halfcheetah-2x3", "hopper-3x1", "walker2d-2x3", "ant-full")
 _WARM_UP = 10
@@ -63,7 +64,8 @@ def _calls(task: Task, rows: int, threads: int) -> tuple[Callable[[], object], C
     random, seed = seeds.generator(0, "benchmark"), torch.arange(rows)
     for _ in range(_WARM_UP):
         action = low + (high - low) * torch.rand(rows, *low.shape, generator=random)
-        state = simulator.predict(state, action, seed).next_state
+        query = Query(state=state, action=action, seed=seed)
+        state = simulator.predict(query).next_state
     env = task.system.make()
     qpos, qvel = task.system.positions(state.double().numpy())
     initial = np.concatenate([np.zeros((rows, 1)), qpos, qvel], axis=1)
@@ -79,7 +81,8 @@ def _calls(task: Task, rows: int, threads: int) -> tuple[Callable[[], object], C
             state=states, sensordata=sensors,
         )  # fmt: skip
 
-    return lambda: simulator.predict(state, action, seed), raw
+    query = Query(state=state, action=action, seed=seed)
+    return lambda: simulator.predict(query), raw
 
 
 def _rate(call: Callable[[], object], rows: int) -> float:

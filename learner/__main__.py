@@ -12,12 +12,12 @@ from learner import build
 from learner.loop import Here, Loop, Peers
 from moma_core import documents, tasks
 from moma_core.rpc import pool
-from moma_core.rpc.channel import StoppedError
 from moma_core.rpc.learner import serve_learner
 from moma_core.runtime import process
 from moma_core.runtime.commandline import RunCommand, parse_run
 from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.run import RunDirectory
+from moma_core.stopping import STOPPED, StoppedError
 from moma_core.storage import write_text
 from moma_core.types import Progress
 
@@ -62,11 +62,11 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     if not learned.imagines:
         counters = build.restore(learned, None, run.checkpoints)
         return _run(*build.loop(run, config, learned, Here(), counters, peers))
-    team = build.spec(dataset, config)
+    team = tasks.team(config, dataset)
     try:
         card = pool.wait_for(args.model_server, team, stopping.is_set, process.say)
     except StoppedError:
-        return process.STOPPED
+        return STOPPED
     begin = build.beginnings(config, dataset)
     counters = build.restore(learned, begin.carried, run.checkpoints)
     service = build.service(run, config, team, args.model_server, begin, counters)
@@ -88,7 +88,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
 def _run(loop: Loop, writer: MetricsWriter) -> int:
     try:
         loop.run()
-        return 0 if loop.done else process.STOPPED
+        return 0 if loop.done else STOPPED
     finally:
         writer.close()
 

@@ -21,6 +21,7 @@ from learner.starts import CarriedStarts, Starts, TrueStarts, drawing
 from moma_core import seeds, tasks
 from moma_core.config import Config
 from moma_core.datasets import Dataset, StartSampler
+from moma_core.datasets.view import works_on
 from moma_core.nets.kernels import hidden
 from moma_core.nets.policy import Actors
 from moma_core.runtime.metrics import MetricsWriter
@@ -29,25 +30,13 @@ from moma_core.tasks import Task, play
 from moma_core.types import Metrics, RunCard, StartStates, TaskSpec
 
 
-def view(dataset: Dataset, config: Config) -> Dataset:
-    """Returns the data with the state that the model works on."""
-    modelled = config.dynamics == "learned" and config.imagines
-    beside = modelled and config.model.works_on == "observations"
-    return dataset.side_by_side() if beside else dataset
-
-
-def spec(dataset: Dataset | None, config: Config) -> TaskSpec:
-    """Returns what the team is: by the data, or by the task where there is none."""
-    return tasks.get(config.task).spec if dataset is None else view(dataset, config).spec
-
-
 def algorithm(config: Config, dataset: Dataset | None) -> Algorithm:
     """Builds what learns, as `config.algorithm` names it.
 
     Raises:
         ValueError: the algorithm needs a log, and there is none.
     """
-    team, device = spec(dataset, config), torch.device(config.device)
+    team, device = tasks.team(config, dataset), torch.device(config.device)
     actors = Actors(team, config.actor, config.seed)
     actors.hidden = hidden(config.precision)
     if config.algorithm == "bc":
@@ -72,11 +61,11 @@ class Beginnings:
 
 def beginnings(config: Config, dataset: Dataset | None) -> Beginnings:
     """Returns what draws beginnings of rollouts: from the data, or from the simulator's resets."""
-    team, frames = spec(dataset, config), config.actor.history
+    team, frames = tasks.team(config, dataset), config.actor.history
     fresh: Starts = (
         TrueStarts(tasks.get(config.task).copies(1), team, frames)
         if dataset is None
-        else StartSampler(view(dataset, config), frames, config.rollout.episode_starts)
+        else StartSampler(works_on(dataset, config.works_on), frames, config.rollout.episode_starts)
     )
     if not config.rollout.carry:
         return Beginnings(draw=drawing(fresh, config.rollout.rows), carried=None)
@@ -171,7 +160,7 @@ def _units(dataset: Dataset | None, config: Config, team: TaskSpec) -> tuple[Ten
     """Returns mean and standard deviation to begin with."""
     if dataset is None:
         return torch.zeros(team.state_width), torch.ones(team.state_width)
-    mean, std = map(torch.from_numpy, view(dataset, config).units())
+    mean, std = map(torch.from_numpy, works_on(dataset, config.works_on).units())
     return mean, std
 
 

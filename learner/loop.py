@@ -15,6 +15,7 @@ from learner.checkpoint import Counters
 from learner.starts import CarriedStarts
 from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.run import RunDirectory
+from moma_core.stopping import Stop
 from moma_core.types import Metrics, PolicySnapshot, Progress, Trajectory
 
 _PATIENCE_S = 0.5
@@ -88,7 +89,7 @@ class Peers:
 
     progress: Callable[[Progress], None]
     """Told after every round, and while a round waits."""
-    stopping: Callable[[], bool]
+    stopping: Stop
     """True once the run shall be stopped."""
     model_measured: Metrics
     """What was measured of the model when it was fitted; empty without one."""

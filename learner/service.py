@@ -10,7 +10,7 @@ from threading import Condition
 from learner.inbox import Inbox
 from learner.starts import segment_seed, starts_seed
 from moma_core.checks import check_trajectory
-from moma_core.ports import InvalidFieldError
+from moma_core.ports import UnavailableError
 from moma_core.types import Assignment, PolicySnapshot, Receipt, RunCard, StartStates, Trajectory
 
 ALIVE_S = 30.0
@@ -103,11 +103,11 @@ class LearnerService:
             stop=self._stop,
         )
 
-    def fetch_policy(self, version: int) -> PolicySnapshot:  # noqa: ARG002 - only one is kept
+    def fetch_policy(self) -> PolicySnapshot:
         """Returns the newest policy: at lag 0 no other one may be used."""
         with self._changed:
             if self._snapshot is None:
-                raise InvalidFieldError("version: no policy has been published yet")
+                raise UnavailableError("no policy has been published yet")
             return self._snapshot
 
     def submit(self, trajectory: Trajectory) -> Receipt:
@@ -119,7 +119,7 @@ class LearnerService:
             reason = self._inbox.submit(trajectory)
             self._changed.notify_all()
             version = -1 if self._snapshot is None else self._snapshot.version
-            return Receipt(version=version, accepted=not reason, reason=reason, stop=self._stop)
+            return Receipt(version=version, reason=reason, stop=self._stop)
 
     def publish(self, snapshot: PolicySnapshot) -> None:
         """Makes this the policy and opens its round."""

@@ -34,7 +34,7 @@ class TrueStarts:
     def __init__(self, environment: Environment, spec: TaskSpec, frames: int) -> None:
         """Takes one copy of the true system; `frames` of nothing is what agents remember."""
         self._environment, self._one_at_a_time = environment, Lock()
-        self._shape = (len(spec.agents), frames, spec.observation_width + spec.action_width)
+        self._shape = (len(spec.agents), frames, spec.frame_width)
 
     def draw(self, count: int, seed: int) -> StartStates:
         """Resets the system `count` times; callers' threads take turns, there is one system."""
@@ -74,7 +74,7 @@ class CarriedStarts(nn.Module):
         super().__init__()
         self._fresh, self._spec, self._horizon = fresh, spec, rollout.horizon
         slots, rows = rollout.segments, rollout.rows
-        frame = spec.observation_width + spec.action_width
+        frame = spec.frame_width
         self.register_buffer("state", torch.zeros(slots, rows, spec.state_width))
         self.register_buffer("history", torch.zeros(slots, rows, len(spec.agents), frames, frame))
         self.register_buffer("age", torch.full((slots, rows), -1, dtype=torch.int64))

@@ -43,8 +43,6 @@ class Serve:
     """Of one batch; a larger request still goes through, by itself."""
     queue_rows: int = 0
     """That may wait before further requests are refused; 0: four batches."""
-    delay_ms: float = 0.0
-    """For which a request may be kept waiting for others to share its batch."""
     announce: Path | None = None
     """A file to write the address to, once it is known."""
 
@@ -60,7 +58,7 @@ def _serve(args: Serve) -> None:
     threads = args.threads or process.cores()
     torch.set_num_threads(threads)
     on_cores = args.device == "cpu" and args.model is not None
-    limits = Limits(max_rows=args.max_rows, queue_rows=args.queue_rows, delay_s=args.delay_ms / 1e3)
+    limits = Limits(max_rows=args.max_rows, queue_rows=args.queue_rows)
     model = Batching(
         _dynamics(args),
         limits,

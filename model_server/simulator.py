@@ -6,21 +6,18 @@ It keeps no state between calls, as any `Dynamics`: positions are rebuilt from t
 from __future__ import annotations
 
 import hashlib
-import math
 
 import mujoco
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
 from mujoco.rollout import Rollout
 from numpy.typing import NDArray
-from torch import Tensor
 
 from model_server.world_model.calibrate import QUANTILES
-from moma_core.checks import check_rows
+from moma_core.checks import check_query
 from moma_core.tasks import Task
 from moma_core.tasks.system import control
-from moma_core.types import Metrics, ModelCard, Prediction, Priority
+from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 
 class Simulator:
@@ -63,18 +60,11 @@ class Simulator:
         """Returns the rows stepped so far."""
         return {"model_server/rows": float(self._rows)}
 
-    def predict(
-        self,
-        state: Float32[Tensor, "B S"],
-        action: Float32[Tensor, "B A U"],
-        seed: Int64[Tensor, " B"],
-        deadline: float = math.inf,  # noqa: ARG002 - the port's; nothing queues here
-        priority: Priority = "training",  # noqa: ARG002 - the same
-    ) -> Prediction:
-        """Steps every row once; the system draws nothing, so `seed` only has to be there."""
-        check_rows(self._spec, state, action, seed)
-        system, flat = self._system, control(action, self._split)
-        before, velocity = system.positions(state.numpy().astype(np.float64))
+    def predict(self, query: Query) -> Prediction:
+        """Steps every row once; the system draws nothing, so seeds only have to be there."""
+        check_query(self._spec, query)
+        system, flat = self._system, control(query.action, self._split)
+        before, velocity = system.positions(query.state.numpy().astype(np.float64))
         after, moving = self._step(before, velocity, flat)
         terminated = system.terminated(after, moving)
         reward = system.reward(before, flat, after, terminated)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from learner import build
 from model_server.simulator import Simulator
 from model_server.world_model import files
 from model_server.world_model.fit import FitProgress, fit
@@ -14,11 +13,12 @@ from moma.engines import view
 from moma.engines.board import Board
 from moma_core import tasks
 from moma_core.config import Config
+from moma_core.datasets.view import works_on
 from moma_core.ports import Dynamics
-from moma_core.rpc.channel import StoppedError
 from moma_core.runtime import process
 from moma_core.runtime.commandline import RunCommand, parse_run
 from moma_core.runtime.run import RunDirectory
+from moma_core.stopping import STOPPED, Stop, StoppedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ def _fit(args: Fit) -> int:
             model(run, args.config, board, stopping.is_set)
         except StoppedError as stopped:
             sys.stderr.write(f"{stopped}\n")
-            return process.STOPPED
+            return STOPPED
         finally:
             board.close()
     held_out = files.report(run.model)["held_out"]
@@ -52,7 +52,7 @@ def _fit(args: Fit) -> int:
     return 0
 
 
-def model(run: RunDirectory, config: Config, board: Board, stopping: Callable[[], bool]) -> None:
+def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> None:
     """Fits the run's model unless it is there already, or none is needed.
 
     Raises:
@@ -74,7 +74,7 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Callable[[]
         if stopping():
             raise StoppedError(f"stopped while fitting; nothing is kept of update {look.update}")
 
-    data = build.view(dataset, config)
+    data = works_on(dataset, config.works_on)
     files.save(
         fit(data, config.model, config.seed, progress, config.device),
         data,

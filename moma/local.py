@@ -6,7 +6,7 @@ The distributed run makes the same calls from several processes and ends with th
 from __future__ import annotations
 
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from learner import build
@@ -22,14 +22,13 @@ from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics
 from moma_core.runtime import process
 from moma_core.runtime.run import RunDirectory
+from moma_core.stopping import Stop
 from moma_core.types import PolicySnapshot, RunCard, TaskSpec, Trajectory
 from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, rollout
 
 
-def train(
-    run: RunDirectory, config: Config, board: Board, stopping: Callable[[], bool]
-) -> tuple[bool, int]:
+def train(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> tuple[bool, int]:
     """Imagines and improves in turn until the last round.
 
     Args:
@@ -52,7 +51,7 @@ def train(
     rounds, carried = Here(), None
     if learned.imagines:
         # The model: an ensemble that says what comes next, and how far its members disagree.
-        team, model = build.spec(dataset, config), fitting.dynamics(run, config)
+        team, model = tasks.team(config, dataset), fitting.dynamics(run, config)
         check_model(model.describe(), team, "this process")
         begin = build.beginnings(config, dataset)
         carried = begin.carried

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from moma_core.config import RolloutConfig
 from moma_core.ports import InvalidFieldError
-from moma_core.types import ModelCard, Priority, TaskSpec, Trajectory
+from moma_core.types import ModelCard, Query, TaskSpec, Trajectory, layouts
 
 _MAX_NAME = 200
 _MAX_METRICS = 100
-_PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
 
 def check_tensor(field: str, value: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
@@ -40,39 +39,36 @@ def check_tensor(field: str, value: Tensor, shape: tuple[int, ...], dtype: torch
             raise InvalidFieldError(f"{field}: {field}{at} is {found}, need finite")
 
 
-def check_rows(task: TaskSpec, state: Tensor, action: Tensor, seed: Tensor) -> None:
+def check_tensors(noun: Query | Trajectory, sizes: Mapping[str, int]) -> None:
+    """Refuses a noun one of whose tensors is not laid out as its class says.
+
+    Args:
+        noun: a question or a segment.
+        sizes: of the axes, by name.
+
+    Raises:
+        InvalidFieldError: naming the field, the rule and what came.
+    """
+    kind: type = type(noun)
+    for name, layout in layouts(kind).items():
+        check_tensor(name, getattr(noun, name), layout.shape(sizes), layout.dtype)
+
+
+def check_query(task: TaskSpec, query: Query) -> None:
     """Refuses rows for a `Dynamics` that do not fit the task.
 
     Args:
         task: the team.
-        state: joint states, `[B S]`, at least one.
-        action: joint actions, `[B A U]`, one-hot where the task is discrete.
-        seed: the rows' seeds, `[B]`.
+        query: the rows asked for, one at least, of finite values.
 
     Raises:
         InvalidFieldError: naming the field, the rule and what came.
     """
-    rows = state.shape[0] if state.dim() else 0
-    if rows == 0:
-        raise InvalidFieldError(f"state: shape {list(state.shape)}, need one row at least")
-    check_tensor("state", state, (rows, task.state_width), torch.float32)
-    check_tensor("action", action, (rows, len(task.agents), task.action_width), torch.float32)
-    check_tensor("seed", seed, (rows,), torch.int64)
-    _check_one_hot(task, action)
-
-
-def check_priority(priority: str) -> Priority:
-    """Returns the priority that a text names.
-
-    Raises:
-        InvalidFieldError: naming the field, the rule and what came.
-    """
-    for known in _PRIORITIES:
-        if priority == known:
-            return known
-    raise InvalidFieldError(
-        f"priority: {priority[:_MAX_NAME]!r}, need one of {', '.join(_PRIORITIES)}"
-    )
+    shape = list(query.state.shape)
+    if not shape or not (rows := query.rows):
+        raise InvalidFieldError(f"state: shape {shape}, need one row at least")
+    check_tensors(query, task.sizes | {"B": rows})
+    _check_one_hot(task, query.action)
 
 
 def check_model(model: ModelCard, task: TaskSpec, address: str) -> None:
@@ -126,38 +122,46 @@ def check_trajectory(
     for name, value in trajectory.metrics.items():
         if not math.isfinite(value):
             raise InvalidFieldError(f"metrics: {name[:_MAX_NAME]} is {value}, need finite")
-    agents, rows = len(task.agents), rollout.rows
     steps = trajectory.reward.shape[0] if trajectory.reward.dim() else 0
     if not 1 <= steps <= rollout.horizon:
         raise InvalidFieldError(f"reward: {steps} steps, need 1 to {rollout.horizon}")
-    frame = task.observation_width + task.action_width
-    shapes = {
-        "history": (rows, agents, history, frame),
-        "state": (steps + 1, rows, task.state_width),
-        "action": (steps, rows, agents, task.action_width),
-        "log_prob": (steps, rows, agents),
-        "reward": (steps, rows),
-        "penalty": (steps, rows),
-    }
-    for name, shape in shapes.items():
-        check_tensor(name, getattr(trajectory, name), shape, torch.float32)
-    for name in ("terminated", "truncated", "valid"):
-        check_tensor(name, getattr(trajectory, name), (steps, rows), torch.bool)
+    check_tensors(trajectory, task.sizes | {"T": steps, "B": rollout.rows, "H": history})
     _check_one_hot(task, trajectory.action, trajectory.valid[..., None])
     _check_ends(trajectory)
 
 
+def not_one_hot(
+    task: TaskSpec, action: Tensor, valid: Tensor | None = None
+) -> tuple[list[int], str] | None:
+    """Finds the first action that is not one-hot, where a task's actions have to be.
+
+    Args:
+        task: the team; where its actions are numbers, nothing is found.
+        action: `[... A U]`.
+        valid: `[... 1]`, the joint actions to look at; None: all.
+
+    Returns:
+        Its place among the leading axes, and what is wrong with it in words.
+    """
+    if not task.discrete:
+        return None
+    wrong = ~task.one_hot(action)
+    wrong = wrong if valid is None else wrong & valid
+    if not bool(wrong.any()):
+        return None
+    at = wrong.nonzero()[0].tolist()
+    agent = at[-1]
+    return at, (
+        f"of {task.agents[agent]} is {action[tuple(at)].tolist()}; "
+        f"need 1 in one of its {len(task.action_low[agent])} dimensions and 0 elsewhere"
+    )
+
+
 def _check_one_hot(task: TaskSpec, action: Tensor, valid: Tensor | None = None) -> None:
     """Discrete actions are one-hot; a network fitted to such has no meaning for others."""
-    if not task.discrete:
-        return
-    wrong = ~task.one_hot(action)
-    if bool((wrong := wrong if valid is None else wrong & valid).any()):
-        at = wrong.nonzero()[0].tolist()
-        raise InvalidFieldError(
-            f"action: action{at} of {task.agents[at[-1]]} is {action[tuple(at)].tolist()}, "
-            f"need one-hot over its {len(task.action_low[at[-1]])} dimensions"
-        )
+    if (found := not_one_hot(task, action, valid)) is not None:
+        at, words = found
+        raise InvalidFieldError(f"action: action{at} {words}")
 
 
 def _check_ends(trajectory: Trajectory) -> None:

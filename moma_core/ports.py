@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float32, Int64
-from torch import Tensor
-
 from moma_core.types import (
     Assignment,
     Metrics,
     ModelCard,
     PolicySnapshot,
     Prediction,
-    Priority,
+    Query,
     Receipt,
     RunCard,
     Trajectory,
@@ -58,31 +55,15 @@ class Dynamics(Protocol):
     def describe(self) -> ModelCard:
         """Returns what this model is and which task it fits."""
 
-    def predict(
-        self,
-        state: Float32[Tensor, "B S"],
-        action: Float32[Tensor, "B A U"],
-        seed: Int64[Tensor, " B"],
-        deadline: float = math.inf,
-        priority: Priority = "training",
-    ) -> Prediction:
-        """Predicts one step of B independent rows.
-
-        Args:
-            state: joint states in the data's units.
-            action: joint actions within the task's bounds.
-            seed: one per row; all draws of a row depend on it and on nothing else.
-            deadline: `time.monotonic()` after which the answer is of no use; implementations
-                that queue drop the rows then.
-            priority: what the rows are for; implementations that queue serve training first.
+    def predict(self, query: Query) -> Prediction:
+        """Predicts one step of every row.
 
         Returns:
             What comes next, all rows by one model, which it names.
 
         Raises:
-            InvalidFieldError: a shape does not fit the task, a value is not finite, or the
-                priority is unknown.
-            DeadlineError: the deadline passed first.
+            InvalidFieldError: a shape does not fit the task, or a value is not finite.
+            DeadlineError: an implementation that waits has waited for too long.
             BusyError: too many rows wait already.
         """
 
@@ -94,15 +75,18 @@ class Dynamics(Protocol):
 class QueuedDynamics(Dynamics, Protocol):
     """One whose callers wait in a queue, for which they need no thread."""
 
-    async def queue(
-        self,
-        state: Float32[Tensor, "B S"],
-        action: Float32[Tensor, "B A U"],
-        seed: Int64[Tensor, " B"],
-        deadline: float = math.inf,
-        priority: Priority = "training",
-    ) -> Prediction:
-        """Does what `predict` does; a caller that gives up is not served."""
+    async def queue(self, query: Query, deadline: float = math.inf) -> Prediction:
+        """Does what `predict` does; a caller that gives up is not served.
+
+        Args:
+            query: the rows.
+            deadline: `time.monotonic()` after which the answer is of no use: they are dropped then.
+
+        Raises:
+            DeadlineError: the deadline passed first.
+            InvalidFieldError: as `predict`.
+            BusyError: as `predict`.
+        """
 
 
 @runtime_checkable
@@ -115,8 +99,8 @@ class Learner(Protocol):
     def assign(self, worker: str, incarnation: int, wait_s: float) -> Assignment:
         """Hands out the next segment to make, waiting up to `wait_s` seconds for one."""
 
-    def fetch_policy(self, version: int) -> PolicySnapshot:
-        """Returns the actors at `version`, or at the newest version when that one is gone."""
+    def fetch_policy(self) -> PolicySnapshot:
+        """Returns the actors at the newest version."""
 
     def submit(self, trajectory: Trajectory) -> Receipt:
         """Takes one whole segment; sending the same one twice is harmless.

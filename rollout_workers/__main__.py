@@ -7,22 +7,20 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 
 from moma_core import seeds
-from moma_core.rpc.channel import Patience, StoppedError
+from moma_core.rpc.channel import Patience
 from moma_core.rpc.dynamics import DynamicsClient
 from moma_core.rpc.learner import LearnerClient
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
+from moma_core.stopping import STOPPED, StoppedError
 from rollout_workers.worker import Worker
 
 _LOG = logging.getLogger(__name__)
-_GROUPS = 8
-"""Groups of a segment that are imagined at once at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,20 +54,18 @@ def _work(args: Work) -> int:
     def patience(whom: str) -> Patience:
         return Patience(whom, stopping.is_set, _LOG.warning)
 
-    # A thread per group: while one waits for the model, the other's actors act.
-    pool = ThreadPoolExecutor(_GROUPS, "group", lambda: torch.set_num_threads(args.threads))
     try:
         learner = LearnerClient(args.learner, patience(f"the learner at {args.learner}"))
         address = args.model_server or _of(learner.describe().model_addresses, name)
         dynamics = DynamicsClient(address, patience(f"the model server at {address}"))
-        worker = Worker(learner, dynamics, name, args.incarnation, together=pool.map)
+        worker = Worker(learner, dynamics, name, args.incarnation)
         _LOG.info("%s works for the learner at %s, imagines at %s", name, args.learner, address)
         while not stopping.is_set():
             if not worker.step():
                 return 0
     except StoppedError as stopped:
         _LOG.info("%s", stopped)
-    return process.STOPPED
+    return STOPPED
 
 
 def _of(addresses: Sequence[str], name: str) -> str:

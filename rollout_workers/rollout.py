@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -14,15 +12,17 @@ from moma_core import seeds
 from moma_core.nets import history
 from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics, ModelChangedError
-from moma_core.types import Metrics, Prediction, RunCard, StartStates, Trajectory
+from moma_core.types import Metrics, Prediction, Query, RunCard, StartStates, Trajectory, layouts
 from rollout_workers import pessimism
 
-Together = Callable[..., Iterable[int]]
-"""How groups are imagined: `map`, one after the other, or the `map` of a pool of threads."""
 Place = Int64[Tensor, " G"] | slice
 """Which rollouts of a segment: a slice of them, as long as none is left out."""
 _COMPACT = 0.75
-"""Rollouts that have ended are left out once no more than this share of a group goes on."""
+"""Rollouts that have ended are left out once no more than this share goes on."""
+_STEPWISE = {
+    name: layout for name, layout in layouts(Trajectory).items() if layout.axes[0] in ("T", "T+1")
+}
+"""The fields of a segment that grow with its steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,32 +44,32 @@ def rollout(
     card: RunCard,
     cut_above: float,
     identity: Identity,
-    together: Together = map,
 ) -> Trajectory:
     """Imagines one segment of B rollouts, to the horizon or until all have ended.
 
     Rollouts begin at `starts` and are truncated where the ensemble's disagreement passes
-    `cut_above`; every draw comes from the seed of `identity`, which goes with the segment. With
-    several groups in `card.rollout` and a `together` that runs them at once, the actors of one act
-    while the model predicts for another; what comes out is the same.
+    `cut_above`; every draw comes from the seed of `identity`, which goes with the segment.
+
+    Args:
+        actors: the team, at the version that `identity` names.
+        dynamics: what the team is imagined in.
+        starts: B states with what each agent remembers there.
+        card: the run's, with the team, the horizon and the penalty.
+        cut_above: disagreement above which a rollout is truncated.
+        identity: whose segment this is, and the seed of its draws.
 
     Raises:
         ModelChangedError: answers came from more than one model.
     """
     rows = len(starts.state)
     store = _Store(card, starts)
-    noise = actors.distribution.noise(store.action.shape, seeds.generator(identity.seed, "actions"))
+    shape = store.made["action"].shape
+    noise = actors.distribution.noise(shape, seeds.generator(identity.seed, "actions"))
     row_seed = seeds.rows(seeds.derive(identity.seed, "members"), rows)
     turn = torch.arange(card.rollout.horizon) * (card.rollout.member_per == "step")
     draw = seeds.mix(row_seed + turn[:, None])
-    draws, size = _Draws(noise=noise, member=draw), math.ceil(rows / card.rollout.groups)
-
-    def imagine(begin: int) -> int:
-        with torch.inference_mode():
-            group = slice(begin, begin + size)
-            return _imagine(actors, dynamics, store, draws, group, cut_above)
-
-    steps = max(together(imagine, range(0, rows, size)))
+    with torch.inference_mode():
+        steps = _imagine(actors, dynamics, store, _Draws(noise=noise, member=draw), cut_above)
     return store.trajectory(identity, steps)
 
 
@@ -83,23 +83,24 @@ class _Draws:
 
 
 def _imagine(
-    actors: Actors, dynamics: Dynamics, store: _Store, draws: _Draws, place: Place, cut_above: float
+    actors: Actors, dynamics: Dynamics, store: _Store, draws: _Draws, cut_above: float
 ) -> int:
-    """Goes on until no rollout of a group does; returns the steps made."""
+    """Goes on until no rollout does; returns the steps made."""
     spec, settings = store.card.task, store.card.rollout
-    state, noise, draw = store.state[0, place], draws.noise[:, place], draws.member[:, place]
-    remembered = history.Ring(actors.remembered(store.history[place]))
+    state, noise, draw = store.made["state"][0], draws.noise, draws.member
+    place: Place = slice(None)
+    remembered = history.Ring(actors.remembered(store.history))
     alive = torch.ones(len(state), dtype=torch.bool)
     for step in range(settings.horizon):
         observed = actors.observed(spec.observe(state))
         distribution = actors(observed, remembered.window)
         action = distribution.sample(noise[step])
         executed = spec.clamp(action)
-        prediction = dynamics.predict(state, executed, draw[step])
+        prediction = dynamics.predict(Query(state=state, action=executed, seed=draw[step]))
         remembered.push(observed, executed)
         state = prediction.next_state
         cut = pessimism.cut(prediction, cut_above) | (step == settings.horizon - 1)
-        store.acted(step, place, action, distribution.log_prob(action))
+        store.put(step, place, action=action, log_prob=distribution.log_prob(action))
         alive = store.outcome(step, place, prediction, cut, alive)
         going = int(alive.sum())
         if not going:
@@ -114,30 +115,24 @@ def _imagine(
 
 
 class _Store:
-    """Preallocated `[T B ...]` tensors of one segment."""
+    """A segment's tensors by their fields in `Trajectory`, as long as its horizon."""
 
     def __init__(self, card: RunCard, starts: StartStates) -> None:
-        steps, rows, spec = card.rollout.horizon, len(starts.state), card.task
-        agents, width = len(spec.agents), spec.action_width
+        steps, rows = card.rollout.horizon, len(starts.state)
+        sizes = card.task.sizes | {"T": steps, "B": rows}
         self.card, self.history, self._model = card, starts.history, ""
-        self.state = torch.zeros(steps + 1, rows, spec.state_width)
-        self.state[0] = starts.state
         self.row = torch.arange(rows)
-        self.action = torch.zeros(steps, rows, agents, width)
-        self.log_prob = torch.zeros(steps, rows, agents)
-        self.reward, self.penalty, self.disagreement = torch.zeros(3, steps, rows)
-        self.terminated, self.truncated, self.valid = torch.zeros(3, steps, rows, dtype=torch.bool)
+        self.made = {
+            name: torch.zeros(layout.shape(sizes), dtype=layout.dtype)
+            for name, layout in _STEPWISE.items()
+        }
+        self.made["state"][0] = starts.state
+        self.disagreement = torch.zeros(steps, rows)
 
-    def acted(
-        self,
-        step: int,
-        place: Place,
-        action: Float32[Tensor, "G A U"],
-        log_prob: Float32[Tensor, "G A"],
-    ) -> None:
-        """Stores what was done in some rollouts, and how likely it was."""
-        self.action[step, place] = action
-        self.log_prob[step, place] = log_prob
+    def put(self, step: int, place: Place, **values: Tensor) -> None:
+        """Stores what a step brought in some rollouts, field by field."""
+        for name, value in values.items():
+            self.made[name][step, place] = value
 
     def outcome(
         self,
@@ -153,17 +148,22 @@ class _Store:
         self._model = prediction.model
         penalty = pessimism.penalty(prediction, self.card.pessimism)
         truncated = cut & ~prediction.terminated
-        self.state[step + 1, place] = prediction.next_state
-        self.reward[step, place] = prediction.reward - penalty
-        self.penalty[step, place] = penalty
         self.disagreement[step, place] = prediction.disagreement
-        self.terminated[step, place] = prediction.terminated & alive
-        self.truncated[step, place] = truncated & alive
-        self.valid[step, place] = alive
+        self.put(step + 1, place, state=prediction.next_state)
+        self.put(
+            step,
+            place,
+            reward=prediction.reward - penalty,
+            penalty=penalty,
+            terminated=prediction.terminated & alive,
+            truncated=truncated & alive,
+            valid=alive,
+        )
         return alive & ~(prediction.terminated | truncated)
 
     def trajectory(self, identity: Identity, steps: int) -> Trajectory:
         """Returns what was stored of the first `steps` steps."""
+        unused = len(self.disagreement) - steps
         return Trajectory(
             policy_version=identity.policy_version,
             epoch=identity.epoch,
@@ -171,30 +171,25 @@ class _Store:
             incarnation=identity.incarnation,
             sequence=identity.sequence,
             history=self.history,
-            state=self.state[: steps + 1],
-            action=self.action[:steps],
-            log_prob=self.log_prob[:steps],
-            reward=self.reward[:steps],
-            penalty=self.penalty[:steps],
-            terminated=self.terminated[:steps],
-            truncated=self.truncated[:steps],
-            valid=self.valid[:steps],
             metrics=self._metrics(steps),
+            **{name: tensor[: len(tensor) - unused] for name, tensor in self.made.items()},
         )
 
     def _metrics(self, steps: int) -> Metrics:
-        valid = self.valid
+        made, valid = self.made, self.made["valid"]
         rows, count = valid.shape[1], valid.sum()
+        reward = (made["reward"] + made["penalty"]) * valid
         doubt: Tensor = self.disagreement[valid]
         doubt = torch.where(doubt.isfinite(), doubt, self.card.pessimism.clamp)
-        early = self.truncated[: steps - 1].sum() if steps == len(valid) else self.truncated.sum()
+        truncated = made["truncated"]
+        early = truncated[: steps - 1].sum() if steps == len(valid) else truncated.sum()
         return {
             "rollout/length": float(count / rows),
-            "rollout/return": float(((self.reward + self.penalty) * valid).sum() / rows),
-            "rollout/model_reward": float(((self.reward + self.penalty) * valid).sum() / count),
-            "rollout/penalty": float((self.penalty * valid).sum() / count),
+            "rollout/return": float(reward.sum() / rows),
+            "rollout/model_reward": float(reward.sum() / count),
+            "rollout/penalty": float((made["penalty"] * valid).sum() / count),
             "rollout/disagreement_mean": float(doubt.mean()),
             "rollout/disagreement_max": float(doubt.max()),
             "rollout/cut_fraction": float(early / rows),
-            "rollout/terminated_fraction": float(self.terminated.sum() / rows),
+            "rollout/terminated_fraction": float(made["terminated"].sum() / rows),
         }

@@ -11,7 +11,7 @@ from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics, Learner, ModelChangedError
 from moma_core.types import Assignment
 from rollout_workers import pessimism
-from rollout_workers.rollout import Identity, Together, rollout
+from rollout_workers.rollout import Identity, rollout
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,7 +26,6 @@ class Worker:
         name: str,
         incarnation: int = 0,
         wait_s: float = 5.0,
-        together: Together = map,
     ) -> None:
         """Asks both peers what they are.
 
@@ -36,14 +35,12 @@ class Worker:
             name: unique within the run.
             incarnation: how often this worker has been started before.
             wait_s: how long the learner may keep a request for work waiting.
-            together: how a segment's groups are imagined; `map`: one after the other.
 
         Raises:
             ValueError: the model was made for another task.
         """
         self._learner, self._dynamics = learner, dynamics
         self._name, self._incarnation, self._wait_s = name, incarnation, wait_s
-        self._together = together
         self._card = learner.describe()
         self._ask_model()
         self._actors = Actors(self._card.task, self._card.actor)
@@ -56,7 +53,7 @@ class Worker:
         if assignment.stop or assignment.starts is None:
             return not assignment.stop
         if self._held != (assignment.epoch, assignment.policy_version):
-            snapshot = self._learner.fetch_policy(assignment.policy_version)
+            snapshot = self._learner.fetch_policy()
             self._actors.load(snapshot.parameters)
             self._held = (assignment.epoch, snapshot.version)
         begun = time.perf_counter()
@@ -68,7 +65,6 @@ class Worker:
                 self._card,
                 self._cut_above,
                 self._identity(assignment),
-                self._together,
             )
         except ModelChangedError as error:
             _LOG.warning("segment %d is made again: %s", assignment.sequence, error)

@@ -26,7 +26,7 @@ from moma_core.config import (
 from moma_core.datasets import Dataset, EpisodeWriter
 from moma_core.datasets.dataset import SCHEMA
 from moma_core.nets.policy import Actors
-from moma_core.types import ModelCard, Prediction, RunCard, StartStates, TaskSpec, Trajectory
+from moma_core.types import ModelCard, Prediction, Query, RunCard, StartStates, TaskSpec, Trajectory
 from rollout_workers.rollout import Identity, rollout
 
 # Agents of unequal widths: 3 against 2 observations, 2 against 1 actions, one feature shared.
@@ -52,7 +52,7 @@ DIGEST = "0" * 64
 """Of models that were never fitted."""
 PER_ROW = tuple(field.name for field in fields(Prediction) if field.name != "model")
 """A prediction's tensors."""
-FRAME = SPEC.observation_width + SPEC.action_width
+FRAME = SPEC.frame_width
 
 
 def make_config(**sections):
@@ -149,7 +149,8 @@ class FakeDynamics:
     def metrics(self):
         return {"model_server/rows": float(sum(len(s) for s in self.seeds))}
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):  # noqa: ARG002
+    def predict(self, query):
+        state, action, seed = query.state, query.action, query.seed
         self.seeds.append(seed.clone())
         self.actions.append(action.clone())
         draw = seeds.choose(seed, 1000).float() / 1000
@@ -163,6 +164,19 @@ class FakeDynamics:
             reward_disagreement=after[:, 3].square(),
             model=DIGEST,
         )
+
+
+def picked(query, index):
+    """Some rows of a query."""
+    return Query(state=query.state[index], action=query.action[index], seed=query.seed[index])
+
+
+def spoilt(query, **fields):
+    """A copy with fields that nobody looked at; the tests' own check of shapes is passed by."""
+    copy = replace(query)
+    for name, value in fields.items():
+        object.__setattr__(copy, name, value)
+    return copy
 
 
 def run_card(config, task=SPEC):
@@ -180,8 +194,7 @@ def run_card(config, task=SPEC):
 def make_starts(rows, history, seed=0, task=SPEC):
     """Random start states; each row's window begins with as many absent frames as row % (H + 1)."""
     random = seeds.generator(seed, "test starts")
-    frame = task.observation_width + task.action_width
-    window = torch.randn(rows, len(task.agents), history, frame, generator=random)
+    window = torch.randn(rows, len(task.agents), history, task.frame_width, generator=random)
     mask = torch.cat([task.observation_mask, task.action_mask], dim=1).float()
     window = window * mask[None, :, None, :]
     for row in range(rows):
@@ -254,7 +267,7 @@ def sparse_dataset(path, gigabytes, spec=None, length=1000):
     every seventh one terminates.
     """
     spec = spec or _wide()
-    row = 4 * (spec.state_width + len(spec.agents) * spec.action_width + 1) + 2
+    row = 4 * (spec.state_width + spec.joint_action_width + 1) + 2
     episodes = max(10, round(gigabytes * 1e9 / row / length))
     steps, random = episodes * length, np.random.default_rng(0)
     path.mkdir(parents=True)

@@ -23,6 +23,7 @@ from benchmarks.speed.timing import FULL, QUICK
 from moma.engines.supervisor import RoleError
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
+from moma_core.stopping import STOPPED
 from moma_core.storage import write_text
 
 Section = Callable[[Ground, Size], list[Row]]
@@ -79,7 +80,7 @@ def _bench(args: Bench, known: Mapping[str, Size]) -> int:
             _measure(args, chosen, ground, watch)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; nothing is kept\n")
-        return process.STOPPED
+        return STOPPED
     except RoleError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -9,22 +9,19 @@ from moma_core.config import Config
 from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics
 from moma_core.types import RunCard, StartStates, TaskSpec, Trajectory
-from rollout_workers.rollout import Identity, Together, rollout
+from rollout_workers.rollout import Identity, rollout
 
 
 class Imagination:
     """Makes one segment after the other, as a worker does, from start states of noise."""
 
-    def __init__(
-        self, spec: TaskSpec, config: Config, dynamics: Dynamics, together: Together = map
-    ) -> None:
+    def __init__(self, spec: TaskSpec, config: Config, dynamics: Dynamics) -> None:
         """Builds fresh actors.
 
         Args:
             spec: the team.
             config: with the rows and the horizon that segments have.
             dynamics: where they are imagined.
-            together: how a segment's groups are imagined.
         """
         self._card = RunCard(
             run="benchmark",
@@ -35,10 +32,9 @@ class Imagination:
             actor=config.actor,
         )
         self._actors = Actors(spec, config.actor, config.seed)
-        self._dynamics, self._together, self._count = dynamics, together, 0
+        self._dynamics, self._count = dynamics, 0
         random, rows = seeds.generator(0, "starts"), config.rollout.rows
-        frame = spec.observation_width + spec.action_width
-        shape = (rows, len(spec.agents), config.actor.history, frame)
+        shape = (rows, len(spec.agents), config.actor.history, spec.frame_width)
         self._starts = StartStates(
             state=torch.randn(rows, spec.state_width, generator=random),
             history=torch.randn(shape, generator=random),
@@ -62,5 +58,4 @@ class Imagination:
             self._card,
             float("inf"),
             who,
-            self._together,
         )

@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 
@@ -21,7 +19,7 @@ from moma_core.config import Config
 from moma_core.ports import Dynamics
 from moma_core.rpc.dynamics import DynamicsClient
 from moma_core.runtime import process
-from moma_core.types import Metrics, ModelCard, Prediction
+from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +54,7 @@ class Counted:
         """Returns what the model says of itself."""
         return self._inner.metrics()
 
-    def predict(self, *rows: Any, **how: Any) -> Prediction:  # noqa: ANN401 - the port's arguments
+    def predict(self, query: Query) -> Prediction:
         """Asks the model.
 
         Raises:
@@ -64,7 +62,7 @@ class Counted:
         """
         if time.perf_counter() >= self._until:
             raise OverError
-        prediction = self._inner.predict(*rows, **how)
+        prediction = self._inner.predict(query)
         self.finished.append((time.perf_counter(), len(prediction.reward)))
         return prediction
 
@@ -73,16 +71,14 @@ def carry_out(order: Order) -> list[tuple[float, int]]:
     """Imagines until the time is over; returns when which rows were answered."""
     client = DynamicsClient(order.address)
     counted = Counted(client, order.until)
-    groups = order.config.rollout.groups
-    with ThreadPoolExecutor(groups, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        imagination = Imagination(client.describe().task, order.config, counted, pool.map)
-        try:
-            while True:
-                imagination.segment()
-        except OverError:
-            return counted.finished
-        finally:
-            client.close()
+    imagination = Imagination(client.describe().task, order.config, counted)
+    try:
+        while True:
+            imagination.segment()
+    except OverError:
+        return counted.finished
+    finally:
+        client.close()
 
 
 def main() -> None:

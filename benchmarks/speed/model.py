@@ -20,7 +20,7 @@ from model_server.world_model.fit import optimise
 from model_server.world_model.model import WorldModel
 from moma_core import seeds
 from moma_core.ports import Dynamics
-from moma_core.types import TaskSpec
+from moma_core.types import Query, TaskSpec
 
 _ENDLESS = 10**9
 """Optimiser steps over which the learning rate decays: it hardly does."""
@@ -42,8 +42,8 @@ def prediction(model: Dynamics) -> Callable[[], object]:
     spec, random = model.describe().task, seeds.generator(0, "benchmark")
     state = torch.randn(ROWS, spec.state_width, generator=random)
     action = spec.clamp(torch.randn(ROWS, *spec.action_mask.shape, generator=random))
-    draw = seeds.rows(0, ROWS)
-    return lambda: model.predict(state, action, draw)
+    query = Query(state=state, action=action, seed=seeds.rows(0, ROWS))
+    return lambda: model.predict(query)
 
 
 def cost(model: WorldModel | Accelerated) -> flops.Flop:

@@ -71,9 +71,7 @@ def _together(
     ground.say(f"{name}, {size.name}")
     model = ground.model(size)
     effort = _long_enough(ground.effort, count * second(prediction(model)))
-    # A worker alone pays for two groups: while one is predicted, the other's actors act. Several
-    # workers do that for each other, and larger requests are cheaper (docs/performance.md).
-    config = size.imagining(each, groups=2 if count == 1 else 1)
+    config = size.imagining(each)
     with contextlib.closing(Watched(addresses)) as watched:
         before = watched.metrics()
         rates = _rates(effort, config, workers, count, addresses)

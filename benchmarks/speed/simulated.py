@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from benchmarks.speed.ground import Ground
@@ -11,6 +13,7 @@ from learner.starts import TrueStarts
 from model_server.simulator import Simulator
 from moma_core import seeds, tasks
 from moma_core.runtime import process
+from moma_core.types import Query
 
 _TASKS = ("reacher-full", "halfcheetah-2x3")
 _ROWS = 2000
@@ -37,6 +40,8 @@ def _step(ground: Ground, name: str) -> Row:
     low, high = task.spec.action_bounds
     for _ in range(_WARM_UP):
         action = low + (high - low) * torch.rand(_ROWS, *low.shape, generator=random)
-        state = simulator.predict(state, action, draw).next_state
-    rates = repeat(lambda: simulator.predict(state, action, draw), _ROWS, ground.effort)
+        query = Query(state=state, action=action, seed=draw)
+        state = simulator.predict(query).next_state
+    query = replace(query, state=state)
+    rates = repeat(lambda: simulator.predict(query), _ROWS, ground.effort)
     return Row(name=f"simulator stepping {name}", size="-", rates=rates)

@@ -46,10 +46,10 @@ class Size:
         never = replace(recipe.pessimism, cut=1e9)
         return replace(recipe, model=self.model, pessimism=never, device=self.device)
 
-    def imagining(self, rows: int, groups: int = 1) -> Config:
-        """Returns the config with segments of `rows` rows, in groups."""
+    def imagining(self, rows: int) -> Config:
+        """Returns the config with segments of `rows` rows."""
         config = self.config
-        rollout = replace(config.rollout, rows=rows, groups=groups, horizon=self.horizon)
+        rollout = replace(config.rollout, rows=rows, horizon=self.horizon)
         return replace(config, rollout=rollout)
 
 

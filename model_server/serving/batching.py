@@ -1,8 +1,8 @@
 """A `Dynamics` around a `Dynamics`: concurrent calls share one forward pass.
 
-Unless a delay is set there is no artificial one: while the model runs, the next batch collects
-itself. Rows are counted, not requests. Every row brings its own seed, so its draws do not depend
-on its neighbours. What does not fit into the queue is refused, with word of when to ask again.
+Nothing is delayed: while the model runs, the next batch collects itself. Rows are counted, not
+requests. Every row brings its own seed, so its draws do not depend on its neighbours. What does not
+fit into the queue is refused, with word of when to ask again.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from collections.abc import Callable
 from threading import Condition, Thread
 
 import torch
-from jaxtyping import Float32, Int64
-from torch import Tensor
 
-from model_server.serving.load import Load, Peak
-from model_server.serving.waiting import Asked, Limits, Request, Waiting, answer, attempt, together
-from moma_core.checks import check_rows
+from model_server.serving.load import Load
+from model_server.serving.waiting import Limits, Request, Waiting, answer, attempt, join
+from moma_core.checks import check_query
 from moma_core.ports import BusyError, DeadlineError, Dynamics, UnavailableError
-from moma_core.types import Metrics, ModelCard, Prediction, Priority
+from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 
 class Batching:
@@ -50,7 +48,7 @@ class Batching:
         """
         self._inner, self._alone, self._direct = inner, alone, direct and streams == 1
         self._task, self._limits, self._clock = inner.describe().task, limits or Limits(), clock
-        self._waiting, self._load, self._peak = Waiting(self._limits), Load(), Peak()
+        self._waiting, self._load = Waiting(self._limits), Load()
         self._running = self._asking = 0
         self._changed, self._closed = Condition(), False
         # Of this thread; callers' threads may have been given fewer.
@@ -66,35 +64,21 @@ class Batching:
         """Returns the model's card."""
         return self._inner.describe()
 
-    def predict(
-        self,
-        state: Float32[Tensor, "B S"],
-        action: Float32[Tensor, "B A U"],
-        seed: Int64[Tensor, " B"],
-        deadline: float = math.inf,
-        priority: Priority = "training",
-    ) -> Prediction:
+    def predict(self, query: Query, deadline: float = math.inf) -> Prediction:
         """Waits for the batch that takes these rows."""
-        request, _ = self._queued((state, action, seed), deadline, priority)
+        request, _ = self._queued(query, deadline)
         return request.own(*request.answer.result())
 
-    async def queue(
-        self,
-        state: Float32[Tensor, "B S"],
-        action: Float32[Tensor, "B A U"],
-        seed: Int64[Tensor, " B"],
-        deadline: float = math.inf,
-        priority: Priority = "training",
-    ) -> Prediction:
+    async def queue(self, query: Query, deadline: float = math.inf) -> Prediction:
         """Does what `predict` does without holding a thread, or itself where `direct` says so."""
         self._asking += 1
         try:
             if self._direct:
                 await asyncio.sleep(0)  # whoever has asked already comes first, to share the batch
             direct = self._direct and self._asking == 1
-            request, batch = self._queued((state, action, seed), deadline, priority, direct=direct)
+            request, batch = self._queued(query, deadline, direct=direct)
             if batch:
-                self._run(batch, attempt(together, batch), go_on=False)
+                self._run(batch, attempt(join, batch), go_on=False)
             return request.own(*await asyncio.wrap_future(request.answer))
         finally:
             self._asking -= 1
@@ -113,15 +97,12 @@ class Batching:
             stream.join()
 
     def _queued(
-        self, rows: Asked, deadline: float, priority: Priority, *, direct: bool = False
+        self, query: Query, deadline: float, *, direct: bool = False
     ) -> tuple[Request, list[Request]]:
         """Queues a request or refuses it; returns also the batch that its caller is to run."""
-        state, action, seed = rows
-        check_rows(self._task, state, action, seed)  # one bad item must not fail a batch
+        check_query(self._task, query)  # one bad item must not fail a batch
         now = self._clock()
-        request = Request(
-            state=state, action=action, seed=seed, deadline=deadline, priority=priority, queued=now
-        )
+        request = Request(query=query, deadline=deadline, queued=now)
         with self._changed:
             if self._closed:
                 raise UnavailableError("this model is being closed")
@@ -132,7 +113,6 @@ class Batching:
                 raise BusyError(f"{self._waiting.rows} rows wait already", after)
             self._waiting.add(request)
             self._load.counts["requests"] += 1
-            self._peak.note(self._running + len(self._waiting), now)
             idle = not self._running and len(self._waiting) == 1
             if not (batch := self._ready() if direct and idle else []):
                 self._changed.notify_all()
@@ -149,52 +129,42 @@ class Batching:
         torch.set_num_threads(threads)
         torch.get_num_threads()  # torch's first look; later ones might see what others set since
         while batch := self._next():
-            rows = attempt(together, batch)
+            joined = attempt(join, batch)
             while batch:
-                batch, rows = self._run(batch, rows, go_on=True)
+                batch, joined = self._run(batch, joined, go_on=True)
 
     def _run(
-        self, batch: list[Request], rows: Asked | Exception, *, go_on: bool
-    ) -> tuple[list[Request], Asked | Exception]:
+        self, batch: list[Request], joined: Query | Exception, *, go_on: bool
+    ) -> tuple[list[Request], Query | Exception]:
         """Runs a batch and answers it; returns the next one where it is to go on with that."""
         begun = self._clock()
-        outcome = rows if isinstance(rows, Exception) else attempt(self._inner.predict, *rows)
+        outcome = joined if isinstance(joined, Exception) else attempt(self._inner.predict, joined)
         with self._changed:
             self._note(batch, begun, self._clock())
             following = self._ready() if go_on else []
         # Joined before the answers: who is answered wants the interpreter too.
-        rows = attempt(together, following) if following else rows
+        joined = attempt(join, following) if following else joined
         answer(batch, outcome)
-        return following, rows
+        return following, joined
 
     def _note(self, batch: list[Request], begun: float, ended: float) -> None:
         """Counts a batch before it is answered: who is answered may ask again at once."""
         waited, rows = zip(*((begun - r.queued, r.rows) for r in batch), strict=True)
         self._load.ran(waited, sum(rows), ended - begun)
-        self._peak.note(self._running + len(self._waiting), ended)
         self._running -= len(batch)
 
     def _next(self) -> list[Request]:
         """Waits for the next batch; empty once closed and drained."""
         with self._changed:
             while not (batch := self._ready()) and not self._closed:
-                self._changed.wait(self._hold_s(self._clock()) if self._waiting else None)
+                self._changed.wait()
             return batch
 
     def _ready(self) -> list[Request]:
-        """Takes the next batch if there is one and nobody else is waited for."""
-        now = self._clock()
-        self._drop(now)
-        if not self._waiting or self._hold_s(now) > 0:
-            return []
+        """Takes the next batch if there is one."""
+        self._drop(self._clock())
         share = math.ceil(len(self._waiting) / len(self._streams))
-        taken = self._waiting.take(now, 1 if self._alone else share)
+        taken = self._waiting.take(1 if self._alone else share)
         batch = [request for request in taken if request.answer.set_running_or_notify_cancel()]
         self._running += len(batch)
         return batch
-
-    def _hold_s(self, now: float) -> float:
-        """For how long to collect more: not at all where nobody would join."""
-        if self._alone or self._closed or not self._limits.delay_s:
-            return 0.0
-        return self._waiting.hold_s(now, self._peak.lately(now))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -18,7 +17,6 @@ _RETRY_S = (0.001, 1.0)
 """Bounds of when to ask again."""
 _OUTSIDE_S = 0.1
 """For which a refused caller counts as waiting outside."""
-_LATELY_S = 1.0
 
 
 class Load:
@@ -74,28 +72,3 @@ class Load:
             for level, value in zip((50, 95, 99), levels, strict=True):
                 metrics[f"model_server/{name}_ms_p{level}"] = float(value)
         return metrics
-
-
-class Peak:
-    """The largest of the numbers noted in the last second, or in the last half of one at least."""
-
-    def __init__(self) -> None:
-        """Begins at 0."""
-        self._since = -math.inf
-        self._before = self._now = 0
-
-    def note(self, number: int, now: float) -> None:
-        """Takes a number in."""
-        self._turn(now)
-        self._now = max(self._now, number)
-
-    def lately(self, now: float) -> int:
-        """Returns the largest number, 0 where none was noted lately."""
-        self._turn(now)
-        return max(self._before, self._now)
-
-    def _turn(self, now: float) -> None:
-        passed = now - self._since
-        if passed >= _LATELY_S / 2:
-            self._before = self._now if passed < _LATELY_S else 0
-            self._now, self._since = 0, now

@@ -1,4 +1,4 @@
-"""What waits for the model: how much may, who is next, and for how long to collect more.
+"""What waits for the model: how much may, and who is next.
 
 No thread, no clock and no model: times are arguments.
 """
@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 import torch
-from jaxtyping import Float32, Int64
-from torch import Tensor
 
-from moma_core.types import Prediction, Priority
+from moma_core.types import Prediction, Query
 
 T = TypeVar("T")
-Asked = tuple[Tensor, Tensor, Tensor]
-"""States, actions and seeds of a batch."""
 _QUEUED_BATCHES = 4
 
 
@@ -32,20 +28,12 @@ class Limits:
     """Of one batch; a larger request still goes through, by itself."""
     queue_rows: int = 0
     """That may wait; 0: four batches. A request larger than that waits where nothing else does."""
-    delay_s: float = 0.0
-    """For which a request may be kept waiting for others to share its batch."""
-    age_s: float = 1.0
-    """After each of which a waiting request counts as of the next better class."""
 
     def __post_init__(self) -> None:
         if self.max_rows < 1:
             raise ValueError(f"max_rows is {self.max_rows}, need 1 or more")
         if self.queue_rows < 0:
             raise ValueError(f"queue_rows is {self.queue_rows}, need 0 or more")
-        if not 0 <= self.delay_s < math.inf:
-            raise ValueError(f"delay_s is {self.delay_s}, need 0 or more, and finite")
-        if not self.age_s > 0:
-            raise ValueError(f"age_s is {self.age_s}, need more than 0")
 
     @property
     def room(self) -> int:
@@ -57,11 +45,8 @@ class Limits:
 class Request:
     """One caller's rows, and where their answer goes."""
 
-    state: Float32[Tensor, "B S"]
-    action: Float32[Tensor, "B A U"]
-    seed: Int64[Tensor, " B"]
+    query: Query
     deadline: float
-    priority: Priority
     queued: float
     answer: Future[tuple[Prediction, int]] = field(default_factory=Future)
     """The whole batch's prediction, and at which of its rows this request's begin."""
@@ -69,7 +54,7 @@ class Request:
     @property
     def rows(self) -> int:
         """B."""
-        return self.state.shape[0]
+        return self.query.rows
 
     def own(self, whole: Prediction, begin: int) -> Prediction:
         """Returns this request's rows of its answer, as views."""
@@ -87,14 +72,14 @@ class Request:
         )
 
 
-def together(batch: Sequence[Request]) -> Asked:
-    """Returns all rows' states, actions and seeds, copied once; of one request not at all."""
+def join(batch: Sequence[Request]) -> Query:
+    """Returns the rows of all requests, copied once; of one request not at all."""
     if len(batch) == 1:
-        return batch[0].state, batch[0].action, batch[0].seed
-    return (
-        torch.cat([request.state for request in batch]),
-        torch.cat([request.action for request in batch]),
-        torch.cat([request.seed for request in batch]),
+        return batch[0].query
+    return Query(
+        state=torch.cat([request.query.state for request in batch]),
+        action=torch.cat([request.query.action for request in batch]),
+        seed=torch.cat([request.query.seed for request in batch]),
     )
 
 
@@ -118,70 +103,43 @@ def attempt(work: Callable[..., T], *given: object) -> T | Exception:
 
 
 class Waiting:
-    """Requests in the order in which they are served: by class, then first come, first served."""
+    """Requests in the order in which they are served: first come, first served."""
 
     def __init__(self, limits: Limits) -> None:
         """Begins empty."""
         self._limits = limits
-        self._lines: dict[Priority, deque[Request]] = {p: deque() for p in get_args(Priority)}
+        self._line: deque[Request] = deque()
         self.rows = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._lines.values()))
+        return len(self._line)
 
     def fits(self, rows: int) -> bool:
         """True where so many rows more may wait."""
         return self.rows == 0 or self.rows + rows <= self._limits.room
 
     def add(self, request: Request) -> None:
-        """Appends a request to its class."""
-        self._lines[request.priority].append(request)
+        """Appends a request."""
+        self._line.append(request)
         self.rows += request.rows
 
     def expire(self, now: float) -> list[Request]:
         """Removes and returns the requests whose deadline has passed."""
-        late = [request for request in self._all() if request.deadline <= now]
+        late = [request for request in self._line if request.deadline <= now]
         for request in late:
-            self._lines[request.priority].remove(request)
+            self._line.remove(request)
             self.rows -= request.rows
         return late
 
-    def hold_s(self, now: float, most: int) -> float:
-        """Returns for how many seconds the next batch should go on collecting; 0: none.
-
-        Args:
-            now: the time.
-            most: as many requests were lately outstanding at once; more are not to be expected.
-        """
-        if self.rows >= self._limits.max_rows or len(self) >= most:
-            return 0.0
-        oldest = min(line[0].queued for line in self._lines.values() if line)
-        return max(0.0, oldest + self._limits.delay_s - now)
-
-    def take(self, now: float, most: float = math.inf) -> list[Request]:
+    def take(self, most: float = math.inf) -> list[Request]:
         """Removes and returns the next batch, of so many requests at most."""
         batch: list[Request] = []
         rows = 0
-        while (line := self._next(now)) is not None:
-            full = rows + line[0].rows > self._limits.max_rows
+        while self._line:
+            full = rows + self._line[0].rows > self._limits.max_rows
             if batch and (full or len(batch) >= most):
                 break
-            batch.append(line.popleft())
+            batch.append(self._line.popleft())
             rows += batch[-1].rows
         self.rows -= rows
         return batch
-
-    def _next(self, now: float) -> deque[Request] | None:
-        """The class whose oldest request is next: of equally good classes who waits longest."""
-        best, first = (math.inf, math.inf), None
-        for place, line in enumerate(self._lines.values()):
-            if line:
-                waited = now - line[0].queued
-                aged = max(0, place - int(waited / self._limits.age_s)), line[0].queued
-                if aged < best:
-                    best, first = aged, line
-        return first
-
-    def _all(self) -> Iterator[Request]:
-        for line in self._lines.values():
-            yield from line

@@ -8,17 +8,15 @@ reads by itself (pinned), one copy each way.
 
 from __future__ import annotations
 
-import math
 from threading import Lock
 
 import torch
-from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from model_server.world_model.ensemble import Ensemble
 from model_server.world_model.model import WorldModel
-from moma_core.checks import check_rows
-from moma_core.types import Metrics, ModelCard, Prediction, Priority, TaskSpec
+from moma_core.checks import check_query
+from moma_core.types import Metrics, ModelCard, Prediction, Query, TaskSpec
 
 _SMALLEST = 64
 _WARM_UPS = 3
@@ -54,23 +52,16 @@ class Accelerated:
         """Returns the rows predicted so far."""
         return {"model_server/rows": float(self._rows)}
 
-    def predict(
-        self,
-        state: Float32[Tensor, "B S"],
-        action: Float32[Tensor, "B A U"],
-        seed: Int64[Tensor, " B"],
-        deadline: float = math.inf,  # noqa: ARG002 - the port's; nothing queues here
-        priority: Priority = "training",  # noqa: ARG002 - the same
-    ) -> Prediction:
+    def predict(self, query: Query) -> Prediction:
         """Predicts one step, as the model itself does."""
         task = self._model.describe().task
-        check_rows(task, state, action, seed)
-        size = bucket(len(state))
+        check_query(task, query)
+        size = bucket(query.rows)
         with self._turn:
-            self._rows += len(state)
+            self._rows += query.rows
             if size not in self._passes:
                 self._passes[size] = _Pass(self._model, task, size, self._device)
-            return self._passes[size](state, action, seed)
+            return self._passes[size](query)
 
 
 class _Pass:
@@ -79,7 +70,7 @@ class _Pass:
     def __init__(self, model: WorldModel, task: TaskSpec, size: int, device: torch.device) -> None:
         self._model, self._device = model, device
         self._width, self._action = task.state_width, (len(task.agents), task.action_width)
-        columns = self._width + self._action[0] * self._action[1]
+        columns = self._width + task.joint_action_width
         pinned = device.type == "cuda"
         self._host = torch.zeros(size, columns, pin_memory=pinned)
         self._host_seed = torch.zeros(size, dtype=torch.int64, pin_memory=pinned)
@@ -90,11 +81,11 @@ class _Pass:
             self._out = self._compute()
 
     @torch.inference_mode()
-    def __call__(self, state: Tensor, action: Tensor, seed: Tensor) -> Prediction:
+    def __call__(self, query: Query) -> Prediction:
         """Copies rows in, runs, copies the answer out; nobody looks at the padding."""
-        count = len(state)
-        self._host[:count, : self._width], self._host_seed[:count] = state, seed
-        self._host[:count, self._width :] = action.flatten(1)
+        count = query.rows
+        self._host[:count, : self._width], self._host_seed[:count] = query.state, query.seed
+        self._host[:count, self._width :] = query.action.flatten(1)
         self._rows.copy_(self._host, non_blocking=True)
         self._seed.copy_(self._host_seed, non_blocking=True)
         if self._graph is None:
@@ -114,7 +105,8 @@ class _Pass:
     def _compute(self) -> Tensor:
         """Runs the model on what lies on the device; returns all of its answer in one tensor."""
         state, action = self._rows[:, : self._width], self._rows[:, self._width :]
-        said = self._model.compute(state, action.unflatten(1, self._action), self._seed)
+        action = action.unflatten(1, self._action)
+        said = self._model.compute(Query(state=state, action=action, seed=self._seed))
         values = [getattr(said, name).float()[:, None] for name in _NAMES]
         return torch.cat([said.next_state, *values], dim=1)
 

@@ -17,7 +17,7 @@ from moma_core import seeds
 from moma_core.datasets import Dataset
 from moma_core.datasets.holdout import Runs, held_episodes
 from moma_core.datasets.mapped import take
-from moma_core.types import Metrics
+from moma_core.types import Metrics, Query
 
 QUANTILES = ("0.50", "0.90", "0.95", "0.99", "0.999", "1.00")
 _NORMAL = {"0.50": 0.67449, "0.90": 1.64485}
@@ -89,7 +89,8 @@ def along_episodes(
     error, still = [], []
     for step in range(horizon):
         action = torch.from_numpy(take(dataset.action, first + step))
-        state = model.predict(state, action, seeds.mix(row_seed + step)).next_state
+        query = Query(state=state, action=action, seed=seeds.mix(row_seed + step))
+        state = model.predict(query).next_state
         truth = torch.from_numpy(take(dataset.state, first + whole + step + 1))
         error.append(_rmse(state, truth, model))
         still.append(_rmse(start, truth, model))

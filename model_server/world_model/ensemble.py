@@ -86,7 +86,7 @@ class Ensemble(nn.Module):
     ) -> None:
         """Builds `members` networks for a task; without terminals there is nothing to predict."""
         super().__init__()
-        state_width, actions = task.state_width, len(task.agents) * task.action_width
+        state_width, actions = task.state_width, task.joint_action_width
         generator = seeds.generator(seed, "ensemble")
         self.config = config
         self.units = Units(state_width, actions, standardised=config.units == "standardised")

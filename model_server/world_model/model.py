@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 from torch import Tensor
 
 from model_server.world_model import uncertainty
 from model_server.world_model.ensemble import Ensemble
 from moma_core import seeds
-from moma_core.checks import check_rows
-from moma_core.types import Metrics, ModelCard, Prediction, Priority
+from moma_core.checks import check_query
+from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 
 class WorldModel:
@@ -51,35 +49,23 @@ class WorldModel:
         """Returns the rows predicted so far."""
         return {"model_server/rows": float(self._rows)}
 
-    def predict(
-        self,
-        state: Float32[Tensor, "B S"],
-        action: Float32[Tensor, "B A U"],
-        seed: Int64[Tensor, " B"],
-        deadline: float = math.inf,  # noqa: ARG002 - the port's; nothing queues here
-        priority: Priority = "training",  # noqa: ARG002 - the same
-    ) -> Prediction:
+    def predict(self, query: Query) -> Prediction:
         """Predicts one step; each row's next state and reward are those of one drawn member."""
-        check_rows(self._card.task, state, action, seed)
-        self._rows += state.shape[0]
-        return self.compute(state, action, seed)
+        check_query(self._card.task, query)
+        self._rows += query.rows
+        return self.compute(query)
 
     @torch.inference_mode()
-    def compute(
-        self,
-        state: Float32[Tensor, "B S"],
-        action: Float32[Tensor, "B A U"],
-        seed: Int64[Tensor, " B"],
-    ) -> Prediction:
+    def compute(self, query: Query) -> Prediction:
         """Predicts rows that lie where the model does; nothing is read back, nothing checked."""
         ensemble, units = self._ensemble, self._ensemble.units
         members = len(self._card.elites)
-        inputs = units.inputs(state, action)
+        inputs = units.inputs(query.state, query.action)
         outputs = ensemble(inputs.expand(members, *inputs.shape))
-        row = torch.arange(state.shape[0], device=state.device)
-        member = seeds.choose(seed, members)
+        row = torch.arange(query.rows, device=query.state.device)
+        member = seeds.choose(query.seed, members)
         drawn = outputs.mean[member, row]
-        next_state = units.next_state(state, drawn[:, :-1])
+        next_state = units.next_state(query.state, drawn[:, :-1])
         scaled = outputs.mean * self._scale
         log_variance = outputs.log_variance + 2 * self._log_scale
         low, high = self._box

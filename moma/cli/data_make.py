@@ -15,9 +15,9 @@ from moma.log_tools.experts import Expert
 from moma_core import tasks
 from moma_core.config import DataConfig
 from moma_core.datasets import Dataset
-from moma_core.rpc.channel import StoppedError
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
+from moma_core.stopping import STOPPED, StoppedError
 from moma_core.tasks import Task
 from moma_core.tasks.task import near
 
@@ -68,7 +68,7 @@ def _make(argv: Sequence[str]) -> int:
             made = _trained(task, variant, args)
         except StoppedError as stopped:
             sys.stderr.write(f"{stopped}; the same command goes on\n")
-            return process.STOPPED
+            return STOPPED
     sys.stdout.write(
         f"{made.path}: {made.transitions:,} transitions in {made.episodes:,} episodes of "
         f"{made.spec.name}, mean return {made.returns().mean():.2f}"

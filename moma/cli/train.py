@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from moma import fitting, local
@@ -12,10 +12,10 @@ from moma.engines.board import Board
 from moma.engines.supervisor import RoleError
 from moma.evaluation import evaluate
 from moma.reports import result as report
-from moma_core.rpc.channel import StoppedError
 from moma_core.runtime import process
 from moma_core.runtime.commandline import RunCommand, parse_run
 from moma_core.runtime.run import RunDirectory
+from moma_core.stopping import STOPPED, Stop, StoppedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def _train(args: Train) -> int:
             board.close()
 
 
-def _phases(args: Train, run: RunDirectory, board: Board, stopping: Callable[[], bool]) -> int:
+def _phases(args: Train, run: RunDirectory, board: Board, stopping: Stop) -> int:
     """Goes through the phases; stopping ends them with the command that goes on."""
     config = args.config
     done, peak = False, 0
@@ -64,7 +64,7 @@ def _phases(args: Train, run: RunDirectory, board: Board, stopping: Callable[[],
             f"stopped in phase {board.phase} after {rounds}; "
             f"go on with: moma train --resume {run.path}\n"
         )
-        return process.STOPPED
+        return STOPPED
     board.enter("evaluate")
     score = evaluate.evaluate(run, config, config.eval.final_episodes)
     board.enter("report")

@@ -14,6 +14,7 @@ from moma_core import documents
 from moma_core.config import Config
 from moma_core.runtime import process
 from moma_core.runtime.run import RunDirectory
+from moma_core.stopping import Stop
 from moma_core.types import Progress
 
 _LOOK_S = 0.2
@@ -32,7 +33,7 @@ def train(
     run: RunDirectory,
     config: Config,
     board: Board,
-    stopping: Callable[[], bool],
+    stopping: Stop,
     begin: Callable[[str], list[str]] = module,
 ) -> tuple[bool, int]:
     """Starts all roles and keeps them alive until the learner is done.

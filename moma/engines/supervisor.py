@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 
 from moma.engines.board import ProcessInfo
-from moma_core.runtime.process import BAD_INPUT, LIFELINE
+from moma_core.runtime.process import LIFELINE
+from moma_core.stopping import BAD_INPUT
 
 Command = Callable[[int, str, Path], list[str]]
 """(incarnation, address to listen on, file to announce it in) to an argument list."""

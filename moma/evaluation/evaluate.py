@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from learner import build, checkpoint
+from learner import checkpoint
 from moma import fitting
+from moma.evaluation.imagined import DynamicsEnvironment
 from moma_core import seeds, tasks
 from moma_core.config import ActorConfig, Config
 from moma_core.datasets import StartSampler
+from moma_core.datasets.view import works_on
 from moma_core.nets.policy import Actors
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
 from moma_core.runtime.run import RunDirectory
 from moma_core.tasks import play
-from moma_core.tasks.play import DynamicsEnvironment
 from moma_core.types import TaskSpec
 from rollout_workers import pessimism
 
@@ -149,7 +150,7 @@ def _imagined(
     dataset = tasks.dataset(config, run.data)
     if dataset is None:
         raise ValueError(f"{run.path} has neither data nor an environment to evaluate in")
-    data, model = build.view(dataset, config), fitting.dynamics(run, config)
+    data, model = works_on(dataset, config.works_on), fitting.dynamics(run, config)
     cut_above = pessimism.threshold(config.pessimism, model.describe())
     starts = StartSampler(data, history=0, episode_starts=1.0)
     return data.spec, DynamicsEnvironment(model, starts, episodes, cut_above)

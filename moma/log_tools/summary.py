@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moma.log_tools.blocks import pieces
 from moma.log_tools.findings.values import Extremes, extremes
 from moma_core import seeds
 from moma_core.datasets.dataset import Dataset
@@ -44,20 +43,11 @@ def summarise(dataset: Dataset, seed: int = 0) -> Summary:
     state, action = _draw(dataset, seed)
     return Summary(
         lengths=dataset.lengths,
-        returns=_returns(dataset),
+        returns=dataset.returns(),
         extremes=extremes(dataset.state),
         state=state,
         action=action,
     )
-
-
-def _returns(dataset: Dataset) -> NDArray[np.float64]:
-    total = np.zeros(dataset.episodes)
-    for begin, reward in pieces(dataset.reward):
-        episode = dataset.episode_of(np.arange(begin, begin + len(reward)))
-        parts = np.flatnonzero(np.diff(episode, prepend=-1))
-        total[episode[parts]] += np.add.reduceat(reward, parts, dtype=np.float64)
-    return total
 
 
 def _draw(dataset: Dataset, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

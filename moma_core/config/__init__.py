@@ -120,6 +120,12 @@ class Config:
         )
 
     @property
+    def works_on(self) -> Literal["state", "observations"]:
+        """What stands for the joint state: the model's choice, where one is learned."""
+        modelled = self.dynamics == "learned" and self.imagines
+        return self.model.works_on if modelled else "state"
+
+    @property
     def rounds(self) -> int:
         """Rounds at most of the algorithm that learns."""
         return self.bc.rounds if self.algorithm == "bc" else self.ppo.rounds

@@ -16,8 +16,6 @@ class RolloutConfig:
     """Segments per round; workers beyond this number have nothing to do."""
     rows: int = 256
     """Rollouts per segment: rows per call to the model."""
-    groups: int = 1
-    """Groups of a segment's rollouts: actors of one act while the model predicts for another."""
     horizon: int = 50
     """Steps per rollout at most."""
     starts: Literal["data", "task"] = "data"
@@ -38,7 +36,6 @@ class RolloutConfig:
             "rollout",
             segments=positive(self.segments),
             rows=positive(self.rows),
-            groups=(self.groups, 1 <= self.groups <= self.rows, f"lie in [1, {self.rows}]"),
             horizon=positive(self.horizon),
             episode_starts=share(self.episode_starts),
             lease_s=positive(self.lease_s),

@@ -135,8 +135,13 @@ class Dataset:
         return mean, np.where(std > _STILL, std, np.float32(1))
 
     def returns(self) -> NDArray[np.float64]:
-        """Returns the undiscounted return of every episode, shape `[K]`."""
-        return np.add.reduceat(self.reward.astype(np.float64), self.episode_start)
+        """Returns the undiscounted return of every episode, shape `[K]`, in bounded memory."""
+        total = np.zeros(self.episodes)
+        for begin, reward in chunks(self.reward):
+            episode = self.episode_of(np.arange(begin, begin + len(reward)))
+            parts = np.flatnonzero(np.diff(episode, prepend=-1))
+            total[episode[parts]] += np.add.reduceat(reward.astype(np.float64), parts)
+        return total
 
 
 def spec_of(path: Path) -> TaskSpec:

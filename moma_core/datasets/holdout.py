@@ -66,7 +66,7 @@ class Parts:
 
 def row_bytes(spec: TaskSpec) -> int:
     """Returns the size of one transition in memory."""
-    return 4 * (2 * spec.state_width + len(spec.agents) * spec.action_width + 1) + 10
+    return 4 * (2 * spec.state_width + spec.joint_action_width + 1) + 10
 
 
 def split(

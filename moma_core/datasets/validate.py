@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from moma_core.checks import not_one_hot
 from moma_core.datasets.mapped import chunks
 from moma_core.types import TaskSpec
 
@@ -160,11 +161,6 @@ def _check_bounds(path: Path, spec: TaskSpec, action: NDArray[Any]) -> None:
 
 def _check_one_hot(path: Path, spec: TaskSpec, action: NDArray[Any]) -> None:
     for begin, part in chunks(action):
-        wrong = ~spec.one_hot(torch.from_numpy(np.array(part))).numpy()
-        if wrong.any():
-            row, agent = (int(i) for i in np.argwhere(wrong)[0])
-            raise DatasetError(
-                f"{path}/action.npy: action[{begin + row}] of {spec.agents[agent]} is "
-                f"{part[row, agent].tolist()}; need 1 in one of its "
-                f"{len(spec.action_low[agent])} dimensions and 0 elsewhere"
-            )
+        if (found := not_one_hot(spec, torch.from_numpy(np.array(part)))) is not None:
+            (row, _), words = found
+            raise DatasetError(f"{path}/action.npy: action[{begin + row}] {words}")

@@ -44,7 +44,7 @@ class Actors(nn.Module):
         self.distribution = Categorical if spec.discrete else Gaussian
         agents, observed, acted = len(spec.agents), spec.observation_width, spec.action_width
         generator = seeds.generator(seed, "actors")
-        self.memory = memory.build(config, agents, observed + acted, generator)
+        self.memory = memory.build(config, agents, spec.frame_width, generator)
         widths = [observed + self.memory.width, *[config.width] * config.depth]
         self.layers = nn.ModuleList(
             StackedLinear(agents, i, o, generator) for i, o in pairwise(widths)

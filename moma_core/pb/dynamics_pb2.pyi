@@ -61,9 +61,6 @@ class PredictRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
-    PRIORITY_FIELD_NUMBER: _builtins.int
-    priority: _builtins.str
-    """"training", "evaluation" or "warm-up" """
     @_builtins.property
     def state(self) -> _tensor_pb2.Tensor:
         """[B S] f32"""
@@ -82,11 +79,10 @@ class PredictRequest(_message.Message):
         state: _tensor_pb2.Tensor | None = ...,
         action: _tensor_pb2.Tensor | None = ...,
         seed: _tensor_pb2.Tensor | None = ...,
-        priority: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "seed", b"seed", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "priority", b"priority", "seed", b"seed", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "seed", b"seed", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import grpc
 
 from moma_core.ports import BusyError, DeadlineError, InvalidFieldError, UnavailableError
+from moma_core.stopping import Stop, StoppedError
 
 T = TypeVar("T")
 MAX_MESSAGE = 64 * 2**20
@@ -41,10 +42,6 @@ _SAY_EVERY_S = 5.0
 
 class ExpiredError(DeadlineError):
     """The caller's own deadline has passed; asking again is of no use."""
-
-
-class StoppedError(Exception):
-    """The process was told to stop while it waited for a peer."""
 
 
 def connect(address: str) -> grpc.Channel:
@@ -123,7 +120,7 @@ class Patience:
     def __init__(
         self,
         whom: str,
-        stopping: Callable[[], bool],
+        stopping: Stop,
         say: Callable[[str], None],
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -134,7 +131,7 @@ class Patience:
 
         Args:
             whom: the peer, in words.
-            stopping: whether the process was told to stop.
+            stopping: true once the process shall stop.
             say: takes a line for whoever watches.
             clock: monotonic seconds.
             sleep: pauses for so many seconds.

@@ -5,11 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from jaxtyping import Float32, Int64
-from torch import Tensor
-
 from moma_core import documents
-from moma_core.checks import check_priority
 from moma_core.pb import dynamics_pb2, dynamics_pb2_grpc
 from moma_core.ports import QueuedDynamics
 from moma_core.rpc import codec
@@ -17,7 +13,7 @@ from moma_core.rpc.channel import ExpiredError, Persistence, call, connect, once
 from moma_core.rpc.handlers import Methods
 from moma_core.rpc.server import RunningServer, serve
 from moma_core.rpc.streams import Streams
-from moma_core.types import Metrics, ModelCard, Prediction, Priority
+from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 _DESCRIBE_S = 10.0
 _PREDICT_S = 60.0
@@ -44,18 +40,9 @@ class DynamicsClient:
         reply = self._patience(lambda: call(self._stub.Describe, request, _DESCRIBE_S))
         return documents.parse(ModelCard, reply.card, "the model server's card")
 
-    def predict(
-        self,
-        state: Float32[Tensor, "B S"],
-        action: Float32[Tensor, "B A U"],
-        seed: Int64[Tensor, " B"],
-        deadline: float = math.inf,
-        priority: Priority = "training",
-    ) -> Prediction:
+    def predict(self, query: Query, deadline: float = math.inf) -> Prediction:
         """Predicts one step, with a deadline of a minute where the caller gives none."""
-        request = dynamics_pb2.PredictRequest(priority=priority)
-        for name, tensor in (("state", state), ("action", action), ("seed", seed)):
-            codec.pack(tensor, getattr(request, name))
+        request = codec.encode(query, dynamics_pb2.PredictRequest())
 
         def ask() -> dynamics_pb2.Prediction:
             left = deadline - time.monotonic()
@@ -86,9 +73,7 @@ def serve_dynamics(dynamics: QueuedDynamics, listen: str) -> RunningServer:
     async def predict(
         request: dynamics_pb2.PredictRequest, deadline: float
     ) -> dynamics_pb2.Prediction:
-        rows = {name: codec.value(request, name) for name in ("state", "action", "seed")}
-        priority = check_priority(request.priority)
-        prediction = await dynamics.queue(**rows, deadline=deadline, priority=priority)
+        prediction = await dynamics.queue(codec.decode(Query, request), deadline)
         return codec.encode(prediction, dynamics_pb2.Prediction())
 
     def metrics(_: object, __: float) -> dynamics_pb2.MetricsReply:

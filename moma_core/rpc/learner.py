@@ -43,9 +43,9 @@ class LearnerClient:
         reply = self._patience(lambda: call(self._stub.Assign, request, wait_s + _CALL_S))
         return codec.decode(Assignment, reply)
 
-    def fetch_policy(self, version: int) -> PolicySnapshot:
+    def fetch_policy(self) -> PolicySnapshot:
         """Asks for the actors."""
-        request = learner_pb2.FetchPolicyRequest(version=version)
+        request = learner_pb2.FetchPolicyRequest()
         reply = self._patience(lambda: call(self._stub.FetchPolicy, request, _BULK_S))
         return codec.decode(PolicySnapshot, reply)
 
@@ -73,10 +73,8 @@ def serve_learner(learner: Learner, listen: str) -> RunningServer:
         assignment = learner.assign(request.worker, request.incarnation, request.wait_s)
         return codec.encode(assignment, learner_pb2.Assignment())
 
-    def fetch_policy(
-        request: learner_pb2.FetchPolicyRequest, _: float
-    ) -> learner_pb2.PolicySnapshot:
-        return codec.encode(learner.fetch_policy(request.version), learner_pb2.PolicySnapshot())
+    def fetch_policy(_: object, __: float) -> learner_pb2.PolicySnapshot:
+        return codec.encode(learner.fetch_policy(), learner_pb2.PolicySnapshot())
 
     def submit(request: learner_pb2.Trajectory, _: float) -> learner_pb2.Receipt:
         receipt = learner.submit(codec.decode(Trajectory, request))

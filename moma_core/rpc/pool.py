@@ -8,13 +8,14 @@ from moma_core.checks import check_model
 from moma_core.ports import DeadlineError, UnavailableError
 from moma_core.rpc.channel import Patience
 from moma_core.rpc.dynamics import DynamicsClient
+from moma_core.stopping import Stop
 from moma_core.types import Metrics, ModelCard, TaskSpec
 
 
 def wait_for(
     addresses: Sequence[str],
     task: TaskSpec,
-    stopping: Callable[[], bool],
+    stopping: Stop,
     say: Callable[[str], None],
 ) -> ModelCard:
     """Waits until all servers answer; returns their model's card.

@@ -13,8 +13,8 @@ import tyro
 
 from moma_core import recipes
 from moma_core.config import Config, refuse_unused
-from moma_core.runtime.process import BAD_INPUT
 from moma_core.runtime.run import RunDirectory
+from moma_core.stopping import BAD_INPUT
 
 T = TypeVar("T")
 R = TypeVar("R", bound="RunCommand")

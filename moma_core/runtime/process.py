@@ -15,14 +15,11 @@ from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
 
+from moma_core.stopping import BAD_INPUT
 from moma_core.storage import write_text
 
 LIFELINE = "MOMA_LIFELINE"
 """Set by a supervisor that holds the other end of our standard input while it lives."""
-BAD_INPUT = 2
-"""Exit status of an error that starting again would not mend."""
-STOPPED = 3
-"""Exit status of a process that was told to stop before its work was done."""
 _GRACE_S = 10.0
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Names of two settings of glibc's `mallopt` (malloc.h)."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from moma_core.config import Config
 from moma_core.datasets import Dataset, spec_of
+from moma_core.datasets.view import works_on
 from moma_core.tasks.task import Environment, Task, near
 from moma_core.types import TaskSpec
 
@@ -86,6 +87,11 @@ def of(config: Config, made: Path) -> Task:
     return replace(
         task, environment=environment, return_at_zero=None, return_at_one=None, note=note
     )
+
+
+def team(config: Config, data: Dataset | None) -> TaskSpec:
+    """Returns who a run's team is: by its data as it works on it, by its task where it has none."""
+    return get(config.task).spec if data is None else works_on(data, config.works_on).spec
 
 
 def _log(config: Config, made: Path) -> Path:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 from torch import Tensor
 
-from moma_core import seeds
-from moma_core.datasets import StartSampler
 from moma_core.nets import history
 from moma_core.nets.policy import Actors
-from moma_core.ports import Dynamics
 from moma_core.tasks import Environment
 from moma_core.types import TaskSpec
 
@@ -32,8 +29,7 @@ def evaluate(
     state = environment.reset(seed)
     returns = torch.zeros(len(state))
     alive = torch.ones(len(state), dtype=torch.bool)
-    frame = spec.observation_width + spec.action_width
-    nothing = torch.zeros(len(state), len(spec.agents), actors.config.history, frame)
+    nothing = torch.zeros(len(state), len(spec.agents), actors.config.history, spec.frame_width)
     remembered = history.Ring(nothing)
     with torch.no_grad():
         for _ in range(spec.episode_limit):
@@ -46,46 +42,3 @@ def evaluate(
             if not alive.any():
                 break
     return returns
-
-
-class DynamicsEnvironment:
-    """Episodes of a model, from states in which the data's episodes began.
-
-    An episode ends where the model says so, and is truncated where the members' disagreement passes
-    a threshold.
-    """
-
-    def __init__(
-        self, dynamics: Dynamics, starts: StartSampler, count: int, cut_above: float
-    ) -> None:
-        """Makes the copies.
-
-        Args:
-            dynamics: the model.
-            starts: draws the states in which episodes begin.
-            count: copies, B.
-            cut_above: disagreement above which an episode is truncated, in standardised units.
-        """
-        self._dynamics, self._starts, self._cut_above = dynamics, starts, cut_above
-        self.cut = torch.zeros(count, dtype=torch.bool)
-        """The copies whose episode was truncated by disagreement, `[B]`."""
-        self._over = ~self.cut
-
-    def reset(self, seed: int) -> Float32[Tensor, "B S"]:
-        """Draws a start for every copy."""
-        count = len(self.cut)
-        self._state = self._starts.draw(count, seeds.derive(seed, "starts")).state
-        self._draw = seeds.rows(seeds.derive(seed, "members"), count)
-        self._over, self.cut = torch.zeros(2, count, dtype=torch.bool)
-        return self._state
-
-    def step(
-        self, action: Float32[Tensor, "B A U"]
-    ) -> tuple[Float32[Tensor, "B S"], Float32[Tensor, " B"], Bool[Tensor, " B"]]:
-        """Asks the model for every copy, each time another member."""
-        prediction = self._dynamics.predict(self._state, action, self._draw, priority="evaluation")
-        unsure = ~(prediction.disagreement <= self._cut_above)
-        self.cut = self.cut | (unsure & ~prediction.terminated & ~self._over)
-        self._over = self._over | unsure | prediction.terminated
-        self._state, self._draw = prediction.next_state, seeds.mix(self._draw)
-        return self._state, prediction.reward, self._over

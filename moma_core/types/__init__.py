@@ -4,13 +4,13 @@ Axes, always in this order: T imagined steps, B rollouts, A agents, O observatio
 S joint state, H history, E ensemble members, N rows; F = O + U is the width of a history frame.
 """
 
-from moma_core.types.experience import Prediction, StartStates, Trajectory, Transitions
+from moma_core.types.experience import Prediction, Query, StartStates, Trajectory, Transitions
+from moma_core.types.layout import Layout, layouts
 from moma_core.types.messages import (
     Assignment,
     Metrics,
     ModelCard,
     PolicySnapshot,
-    Priority,
     Progress,
     Receipt,
     RunCard,
@@ -19,16 +19,18 @@ from moma_core.types.spec import TaskSpec
 
 __all__ = [
     "Assignment",
+    "Layout",
     "Metrics",
     "ModelCard",
     "PolicySnapshot",
     "Prediction",
-    "Priority",
     "Progress",
+    "Query",
     "Receipt",
     "RunCard",
     "StartStates",
     "TaskSpec",
     "Trajectory",
     "Transitions",
+    "layouts",
 ]

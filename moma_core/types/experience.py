@@ -32,6 +32,23 @@ class StartStates:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Query:
+    """What a `Dynamics` is asked: B independent rows."""
+
+    state: Float32[Tensor, "B S"]
+    """Joint states in the data's units."""
+    action: Float32[Tensor, "B A U"]
+    """Joint actions within the task's bounds."""
+    seed: Int64[Tensor, " B"]
+    """All draws of a row depend on its seed and on nothing else."""
+
+    @property
+    def rows(self) -> int:
+        """B."""
+        return self.state.shape[0]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """What a `Dynamics` answers: what comes next, and how sure it is."""
 

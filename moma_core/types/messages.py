@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
@@ -14,8 +13,6 @@ from moma_core.types.spec import TaskSpec
 
 Metrics = dict[str, float]
 """Slashed name to value."""
-Priority = Literal["training", "evaluation", "warm-up"]
-"""What a prediction is for; the first is served first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +45,6 @@ class Receipt:
     """The learner's answer to a submitted segment."""
 
     version: int
-    accepted: bool
     reason: str
     """Why a segment was not accepted: "stale" or "duplicate"; "" when it was."""
     stop: bool

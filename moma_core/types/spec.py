@@ -85,6 +85,27 @@ class TaskSpec:
         """U, of the widest agent."""
         return max(len(low) for low in self.action_low)
 
+    @property
+    def frame_width(self) -> int:
+        """F, of an agent's own observation and action as its memory has them."""
+        return self.observation_width + self.action_width
+
+    @property
+    def joint_action_width(self) -> int:
+        """A * U, of all agents' padded actions beside each other."""
+        return len(self.agents) * self.action_width
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of the axes that a team fixes, by the axes' names."""
+        return {
+            "A": len(self.agents),
+            "O": self.observation_width,
+            "U": self.action_width,
+            "S": self.state_width,
+            "F": self.frame_width,
+        }
+
     @cached_property
     @_ordinary
     def observation_mask(self) -> Bool[Tensor, "A O"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from moma_core.datasets import StartSampler
 from moma_core.nets.policy import Actors
 from moma_core.rpc.dynamics import serve_dynamics
 from moma_core.runtime.run import RunDirectory
-from moma_core.types import PolicySnapshot, RunCard, Trajectory
+from moma_core.types import PolicySnapshot, Query, RunCard, Trajectory
 from rollout_workers.worker import Worker
 
 RECIPE = "reacher-tiny"
@@ -79,15 +78,15 @@ def gather(service) -> list[Trajectory]:
 
 
 def make_rows(card, rows=8, seed=0):
-    """Valid arguments for `Dynamics.predict`."""
+    """A valid question for `Dynamics.predict`."""
     draw = torch.Generator().manual_seed(seed)
     spec = card.task
     action = torch.rand(rows, len(spec.agents), spec.action_width, generator=draw) * 2 - 1
-    return {
-        "state": torch.randn(rows, spec.state_width, generator=draw) * 0.1,
-        "action": spec.clamp(action),
-        "seed": torch.arange(rows) * 7919 + seed,
-    }
+    return Query(
+        state=torch.randn(rows, spec.state_width, generator=draw) * 0.1,
+        action=spec.clamp(action),
+        seed=torch.arange(rows) * 7919 + seed,
+    )
 
 
 @contextmanager
@@ -114,10 +113,10 @@ class Held:
     def metrics(self):
         return {}
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
+    def predict(self, query):
         self.asked.set()
         assert self.go.wait(60)
-        return self._inner.predict(state, action, seed, deadline, priority)
+        return self._inner.predict(query)
 
 
 def until(true, within_s, what):

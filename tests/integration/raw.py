@@ -42,7 +42,4 @@ def raw(address, method):
 
 def predict_request(card, rows=4):
     """A valid request as a message."""
-    request = dynamics_pb2.PredictRequest(priority="training")
-    for name, tensor in make_rows(card, rows).items():
-        codec.pack(tensor, getattr(request, name))
-    return request
+    return codec.encode(make_rows(card, rows), dynamics_pb2.PredictRequest())

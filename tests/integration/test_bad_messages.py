@@ -38,7 +38,7 @@ def ask(peer, good):
     def send(method, message):
         address, service = addresses[method]
         request = message if isinstance(message, bytes) else message.SerializeToString()
-        with raw(address, f"/moma.pb.{service}/{method}") as call:
+        with raw(address, f"/moma_core.pb.{service}/{method}") as call:
             answer = call(request)
             after = call(good[method].SerializeToString())
         assert after == (grpc.StatusCode.OK, "")
@@ -136,17 +136,6 @@ def test_a_value_that_is_no_number_is_refused_by_its_place(ask, good, method, na
     assert f"{name}[" in text
 
 
-@pytest.mark.parametrize("bad", ["", "urgent", "Training", "x" * 10_000])
-def test_an_unknown_priority_is_refused_by_name(ask, good, bad):
-    message = changed(good["Predict"])
-    message.priority = bad
-    status, text = ask("Predict", message)
-    assert status == REFUSED
-    assert text.startswith("priority: ")
-    assert text.endswith("need one of training, evaluation, warm-up")
-    assert len(text) < 300
-
-
 @pytest.mark.parametrize("method", ["Predict", "Submit"])
 @pytest.mark.parametrize("what", ["garbage", "truncated", "empty"])
 def test_bytes_that_are_no_whole_message_are_refused(ask, good, method, what):
@@ -190,7 +179,7 @@ def test_what_a_segment_says_of_its_maker_is_checked_too(ask, good, name, bad):
     ],
 )
 def test_a_request_for_work_is_checked_by_field(peer, fields, name):
-    with raw(peer.learner, "/moma.pb.Learner/Assign") as call:
+    with raw(peer.learner, "/moma_core.pb.Learner/Assign") as call:
         request = learner_pb2.AssignRequest(**fields).SerializeToString()
         status, text = call(request)
         good = learner_pb2.AssignRequest(worker="w", wait_s=0.0).SerializeToString()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import get_args
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,8 +14,7 @@ from model_server.simulator import Simulator
 from moma_core import tasks
 from moma_core.ports import DeadlineError, Dynamics, InvalidFieldError
 from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
-from moma_core.types import Priority
-from tests.builders import PER_ROW
+from tests.builders import PER_ROW, picked
 from tests.integration.parts import make_rows, open_model, until
 
 SYSTEMS = ("WorldModel", "Simulator")
@@ -66,17 +65,16 @@ def test_it_is_the_port_and_says_what_it_models(request, dynamics, run):
 def test_an_object_without_metrics_is_not_the_port():
     class Half:
         def describe(self): ...
-        def predict(self, state, action, seed, deadline=math.inf, priority="training"): ...
+        def predict(self, query): ...
 
     assert not isinstance(Half(), Dynamics)
 
 
-@pytest.mark.parametrize("priority", get_args(Priority))
-def test_a_prediction_has_one_row_per_row_in_the_agreed_types(dynamics, priority):
+def test_a_prediction_has_one_row_per_row_in_the_agreed_types(dynamics):
     rows = make_rows(dynamics.describe(), rows=5)
-    answer = dynamics.predict(**rows, priority=priority)
+    answer = dynamics.predict(rows)
     assert answer.model == dynamics.describe().digest
-    assert answer.next_state.shape == rows["state"].shape
+    assert answer.next_state.shape == rows.state.shape
     assert answer.next_state.dtype == torch.float32
     for name in PER_ROW:
         value = getattr(answer, name)
@@ -92,7 +90,7 @@ def test_a_prediction_has_one_row_per_row_in_the_agreed_types(dynamics, priority
 @pytest.mark.usefixtures("one_thread")
 def test_it_answers_as_the_system_itself_does(dynamics, inner):
     rows = make_rows(inner.describe(), rows=64)
-    got, expected = dynamics.predict(**rows), inner.predict(**rows)
+    got, expected = dynamics.predict(rows), inner.predict(rows)
     exact = inner.describe().members == 1
     for name in PER_ROW:
         a, b = getattr(got, name), getattr(expected, name)
@@ -102,22 +100,22 @@ def test_it_answers_as_the_system_itself_does(dynamics, inner):
 def test_a_rows_draw_depends_on_its_own_seed_alone(dynamics):
     rows = make_rows(dynamics.describe(), rows=64)
     order = torch.arange(63, -1, -1)
-    forward = dynamics.predict(**rows)
-    backward = dynamics.predict(**{name: value[order] for name, value in rows.items()})
+    forward = dynamics.predict(rows)
+    backward = dynamics.predict(picked(rows, order))
     torch.testing.assert_close(backward.next_state, forward.next_state[order], rtol=0, atol=1e-5)
-    other = dynamics.predict(**{**rows, "seed": rows["seed"] + 1})
+    other = dynamics.predict(replace(rows, seed=rows.seed + 1))
     draws = dynamics.describe().members > 1
     assert draws == bool(((other.next_state - forward.next_state).abs().amax(1) > 1e-3).any())
 
 
 def test_a_rows_answer_depends_on_its_state_and_action(dynamics):
     rows = make_rows(dynamics.describe(), rows=64)
-    before = dynamics.predict(**rows).next_state
+    before = dynamics.predict(rows).next_state
     for name in ("state", "action"):
         # One feature that the future depends on, and one agent's whole action.
-        moved = rows[name].clone()
+        moved = getattr(rows, name).clone()
         moved[:32, 1] += 0.1 if name == "state" else 0.5
-        after = dynamics.predict(**{**rows, name: moved}).next_state
+        after = dynamics.predict(replace(rows, **{name: moved})).next_state
         changed = (after - before).abs().amax(1) > 1e-4
         assert changed[:32].float().mean() > 0.9, name
         assert not changed[32:].any()
@@ -126,34 +124,33 @@ def test_a_rows_answer_depends_on_its_state_and_action(dynamics):
 @pytest.mark.parametrize("name", ["state", "action"])
 def test_a_wrong_width_is_refused_by_the_fields_name(dynamics, name):
     rows = make_rows(dynamics.describe(), rows=4)
-    value = rows[name]
-    rows[name] = value[..., :-1].contiguous()
+    narrow = getattr(rows, name)[..., :-1].contiguous()
     with pytest.raises(InvalidFieldError, match=f"^{name}: shape"):
-        dynamics.predict(**rows)
+        dynamics.predict(replace(rows, **{name: narrow}))
 
 
 @pytest.mark.parametrize("name", ["state", "action"])
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_is_refused_by_place(dynamics, name, bad):
     rows = make_rows(dynamics.describe(), rows=4)
-    rows[name].view(4, -1)[2, 1] = bad
+    getattr(rows, name).view(4, -1)[2, 1] = bad
     with pytest.raises(InvalidFieldError, match=rf"^{name}: {name}\[2, .*need finite"):
-        dynamics.predict(**rows)
+        dynamics.predict(rows)
 
 
 def test_no_rows_at_all_are_refused(dynamics):
     rows = make_rows(dynamics.describe(), rows=4)
     with pytest.raises(InvalidFieldError, match=r"^state: .*one row"):
-        dynamics.predict(**{name: value[:0] for name, value in rows.items()})
+        dynamics.predict(picked(rows, slice(0)))
 
 
 def test_it_answers_after_a_refusal_and_counts_its_rows(dynamics):
     rows = make_rows(dynamics.describe(), rows=7)
     assert dynamics.metrics()["model_server/rows"] == 0
     with pytest.raises(InvalidFieldError):
-        dynamics.predict(**{**rows, "state": rows["state"] * math.nan})
+        dynamics.predict(replace(rows, state=rows.state * math.nan))
     for _ in range(2):
-        dynamics.predict(**rows)
+        dynamics.predict(rows)
     metrics = until(
         lambda: (m := dynamics.metrics())["model_server/rows"] >= 14 and m, 5.0, "count of 14 rows"
     )
@@ -163,8 +160,8 @@ def test_it_answers_after_a_refusal_and_counts_its_rows(dynamics):
 @pytest.mark.parametrize("dynamics", QUEUEING, indirect=True)
 def test_a_deadline_that_has_passed_is_an_error_at_once(dynamics):
     rows = make_rows(dynamics.describe())
-    dynamics.predict(**rows, deadline=time.monotonic() + 30)
+    dynamics.predict(rows, deadline=time.monotonic() + 30)
     begun = time.monotonic()
     with pytest.raises(DeadlineError):
-        dynamics.predict(**rows, deadline=begun - 1)
+        dynamics.predict(rows, deadline=begun - 1)
     assert time.monotonic() - begun < 2

@@ -21,18 +21,19 @@ def generated(root, tmp_path_factory):
     command = ["bash", str(root / "scripts" / "proto"), str(out)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
-    return contents(out / "moma" / "pb")
+    return contents(out / "moma_core" / "pb")
 
 
 def test_the_committed_code_is_the_generated_code(root, generated):
-    committed = contents(root / "moma" / "pb")
-    assert len(generated) == 4 * len(list((root / "proto" / "moma" / "pb").glob("*.proto"))) > 0
+    committed = contents(root / "moma_core" / "pb")
+    sources = list((root / "proto" / "moma_core" / "pb").glob("*.proto"))
+    assert len(generated) == 4 * len(sources) > 0
     assert committed.keys() == generated.keys()
     for name, text in generated.items():
         assert committed[name] == text, f"{name}: run scripts/proto"
 
 
 def test_an_edited_file_would_be_seen(root, generated):
-    edited = contents(root / "moma" / "pb")
+    edited = contents(root / "moma_core" / "pb")
     edited["tensor_pb2.py"] += "# by hand\n"
     assert edited != generated

@@ -74,8 +74,8 @@ def test_with_nothing_to_do_it_waits_as_long_as_it_was_told(side):
 
 
 def test_the_policy_arrives_bit_for_bit(side, run):
-    expected = make_service(run).fetch_policy(0)
-    snapshot = side.learner.fetch_policy(0)
+    expected = make_service(run).fetch_policy()
+    snapshot = side.learner.fetch_policy()
     assert snapshot.version == 0
     assert snapshot.parameters.keys() == expected.parameters.keys()
     for name, tensor in expected.parameters.items():
@@ -86,7 +86,7 @@ def test_the_policy_arrives_bit_for_bit(side, run):
 def test_segments_arrive_bit_for_bit(side, segments):
     for segment in segments:
         receipt = side.learner.submit(segment)
-        assert (receipt.accepted, receipt.reason, receipt.stop) == (True, "", False)
+        assert (receipt.reason, receipt.stop) == ("", False)
     for got, sent in zip(gather(side.service), segments, strict=True):
         for field in fields(sent):
             a, b = getattr(got, field.name), getattr(sent, field.name)
@@ -94,11 +94,11 @@ def test_segments_arrive_bit_for_bit(side, segments):
 
 
 def test_the_same_segment_twice_is_a_duplicate_and_changes_nothing(side, segments):
-    assert side.learner.submit(segments[0]).accepted
+    assert side.learner.submit(segments[0]).reason == ""
     other = replace(segments[0], reward=segments[0].reward + 1)
     receipt = side.learner.submit(other)
-    assert (receipt.accepted, receipt.reason) == (False, "duplicate")
-    assert side.learner.submit(segments[1]).accepted
+    assert receipt.reason == "duplicate"
+    assert side.learner.submit(segments[1]).reason == ""
     assert torch.equal(gather(side.service)[0].reward, segments[0].reward)
     assert side.service.counters()["fault/duplicate_segments"] == 1
 
@@ -106,17 +106,17 @@ def test_the_same_segment_twice_is_a_duplicate_and_changes_nothing(side, segment
 @pytest.mark.parametrize("change", [{"policy_version": 1}, {"epoch": 1}, {"sequence": 2}])
 def test_a_segment_of_another_version_epoch_or_round_is_stale(side, segments, change):
     receipt = side.learner.submit(replace(segments[0], **change))
-    assert (receipt.accepted, receipt.reason) == (False, "stale")
+    assert receipt.reason == "stale"
     assert side.service.counters()["lag/stale_segments"] == 1
     assert side.service.gather(0.0) is None
-    assert side.learner.submit(segments[0]).accepted
+    assert side.learner.submit(segments[0]).reason == ""
 
 
 def test_a_segment_of_the_wrong_width_is_refused_by_the_fields_name(side, segments):
     wrong = replace(segments[0], state=segments[0].state[..., :-1].contiguous())
     with pytest.raises(InvalidFieldError, match=r"^state: shape"):
         side.learner.submit(wrong)
-    assert side.learner.submit(segments[0]).accepted
+    assert side.learner.submit(segments[0]).reason == ""
 
 
 @pytest.mark.parametrize("name", ["history", "state", "action", "log_prob", "reward", "penalty"])

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from moma_core.rpc import pool
-from moma_core.rpc.channel import StoppedError
 from moma_core.rpc.dynamics import DynamicsClient
+from moma_core.stopping import StoppedError
 from tests.builders import free_port
 from tests.integration.parts import make_rows, serving
 
@@ -42,7 +42,7 @@ def test_two_servers_of_one_model_are_one_model_and_their_counts_add_up(serve, m
     assert pool.wait_for(addresses, card.task, never, print) == card
     for address, rows in zip(addresses, (3, 5), strict=True):
         client = DynamicsClient(address)
-        client.predict(**make_rows(card, rows))
+        client.predict(make_rows(card, rows))
         client.close()
     asked = [*addresses, f"127.0.0.1:{free_port()}"]  # the last one is away
     with closing(pool.Watched(asked)) as watched:

@@ -8,8 +8,9 @@ import time
 import pytest
 
 from moma_core.ports import DeadlineError, UnavailableError
-from moma_core.rpc.channel import Patience, StoppedError, connect
+from moma_core.rpc.channel import Patience, connect
 from moma_core.rpc.dynamics import DynamicsClient
+from moma_core.stopping import StoppedError
 from tests.builders import free_port
 from tests.integration.parts import Held, in_thread, make_rows, serving, until
 
@@ -70,7 +71,7 @@ def test_a_model_that_hangs_costs_no_more_than_the_deadline(stuck, model):
     client = DynamicsClient(address)
     begun = time.monotonic()
     with pytest.raises(DeadlineError):
-        client.predict(**make_rows(model.describe()), deadline=begun + 0.5)
+        client.predict(make_rows(model.describe()), deadline=begun + 0.5)
     assert 0.4 < time.monotonic() - begun < 2.5
     assert dynamics.asked.is_set()
     assert client.describe() == model.describe()
@@ -81,10 +82,10 @@ def test_a_model_that_answers_in_time_is_waited_for(stuck, model):
     dynamics, address = stuck
     client = DynamicsClient(address)
     rows = make_rows(model.describe())
-    call = in_thread(lambda: client.predict(**rows, deadline=time.monotonic() + 30))
+    call = in_thread(lambda: client.predict(rows, deadline=time.monotonic() + 30))
     until(dynamics.asked.is_set, 10, "request at the model")
     dynamics.go.set()
-    assert len(call.result(10).reward) == len(rows["seed"])
+    assert len(call.result(10).reward) == len(rows.seed)
     client.close()
 
 
@@ -94,7 +95,7 @@ def test_patience_ends_at_the_callers_own_deadline(stuck, model):
     patience = Patience("the model", lambda: time.monotonic() > end, lambda _: None)
     client = DynamicsClient(address, patience)
     with pytest.raises(DeadlineError):
-        client.predict(**make_rows(model.describe()), deadline=time.monotonic() + 0.5)
+        client.predict(make_rows(model.describe()), deadline=time.monotonic() + 0.5)
     client.close()
 
 

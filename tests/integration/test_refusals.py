@@ -36,7 +36,7 @@ def ask(served):
     def start(*patience):
         clients.append(DynamicsClient(served[2], *patience))
         rows = make_rows(served[1].describe(), ROWS)
-        return in_thread(lambda: clients[-1].predict(**rows))
+        return in_thread(lambda: clients[-1].predict(rows))
 
     yield start
     for client in clients:
@@ -59,7 +59,7 @@ def test_a_full_server_answers_resource_exhausted_with_when_to_ask_again(served,
     request = predict_request(batching.describe(), ROWS)
     with grpc.insecure_channel(address) as channel:
         method = channel.unary_unary(
-            "/moma.pb.Dynamics/Predict",
+            "/moma_core.pb.Dynamics/Predict",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=lambda raw: raw,
         )

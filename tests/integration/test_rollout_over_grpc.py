@@ -47,9 +47,9 @@ class HeldUntilAllAsk:
     def metrics(self):
         return self._inner.metrics()
 
-    def predict(self, state, action, seed, deadline=float("inf"), priority="training"):
+    def predict(self, query):
         assert self.all_asked.wait(30)
-        return self._inner.predict(state, action, seed, deadline, priority)
+        return self._inner.predict(query)
 
 
 def equal(one, other):

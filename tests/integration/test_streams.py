@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -29,12 +30,12 @@ def stopping_takes(batching, model):
     """Stops a server whose client has a stream open and asks nothing; returns the seconds."""
     server = serve_dynamics(batching, "127.0.0.1:0")
     client = DynamicsClient(server.address)
-    client.predict(**make_rows(model.describe()))
+    client.predict(make_rows(model.describe()))
     begun = time.monotonic()
     server.stop(GRACE_S)
     took = time.monotonic() - begun
     with pytest.raises(UnavailableError):
-        client.predict(**make_rows(model.describe()))
+        client.predict(make_rows(model.describe()))
     client.close()
     return took
 
@@ -53,7 +54,7 @@ def test_a_request_under_way_is_answered_before_the_server_ends(model):
     batching = Batching(held)
     server = serve_dynamics(batching, "127.0.0.1:0")
     client = DynamicsClient(server.address)
-    answer = in_thread(lambda: client.predict(**make_rows(model.describe())))
+    answer = in_thread(lambda: client.predict(make_rows(model.describe())))
     assert held.asked.wait(10)
     stop = in_thread(lambda: server.stop(10.0))
     time.sleep(0.3)
@@ -69,8 +70,8 @@ def test_a_client_goes_on_with_the_servers_successor(model):
     said = []
     with serving(model) as (_, address):
         client = DynamicsClient(address, Patience("the model", lambda: False, said.append))
-        client.predict(**make_rows(model.describe()))
-    call = in_thread(lambda: client.predict(**make_rows(model.describe())))
+        client.predict(make_rows(model.describe()))
+    call = in_thread(lambda: client.predict(make_rows(model.describe())))
     until(lambda: said, 10, "word of waiting")
     with serving(model, listen=address):
         assert len(call.result(20).reward) == 8
@@ -82,10 +83,10 @@ def test_a_refusal_ends_a_stream_and_the_next_request_opens_another(model):
     with serving(model) as (batching, address):
         client = DynamicsClient(address)
         for _ in range(3):
-            client.predict(**rows)
+            client.predict(rows)
             with pytest.raises(InvalidFieldError, match="state"):
-                client.predict(**{**rows, "state": rows["state"] * float("nan")})
-        assert len(client.predict(**rows).reward) == 8
+                client.predict(replace(rows, state=rows.state * float("nan")))
+        assert len(client.predict(rows).reward) == 8
         assert batching.metrics()["model_server/requests"] == 4
         client.close()
 
@@ -96,10 +97,10 @@ def test_a_closed_client_leaves_no_thread_behind(model):
         before = set(threading.enumerate())
         clients = [DynamicsClient(address) for _ in range(3)]
         for client in clients:
-            client.predict(**rows)
+            client.predict(rows)
             with pytest.raises(InvalidFieldError):
-                client.predict(**{**rows, "state": rows["state"] * float("nan")})
-            client.predict(**rows)
+                client.predict(replace(rows, state=rows.state * float("nan")))
+            client.predict(rows)
         assert len(set(threading.enumerate()) - before) >= len(clients)
         for client in clients:
             client.close()

@@ -1,12 +1,12 @@
 """A model that runs when a test lets it, and callers who wait for it meanwhile."""
 
-import math
 from threading import Barrier, Event
 
 import torch
 
 from moma_core import seeds
-from moma_core.checks import check_rows
+from moma_core.checks import check_query
+from moma_core.types import Query
 from tests.builders import PER_ROW, SPEC, FakeDynamics, make_starts
 
 PATIENCE = 10.0
@@ -20,13 +20,13 @@ class Gated(FakeDynamics):
         super().__init__()
         self.begun, self.gate, self.fault = Event(), Event(), None
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
+    def predict(self, query):
         self.begun.set()
         assert self.gate.wait(PATIENCE)
         if self.fault is not None:
             raise self.fault
-        check_rows(SPEC, state, action, seed)  # as every model does
-        return super().predict(state, action, seed, deadline, priority)
+        check_query(SPEC, query)  # as every model does
+        return super().predict(query)
 
 
 class Meeting(FakeDynamics):
@@ -36,14 +36,15 @@ class Meeting(FakeDynamics):
         super().__init__()
         self.barrier, self.patience_s = Barrier(2), patience_s
 
-    def predict(self, *given, **how):
+    def predict(self, query):
         self.barrier.wait(self.patience_s)
-        return super().predict(*given, **how)
+        return super().predict(query)
 
 
 def rows(count, seed):
     state = make_starts(count, 0, seed).state
-    return state, torch.full((count, 2, 2), 0.1 * seed), seeds.rows(seed, count)
+    action = torch.full((count, 2, 2), 0.1 * seed)
+    return Query(state=state, action=action, seed=seeds.rows(seed, count))
 
 
 def wait_until(server, requests):
@@ -56,14 +57,14 @@ def wait_until(server, requests):
 
 def busy(server, inner, pool):
     """Occupies the model with a first request."""
-    first = pool.submit(server.predict, *rows(1, 0))
+    first = pool.submit(server.predict, rows(1, 0))
     assert inner.begun.wait(PATIENCE)
     return first
 
 
 def ask(server, pool, count, seed, **more):
     """Asks for so many rows in a thread of the pool."""
-    return pool.submit(server.predict, *rows(count, seed), **more)
+    return pool.submit(server.predict, rows(count, seed), **more)
 
 
 def same(one, other):

@@ -8,7 +8,7 @@ import torch
 from model_server.world_model.accelerator import Accelerated, bucket
 from moma_core import seeds
 from moma_core.ports import Dynamics, InvalidFieldError
-from moma_core.types import Prediction
+from moma_core.types import Prediction, Query
 from tests.builders import SPEC, make_config, world_model, write_dataset
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU, there is none")
@@ -24,7 +24,8 @@ def questions(rows, seed=0):
     random = torch.Generator().manual_seed(seed)
     low, high = SPEC.action_bounds
     action = low + (high - low) * torch.rand(rows, *low.shape, generator=random)
-    return torch.randn(rows, SPEC.state_width, generator=random), action, seeds.rows(seed, rows)
+    state = torch.randn(rows, SPEC.state_width, generator=random)
+    return Query(state=state, action=action, seed=seeds.rows(seed, rows))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_it_answers_as_the_model_itself_does_for_every_number_of_rows(dataset, d
     assert accelerated.describe() == plain.describe()
     # A smaller batch after a larger one of the same size: what is left in the padding is not seen.
     for seed, rows in enumerate((64, 3, 100, 70)):
-        got, expected = (m.predict(*questions(rows, seed)) for m in (accelerated, plain))
+        got, expected = (m.predict(questions(rows, seed)) for m in (accelerated, plain))
         for field in fields(Prediction):
             one, other = getattr(got, field.name), getattr(expected, field.name)
             if field.name == "model":
@@ -60,17 +61,17 @@ def test_it_answers_as_the_model_itself_does_for_every_number_of_rows(dataset, d
 
 def test_answers_do_not_change_when_the_next_question_is_asked(dataset):
     accelerated = Accelerated(world_model(dataset), torch.device("cpu"))
-    first = accelerated.predict(*questions(5, 1))
+    first = accelerated.predict(questions(5, 1))
     before = first.next_state.clone()
-    accelerated.predict(*questions(5, 2))
+    accelerated.predict(questions(5, 2))
     assert torch.equal(first.next_state, before)
 
 
 def test_it_refuses_what_the_model_refuses(dataset):
-    state, action, seed = questions(4)
-    state[1, 0] = float("nan")
+    query = questions(4)
+    query.state[1, 0] = float("nan")
     with pytest.raises(InvalidFieldError, match=r"state\[1, 0\] is nan"):
-        Accelerated(world_model(dataset), torch.device("cpu")).predict(state, action, seed)
+        Accelerated(world_model(dataset), torch.device("cpu")).predict(query)
 
 
 @GPU

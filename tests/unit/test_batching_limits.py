@@ -1,16 +1,13 @@
-"""What a model server refuses, whom it serves first, and for how long it collects a batch."""
+"""What a model server refuses."""
 
 import math
 
 import pytest
-import torch
 
-from moma_core import seeds
+from model_server.serving.waiting import Request, join
 from moma_core.ports import BusyError, DeadlineError, InvalidFieldError
 from tests.builders import FakeDynamics
-from tests.unit.gated import PATIENCE, ask, asked, busy, rows, same, wait_until
-
-FOREVER = 1000.0
+from tests.unit.gated import PATIENCE, ask, busy, rows, same, wait_until
 
 
 def test_what_does_not_fit_is_refused_at_once_with_word_of_when_to_ask_again(serve, inner, pool):
@@ -19,7 +16,7 @@ def test_what_does_not_fit_is_refused_at_once_with_word_of_when_to_ask_again(ser
     inside = ask(server, pool, 3, 1)
     wait_until(server, 2)
     with pytest.raises(BusyError, match="3 rows wait already") as refusal:
-        server.predict(*rows(2, 2))
+        server.predict(rows(2, 2))
     assert refusal.value.retry_after_s == 1.0  # no batch has told a rate yet
     assert not inside.done()
     fits = ask(server, pool, 1, 3)
@@ -27,7 +24,7 @@ def test_what_does_not_fit_is_refused_at_once_with_word_of_when_to_ask_again(ser
     inner.gate.set()
     for future, n in ((first, 1), (inside, 3), (fits, 1)):
         assert len(future.result(PATIENCE).reward) == n
-    assert len(server.predict(*rows(2, 4)).reward) == 2
+    assert len(server.predict(rows(2, 4)).reward) == 2
     metrics = server.metrics()
     assert (metrics["model_server/shed"], metrics["model_server/requests"]) == (1, 4)
 
@@ -39,7 +36,7 @@ def test_a_full_queue_drops_what_has_expired_before_it_refuses_anyone(serve, inn
     late = ask(server, pool, 3, 1, deadline=5.0)
     wait_until(server, 2)
     with pytest.raises(BusyError):
-        server.predict(*rows(2, 2))
+        server.predict(rows(2, 2))
     now[0] = 5.0
     fits = ask(server, pool, 2, 3)
     with pytest.raises(DeadlineError):
@@ -50,75 +47,19 @@ def test_a_full_queue_drops_what_has_expired_before_it_refuses_anyone(serve, inn
     assert server.metrics()["model_server/expired"] == 1
 
 
-def test_training_overtakes_what_waits_for_less(serve, inner, pool):
-    server = serve(alone=True, clock=lambda: 0.0)
-    first = busy(server, inner, pool)
-    order = ("warm-up", "evaluation", "training")
-    waiting = []
-    for k, priority in enumerate(order):
-        waiting.append(ask(server, pool, 1, k + 1, priority=priority))
-        wait_until(server, k + 2)
-    inner.gate.set()
-    for future in (first, *waiting):
-        future.result(PATIENCE)
-    assert [int(s) for s in inner.seeds] == [int(seeds.rows(k, 1)) for k in (0, 3, 2, 1)]
-
-
 def test_a_bad_item_is_refused_before_it_can_fail_a_batch(serve, inner, pool):
     server = serve()
     busy(server, inner, pool)
     good = [ask(server, pool, 2, seed) for seed in (1, 2)]
     wait_until(server, 3)
-    state, action, seed = rows(2, 3)
-    state[1, 2] = math.nan
+    bad = rows(2, 3)
+    bad.state[1, 2] = math.nan
     with pytest.raises(InvalidFieldError, match=r"^state: state\[1, 2\] is nan"):
-        server.predict(state, action, seed)
+        server.predict(bad)
     inner.gate.set()
     for k, future in enumerate(good):
-        assert same(future.result(PATIENCE), FakeDynamics().predict(*rows(2, k + 1)))
+        assert same(future.result(PATIENCE), FakeDynamics().predict(rows(2, k + 1)))
     # Negative control: in a batch it would have failed all.
+    batch = [Request(query=query, deadline=math.inf, queued=0.0) for query in (rows(2, 1), bad)]
     with pytest.raises(InvalidFieldError):
-        inner.predict(*map(torch.cat, zip(rows(2, 1), (state, action, seed), strict=True)))
-
-
-@pytest.mark.parametrize(("limits", "batches"), [({}, 2), ({"max_rows": 5}, 3)])
-def test_with_a_delay_it_collects_until_all_that_ask_wait_or_rows_are_enough(
-    serve, inner, pool, limits, batches
-):
-    server = serve(delay_s=FOREVER, clock=lambda: 0.0, **limits)
-    first = busy(server, inner, pool)
-    waiting = [ask(server, pool, n, k + 1) for k, n in enumerate((2, 2))]
-    wait_until(server, 3)
-    inner.gate.set()
-    first.result(PATIENCE)
-    waiting.append(ask(server, pool, 3, 3))
-    for future in waiting[: 2 if limits else 3]:
-        future.result(PATIENCE)
-    server.close()
-    sizes = [len(s) for s in inner.seeds]
-    assert (sizes[:2], len(sizes)) == ([1, 4 if limits else 7], batches)
-
-
-def test_alone_nothing_is_delayed(serve, inner, pool):
-    answers = asked(serve(delay_s=FOREVER, alone=True), inner, pool, [1, 2])
-    assert [len(answer.reward) for answer in answers] == [1, 2]
-
-
-def test_a_delay_ends_when_it_is_over_and_one_client_waits_for_nobody(serve, inner, pool):
-    now = [0.0]
-    server = serve(delay_s=FOREVER, clock=lambda: now[0])
-    inner.gate.set()
-    for seed in range(3):
-        server.predict(*rows(1, seed))
-    inner.gate.clear()
-    inner.begun.clear()
-    first = busy(server, inner, pool)
-    second = ask(server, pool, 1, 4)
-    wait_until(server, 5)
-    inner.gate.set()
-    first.result(PATIENCE)
-    assert not second.done()  # two were asking a moment ago
-    with server._changed:
-        now[0] = FOREVER
-        server._changed.notify_all()
-    assert len(second.result(PATIENCE).reward) == 1
+        inner.predict(join(batch))

@@ -13,7 +13,7 @@ def test_two_streams_run_two_batches_at_once(pool):
     server = Batching(Meeting(PATIENCE), streams=2)
     waiting = [ask(server, pool, n, n) for n in (2, 3)]
     for n, future in zip((2, 3), waiting, strict=True):
-        assert same(future.result(PATIENCE), FakeDynamics().predict(*rows(n, n)))
+        assert same(future.result(PATIENCE), FakeDynamics().predict(rows(n, n)))
     server.close()
 
 
@@ -31,9 +31,9 @@ class Entered(Gated):
         super().__init__()
         self.entered = Semaphore(0)
 
-    def predict(self, *rows, **how):
+    def predict(self, query):
         self.entered.release()
-        return super().predict(*rows, **how)
+        return super().predict(query)
 
 
 def test_what_waits_is_shared_out_among_the_streams(pool):

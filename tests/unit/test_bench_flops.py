@@ -7,6 +7,7 @@ import torch
 from benchmarks.speed import flops, sizes, update
 from model_server.world_model import files
 from model_server.world_model.ensemble import Ensemble
+from moma_core.types import Query
 from tests.builders import SPEC, make_config
 
 CONFIG = make_config().model
@@ -38,8 +39,12 @@ def test_a_model_that_nobody_fitted_ends_no_rollout(tmp_path):
     size = sizes.Size(name="unit", model=model, terminates=True)
     sizes.write(size, SPEC, tmp_path / "model")
     loaded = files.load(tmp_path / "model")
-    state, seed = torch.randn(64, SPEC.state_width), torch.arange(64)
-    prediction = loaded.predict(state, torch.zeros(64, 2, 2), seed)
+    query = Query(
+        state=torch.randn(64, SPEC.state_width),
+        action=torch.zeros(64, 2, 2),
+        seed=torch.arange(64),
+    )
+    prediction = loaded.predict(query)
     assert loaded.describe().terminates
     assert not prediction.terminated.any()
     assert prediction.next_state.std() > 0

@@ -55,7 +55,7 @@ def test_unequal_agents_have_cells_of_their_own_dimensions(dataset):
 def test_lengths_returns_and_extremes_are_exact_in_any_pieces(dataset, size, monkeypatch):
     monkeypatch.setattr("moma.log_tools.blocks.PIECE", size)
     found = summarise(dataset)
-    np.testing.assert_allclose(found.returns, dataset.returns(), rtol=1e-6)
+    np.testing.assert_array_equal(found.returns, dataset.returns())
     assert found.lengths.sum() == dataset.transitions
     np.testing.assert_array_equal(found.extremes.low, dataset.state.min(axis=0))
     np.testing.assert_array_equal(found.extremes.high, dataset.state.max(axis=0))

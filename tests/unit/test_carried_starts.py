@@ -37,8 +37,8 @@ TAPE = torch.randn(2 * HORIZON, ROWS, 2, 2, generator=torch.Generator().manual_s
 class Certain(FakeDynamics):
     """The small system without its draws."""
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
-        return super().predict(state, action, torch.zeros_like(seed), deadline, priority)
+    def predict(self, query):
+        return super().predict(replace(query, seed=torch.zeros_like(query.seed)))
 
 
 class Fresh:

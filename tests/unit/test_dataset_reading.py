@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from moma_core.datasets import Dataset, EpisodeWriter
+from moma_core.datasets import Dataset, EpisodeWriter, mapped
 from moma_core.storage import verify
 from tests.builders import SPEC, random_action, write_dataset
 
@@ -75,7 +75,9 @@ def test_the_goal_is_the_same_before_and_after_every_row(dataset):
     assert len(rows.state[:, 4].unique()) == dataset.episodes
 
 
-def test_returns_are_sums_per_episode(dataset):
+@pytest.mark.parametrize("chunk", [1 << 24, 4 * 5])
+def test_returns_are_sums_per_episode_in_any_chunks(dataset, chunk, monkeypatch):
+    monkeypatch.setattr(mapped, "_CHUNK", chunk)
     edges = [*dataset.episode_start.tolist(), dataset.transitions]
     slow = [dataset.reward[a:b].astype(np.float64).sum() for a, b in pairwise(edges)]
     np.testing.assert_allclose(dataset.returns(), slow)

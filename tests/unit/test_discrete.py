@@ -10,12 +10,13 @@ import torch
 from learner import checkpoint
 from learner.algorithms.moma_ppo import batch, losses
 from learner.checkpoint import Counters
-from moma_core.checks import check_rows, check_trajectory
+from moma_core.checks import check_query, check_trajectory
 from moma_core.config import ActorConfig, DataConfig
 from moma_core.datasets import Dataset, DatasetError
 from moma_core.nets import history
 from moma_core.ports import InvalidFieldError
 from moma_core.tasks import icg
+from moma_core.types import Query
 from tests.builders import CHOICES, SPEC, FakeDynamics, imagine, make_config, make_ppo
 
 MEMORIES = [
@@ -117,11 +118,11 @@ def test_a_resumed_run_ends_in_the_same_bits(tmp_path, actor):
 class Agreement(FakeDynamics):
     """Nothing moves; the reward is 1 where both agents choose the same."""
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
-        answer = super().predict(state, action, seed, deadline, priority)
-        same = (action[:, 0] * action[:, 1]).sum(-1)
+    def predict(self, query):
+        answer = super().predict(query)
+        same = (query.action[:, 0] * query.action[:, 1]).sum(-1)
         return replace(
-            answer, next_state=state, reward=same, disagreement=torch.zeros_like(same),
+            answer, next_state=query.state, reward=same, disagreement=torch.zeros_like(same),
             terminated=torch.zeros(len(same), dtype=torch.bool),
         )  # fmt: skip
 
@@ -166,12 +167,13 @@ def test_the_third_choice_is_the_wide_agents_own():
 def test_a_dynamics_refuses_actions_that_are_not_one_hot():
     state, seed = torch.zeros(4, 5), torch.arange(4)
     action = torch.eye(3)[torch.tensor([[0, 1], [2, 0], [1, 1], [0, 0]])]
-    check_rows(CHOICES, state, action, seed)
+    check_query(CHOICES, Query(state=state, action=action, seed=seed))
     action[2, 1] = torch.tensor([0.25, 0.75, 0.0])
-    words = r"^action: action\[2, 1\] of narrow is \[0\.25, 0\.75, 0\.0\], .*its 2 dimensions"
+    words = r"^action: action\[2, 1\] of narrow is \[0\.25, 0\.75, 0\.0\]; .*its 2 dimensions"
     with pytest.raises(InvalidFieldError, match=words):
-        check_rows(CHOICES, state, action, seed)
-    check_rows(SPEC, state, action[..., :2].contiguous(), seed)  # continuous: nothing to refuse
+        check_query(CHOICES, Query(state=state, action=action, seed=seed))
+    # Continuous: nothing to refuse.
+    check_query(SPEC, Query(state=state, action=action[..., :2].contiguous(), seed=seed))
 
 
 def test_a_learner_refuses_segments_that_are_not_one_hot():

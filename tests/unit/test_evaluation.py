@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from moma.evaluation.imagined import DynamicsEnvironment
 from moma_core import seeds
 from moma_core.config import ActorConfig
 from moma_core.datasets import StartSampler
 from moma_core.nets.policy import Actors
 from moma_core.tasks import Environment
-from moma_core.tasks.play import DynamicsEnvironment, evaluate
+from moma_core.tasks.play import evaluate
+from moma_core.types import Query
 from tests.builders import FRAME, SPEC, FakeDynamics, make_starts, shift, step_system
 
 COPIES = 4
@@ -110,7 +112,7 @@ def by_hand(dataset, cut_above, terminal_above, seed=1):
             with torch.no_grad():
                 action = SPEC.clamp(actors(actors.observed(seen), actors.remembered(window)).mode())
             window = shift(window, seen, action)
-            said = system.predict(state, action, draw)
+            said = system.predict(Query(state=state, action=action, seed=draw))
             total, state, draw = total + said.reward.item(), said.next_state, seeds.mix(draw)
             ended = said.next_state[0, 0] > terminal_above
             cut = bool(said.disagreement > cut_above) and not ended
@@ -146,8 +148,8 @@ def test_every_step_draws_anew_and_a_doubt_that_is_no_number_cuts(dataset):
     assert len(system.seeds[0].unique()) == 64
 
     class Lost(FakeDynamics):
-        def predict(self, *rows, **more):
-            said = super().predict(*rows, **more)
+        def predict(self, query):
+            said = super().predict(query)
             return replace(said, disagreement=said.disagreement * torch.nan)
 
     environment = DynamicsEnvironment(

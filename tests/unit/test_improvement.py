@@ -1,7 +1,5 @@
 """The update does improve a policy: on a reward that anyone can solve, in a second."""
 
-import math
-
 import torch
 
 from moma_core.config import ActorConfig, PessimismConfig, PPOConfig, RolloutConfig
@@ -21,11 +19,11 @@ CONFIG = make_config(
 class Bowl(FakeDynamics):
     """Nothing moves; the reward is highest where every agent's every action is 0.5."""
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):  # noqa: ARG002
-        zeros = torch.zeros(len(state))
-        miss = ((action - 0.5) * SPEC.action_mask).square().sum((1, 2))
+    def predict(self, query):
+        zeros = torch.zeros(query.rows)
+        miss = ((query.action - 0.5) * SPEC.action_mask).square().sum((1, 2))
         return Prediction(
-            next_state=state, reward=-miss, terminated=zeros.bool(), disagreement=zeros,
+            next_state=query.state, reward=-miss, terminated=zeros.bool(), disagreement=zeros,
             aleatoric=zeros, reward_disagreement=zeros, model=DIGEST,
         )  # fmt: skip
 
@@ -46,8 +44,8 @@ def test_a_few_updates_find_the_best_action_of_every_agent():
 
 def test_training_on_the_negated_reward_makes_it_worse():
     class Hill(Bowl):
-        def predict(self, *args, **kwargs):
-            answer = super().predict(*args, **kwargs)
+        def predict(self, query):
+            answer = super().predict(query)
             answer.reward.neg_()
             return answer
 

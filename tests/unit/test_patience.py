@@ -6,7 +6,8 @@ import grpc
 import pytest
 
 from moma_core.ports import BusyError, DeadlineError, InvalidFieldError, UnavailableError
-from moma_core.rpc.channel import RETRY_AFTER_MS, ExpiredError, Patience, StoppedError, call, once
+from moma_core.rpc.channel import RETRY_AFTER_MS, ExpiredError, Patience, call, once
+from moma_core.stopping import StoppedError
 
 LONGEST = 2.0
 

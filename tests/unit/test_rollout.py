@@ -1,7 +1,6 @@
 """Imagined segments against a plain loop over rows and steps."""
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -12,6 +11,7 @@ from moma_core.checks import check_trajectory
 from moma_core.config import PessimismConfig, RolloutConfig
 from moma_core.nets.policy import Actors
 from moma_core.ports import ModelChangedError
+from moma_core.types import Query
 from rollout_workers import rollout as module
 from rollout_workers.rollout import Identity, rollout
 from tests.builders import SPEC, FakeDynamics, make_config, make_starts, run_card
@@ -24,12 +24,12 @@ CONFIG = make_config(
 WHO = Identity(policy_version=3, epoch=1, worker="w", incarnation=2, sequence=7, seed=11)
 
 
-def imagine(dynamics, *, config=CONFIG, seed=11, cut=CUT, starts=None, together=map):
+def imagine(dynamics, *, config=CONFIG, seed=11, cut=CUT, starts=None):
     actors = Actors(SPEC, config.actor, seed=4)
     actors.standardise(torch.full((2, 3), 0.1), torch.full((2, 3), 1.5))
     starts = starts or make_starts(ROWS, config.actor.history)
     who = replace(WHO, seed=seed)
-    return actors, rollout(actors, dynamics, starts, run_card(config), cut, who, together)
+    return actors, rollout(actors, dynamics, starts, run_card(config), cut, who)
 
 
 def drawn(step):
@@ -42,7 +42,8 @@ def slow_marks(segment, row):
     state, marks = segment.state[0, row], []
     for step in range(len(segment.reward)):
         action = SPEC.clamp(segment.action[step, row])
-        answer = FakeDynamics().predict(state[None], action[None], drawn(step)[row : row + 1])
+        seed = drawn(step)[row : row + 1]
+        answer = FakeDynamics().predict(Query(state=state[None], action=action[None], seed=seed))
         terminated = bool(answer.terminated)
         doubted = bool(answer.disagreement > CUT) or step == HORIZON - 1
         doubts = ((0.3, answer.disagreement), (0.2, answer.aleatoric),
@@ -188,36 +189,11 @@ def test_rollouts_that_ended_are_left_out_and_nothing_else_changes(monkeypatch):
     assert compacted.metrics == pytest.approx(carried.metrics, abs=1e-5)
 
 
-@pytest.mark.parametrize("groups", [2, 3, ROWS])
-def test_groups_give_the_segment_of_one_whether_in_turn_or_at_once(groups):
-    _, alone = imagine(FakeDynamics())
-    config = replace(CONFIG, rollout=replace(CONFIG.rollout, groups=groups))
-    dynamics = FakeDynamics()
-    _, in_turn = imagine(dynamics, config=config)
-    assert max(len(seed) for seed in dynamics.seeds) == ROWS // groups
-    assert alike(on_valid(alone), on_valid(in_turn))
-    with ThreadPoolExecutor(groups) as pool:
-        _, at_once = imagine(FakeDynamics(), config=config, together=pool.map)
-    assert equal(in_turn, at_once)
-
-
-def test_an_error_in_one_group_is_the_rollouts():
-    class Failing(FakeDynamics):
-        def predict(self, state, action, seed, deadline=math.inf):
-            if len(self.seeds) >= 2:
-                raise ConnectionError("gone")
-            return super().predict(state, action, seed, deadline)
-
-    config = replace(CONFIG, rollout=replace(CONFIG.rollout, groups=2))
-    with ThreadPoolExecutor(2) as pool, pytest.raises(ConnectionError, match="gone"):
-        imagine(Failing(), config=config, together=pool.map)
-
-
 class Doubtful(FakeDynamics):
     """Row 0 is doubted beyond any number at the second step."""
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
-        answer = super().predict(state, action, seed, deadline, priority)
+    def predict(self, query):
+        answer = super().predict(query)
         if len(self.seeds) == 2:
             answer.disagreement[0] = math.nan
         return answer
@@ -235,8 +211,8 @@ def test_doubt_that_is_no_number_ends_its_row_and_spoils_nothing_else():
 class Renewed(FakeDynamics):
     """Another model answers from the third step on."""
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
-        answer = super().predict(state, action, seed, deadline, priority)
+    def predict(self, query):
+        answer = super().predict(query)
         return replace(answer, model="1" * 64) if len(self.seeds) == 3 else answer
 
 

@@ -10,7 +10,7 @@ import torch
 from learner.service import LearnerService
 from learner.starts import drawing
 from moma_core.datasets import StartSampler
-from moma_core.ports import InvalidFieldError, Learner
+from moma_core.ports import InvalidFieldError, Learner, UnavailableError
 from tests.builders import make_config, make_ppo, make_trajectory, run_card
 
 CONFIG = make_config()
@@ -62,8 +62,8 @@ def test_before_the_first_policy_there_is_nothing_to_make(dataset, clock):
     service = make_service(dataset, clock)
     assignment = service.assign("w", 0, 0.0)
     assert (assignment.sequence, assignment.starts, assignment.stop) == (-1, None, False)
-    with pytest.raises(InvalidFieldError, match="no policy has been published yet"):
-        service.fetch_policy(0)
+    with pytest.raises(UnavailableError, match="no policy has been published yet"):
+        service.fetch_policy()
 
 
 def test_an_assignment_holds_all_that_a_segment_needs(service):
@@ -136,20 +136,19 @@ def test_a_waiting_worker_is_told_to_stop(service):
 
 
 def test_the_policy_that_is_fetched_is_the_published_one(service, snapshot):
-    fetched = service.fetch_policy(0)
+    fetched = service.fetch_policy()
     assert fetched.version == 0
     assert all(torch.equal(fetched.parameters[k], v) for k, v in snapshot.parameters.items())
-    assert service.fetch_policy(-7).version == 0
 
 
 def test_segments_are_taken_counted_and_gathered_in_order(service):
     assert service.gather(0.0) is None
     receipt = service.submit(segment(sequence=1))
-    assert (receipt.accepted, receipt.reason, receipt.version) == (True, "", 0)
+    assert (receipt.reason, receipt.version) == ("", 0)
     again = service.submit(segment(sequence=1))
-    assert (again.accepted, again.reason) == (False, "duplicate")
+    assert again.reason == "duplicate"
     stale = service.submit(segment(sequence=0, policy_version=5))
-    assert (stale.accepted, stale.reason) == (False, "stale")
+    assert stale.reason == "stale"
     assert service.gather(0.0) is None
     assert "any worker" in service.waiting_for()
     service.submit(segment(sequence=0))
@@ -179,7 +178,7 @@ def test_a_bad_segment_is_refused_by_field_and_fills_no_place(service, field, sp
     vars(spoiled).update(bad)
     with pytest.raises(InvalidFieldError, match=rf"^{field}: .*{words}"):
         service.submit(spoiled)
-    assert service.submit(good).accepted
+    assert service.submit(good).reason == ""
 
 
 def test_too_many_steps_are_refused(service):

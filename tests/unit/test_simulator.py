@@ -11,7 +11,8 @@ import torch
 from model_server.simulator import Simulator
 from moma_core import tasks
 from moma_core.ports import Dynamics
-from tests.builders import PER_ROW, random_action
+from moma_core.types import Query
+from tests.builders import PER_ROW, picked, random_action
 
 REACHER, ANT = "reacher-full", "ant-full"
 FALLING = ("hopper-3x1-full", "walker2d-2x3-full", ANT)
@@ -63,8 +64,12 @@ def steps(name, simulator, hard=False):
             where = len(qpos) + len(qvel) - state.shape[1] if name != REACHER else 0
             qpos[:where] = env.data.qpos[:where]  # it stays where it stands: no state says where
             env.set_state(qpos, qvel)
-            rows = torch.from_numpy(state), torch.from_numpy(action[None])
-            ours = simulator.predict(*rows, torch.zeros(1, dtype=torch.int64))
+            query = Query(
+                state=torch.from_numpy(state),
+                action=torch.from_numpy(action[None]),
+                seed=torch.zeros(1, dtype=torch.int64),
+            )
+            ours = simulator.predict(query)
             control = np.concatenate(
                 [a[: len(own)] for a, own in zip(action, task.split, strict=True)]
             )
@@ -160,7 +165,7 @@ def rows_of(task, count):
     random = np.random.default_rng(1)
     states = task.environment(count).reset(0)
     actions = np.stack([random_action(random, task.spec) for _ in range(count)])
-    return states, torch.from_numpy(actions), torch.arange(count)
+    return Query(state=states, action=torch.from_numpy(actions), seed=torch.arange(count))
 
 
 def same(one, other):
@@ -177,19 +182,19 @@ def taken(prediction, index):
 def test_a_row_depends_neither_on_its_neighbours_nor_on_the_number_of_threads(name):
     task, count = tasks.get(name), 24
     rows = rows_of(task, count)
-    whole = Simulator(task, 1).predict(*rows)
+    whole = Simulator(task, 1).predict(rows)
     many = Simulator(task, 3)
     backwards = torch.arange(count - 1, -1, -1)
     for _ in range(2):  # what a thread did before does not matter either
-        assert same(many.predict(*rows), whole)
-        turned = many.predict(*(part[backwards] for part in rows))
+        assert same(many.predict(rows), whole)
+        turned = many.predict(picked(rows, backwards))
         assert same(turned, taken(whole, backwards))
     for row in (0, count - 1):
-        assert same(many.predict(*(part[row : row + 1] for part in rows)), taken(whole, [row]))
+        assert same(many.predict(picked(rows, [row])), taken(whole, [row]))
     # Negative control: bits are compared.
-    state = rows[0].clone()
+    state = rows.state.clone()
     state[3, 4] += 1e-3
-    nudged = many.predict(state, *rows[1:])
+    nudged = many.predict(replace(rows, state=state))
     others = [row for row in range(count) if row != 3]
     assert not same(nudged, whole)
     assert same(taken(nudged, others), taken(whole, others))
@@ -199,10 +204,10 @@ def test_it_is_sure_of_itself_draws_nothing_and_counts_its_rows():
     task = tasks.get(FALLING[0])
     simulator = Simulator(task, 2)
     assert isinstance(simulator, Dynamics)
-    state, action, seed = rows_of(task, 5)
+    rows = rows_of(task, 5)
     first, other = (
-        simulator.predict(state, action, seed),
-        simulator.predict(state, action, seed + 9),
+        simulator.predict(rows),
+        simulator.predict(replace(rows, seed=rows.seed + 9)),
     )
     assert same(first, other)
     for doubt in ("disagreement", "aleatoric", "reward_disagreement"):

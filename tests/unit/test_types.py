@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from moma_core.types import Query, Trajectory, layouts
 from tests.builders import SPEC
 
 
 def test_widths_are_those_of_the_widest_agent():
     assert (SPEC.state_width, SPEC.observation_width, SPEC.action_width) == (5, 3, 2)
+    assert (SPEC.frame_width, SPEC.joint_action_width) == (5, 4)
 
 
 def test_observe_takes_each_agents_features_in_order_and_pads_with_zero():
@@ -63,3 +65,25 @@ def test_a_spec_refuses_a_feature_that_does_not_exist():
 def test_a_spec_refuses_a_missing_agent(field):
     with pytest.raises(ValueError, match=f"{field} needs one entry per agent: 2, got 1"):
         replace(SPEC, **{field: getattr(SPEC, field)[:1]})
+
+
+def test_a_segments_layout_is_what_its_class_says():
+    sizes = SPEC.sizes | {"T": 7, "B": 9, "H": 0}
+    shapes = {name: layout.shape(sizes) for name, layout in layouts(Trajectory).items()}
+    flags = dict.fromkeys(("terminated", "truncated", "valid"), (7, 9))
+    assert shapes == flags | {
+        "history": (9, 2, 0, 5),
+        "action": (7, 9, 2, 2),
+        "state": (8, 9, 5),
+        "log_prob": (7, 9, 2),
+        "reward": (7, 9),
+        "penalty": (7, 9),
+    }
+    kinds = {name: layout.dtype for name, layout in layouts(Trajectory).items()}
+    assert {name for name, kind in kinds.items() if kind == torch.bool} == flags.keys()
+    assert layouts(Query)["seed"].dtype == torch.int64
+
+
+def test_a_layout_asked_without_one_of_its_sizes_is_an_error():
+    with pytest.raises(KeyError, match="H"):
+        layouts(Trajectory)["history"].shape(SPEC.sizes | {"B": 1})

@@ -26,12 +26,12 @@ class Run:
             policy_version=0, epoch=0, sequence=0, seed=5, starts=starts, stop=bool(self.taken)
         )
 
-    def fetch_policy(self, version):
-        return PolicySnapshot(version=version, parameters=Actors(SPEC, CONFIG.actor).state_dict())
+    def fetch_policy(self):
+        return PolicySnapshot(version=0, parameters=Actors(SPEC, CONFIG.actor).state_dict())
 
     def submit(self, trajectory):
         self.taken.append(trajectory)
-        return Receipt(version=0, accepted=True, reason="", stop=True)
+        return Receipt(version=0, reason="", stop=True)
 
 
 class Replaced(FakeDynamics):
@@ -49,8 +49,8 @@ class Replaced(FakeDynamics):
         self.asked += 1
         return replace(super().describe(), digest=self.digest)
 
-    def predict(self, state, action, seed, deadline=math.inf, priority="training"):
-        answer = super().predict(state, action, seed, deadline, priority)
+    def predict(self, query):
+        answer = super().predict(query)
         return replace(answer, model=self.digest)
 
 
