@@ -19,6 +19,12 @@ _MAX_METRICS = 100
 def check_tensor(field: str, value: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     """Refuses a tensor that is not as agreed.
 
+    Args:
+        field: its name, for the message.
+        value: the tensor.
+        shape: the agreed one.
+        dtype: the agreed one.
+
     Raises:
         InvalidFieldError: naming the field, the rule and what came.
     """
@@ -64,6 +70,11 @@ def check_query(task: TaskSpec, query: Query) -> None:
 def check_model(model: ModelCard, task: TaskSpec, address: str) -> None:
     """Refuses a model that was fitted for another task, naming both.
 
+    Args:
+        model: its card.
+        task: the run's.
+        address: where the model is, for the message.
+
     Raises:
         ValueError: the specs differ.
     """
@@ -91,6 +102,12 @@ def check_trajectory(
     trajectory: Trajectory, task: TaskSpec, rollout: RolloutConfig, history: int
 ) -> None:
     """Refuses a segment that is not of this run's widths, rows and horizon.
+
+    Args:
+        trajectory: the segment.
+        task: the run's team.
+        rollout: its rows and horizon.
+        history: H, frames that an agent remembers at the start.
 
     Raises:
         InvalidFieldError: naming the field, the rule and what came.
