@@ -125,7 +125,7 @@ def world_model(dataset, config=None, *, elites=3, box=None, terminates=False, s
 
 
 class FakeDynamics:
-    """A small system whose rows end, are doubted and draw, each by a rule a reader can redo."""
+    """A small system whose rows end, disagree and draw, each by a rule a reader can redo."""
 
     def __init__(self, task=SPEC, *, terminal_above=1.2):
         self.task, self.terminal_above = task, terminal_above

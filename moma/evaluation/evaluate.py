@@ -120,7 +120,7 @@ def evaluate(run: RunDirectory, config: Config, episodes: int, seed: int | None 
     mean, interval = float(returns.mean()), _interval(returns, start)
     estimate = None
     if isinstance(environment, DynamicsEnvironment):
-        share = float(environment.cut.float().mean())
+        share = float(environment.truncated.float().mean())
         estimate = Estimate(return_mean=mean, return_ci95=interval, cut_share=share)
     return Score(
         task=task.spec.name,
