@@ -21,7 +21,7 @@ from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 
 class Simulator:
-    """A task's true system. It is always sure, so that nothing is penalised or cut."""
+    """A task's simulator. Its uncertainty is 0, so that nothing is penalised or truncated."""
 
     def __init__(self, task: Task, threads: int) -> None:
         """Compiles the model.
@@ -45,7 +45,7 @@ class Simulator:
         self._rows = 0
 
     def describe(self) -> ModelCard:
-        """Returns a card of one member that never doubts."""
+        """Returns a card of one member, whose disagreement is 0."""
         return ModelCard(
             task=self._spec,
             members=1,

@@ -97,7 +97,13 @@ class Learner(Protocol):
         """Returns what a worker has to know of the run."""
 
     def assign(self, worker: str, incarnation: int, wait_s: float) -> Assignment:
-        """Hands out the next segment to make, waiting up to `wait_s` seconds for one."""
+        """Hands out the next segment to make.
+
+        Args:
+            worker: who asks, by its name in the run.
+            incarnation: how often that worker had been started before.
+            wait_s: how long to wait for a segment where there is none, in seconds.
+        """
 
     def fetch_policy(self) -> PolicySnapshot:
         """Returns the actors at the newest version."""

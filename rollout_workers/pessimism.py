@@ -1,4 +1,4 @@
-"""What to make of the model's doubt: a penalty on the reward, and where to stop believing. Pure."""
+"""What follows from the model's uncertainty: a penalty on the reward, and truncation. Pure."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ def threshold(config: PessimismConfig, card: ModelCard) -> float:
 
 
 def penalty(prediction: Prediction, config: PessimismConfig) -> Float32[Tensor, " B"]:
-    """Returns what the reward loses, each doubt limited to `config.clamp` (arXiv 2305.17198).
+    """Returns what the reward loses, each uncertainty limited to `config.clamp` (arXiv 2305.17198).
 
-    A doubt that is no number counts as the limit.
+    An uncertainty that is no number counts as the limit.
     """
-    doubts = (
+    uncertainties = (
         (config.disagreement, prediction.disagreement),
         (config.reward_disagreement, prediction.reward_disagreement),
         (config.aleatoric, prediction.aleatoric),
     )
     limit = config.clamp
     lost = torch.zeros_like(prediction.reward)
-    for weight, doubt in doubts:
+    for weight, uncertainty in uncertainties:
         if weight:
-            lost = lost + weight * doubt.nan_to_num(nan=limit, posinf=limit).clamp_max(limit)
+            finite = uncertainty.nan_to_num(nan=limit, posinf=limit)
+            lost = lost + weight * finite.clamp_max(limit)
     return lost
 
 
-def cut(prediction: Prediction, limit: float) -> Bool[Tensor, " B"]:
-    """Returns where to stop: on the doubt itself, before any clamp, and where it is no number."""
+def truncate(prediction: Prediction, limit: float) -> Bool[Tensor, " B"]:
+    """Returns where to stop: by the disagreement before any clamp, and where it is no number."""
     return ~(prediction.disagreement <= limit)

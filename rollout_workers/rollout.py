@@ -42,20 +42,20 @@ def rollout(
     dynamics: Dynamics,
     starts: StartStates,
     card: RunCard,
-    cut_above: float,
+    truncate_above: float,
     identity: Identity,
 ) -> Trajectory:
     """Imagines one segment of B rollouts, to the horizon or until all have ended.
 
     Rollouts begin at `starts` and are truncated where the ensemble's disagreement passes
-    `cut_above`; every draw comes from the seed of `identity`, which goes with the segment.
+    `truncate_above`; every draw comes from the seed of `identity`, which goes with the segment.
 
     Args:
         actors: the team, at the version that `identity` names.
         dynamics: what the team is imagined in.
         starts: B states with what each agent remembers there.
         card: the run's, with the team, the horizon and the penalty.
-        cut_above: disagreement above which a rollout is truncated.
+        truncate_above: disagreement above which a rollout is truncated.
         identity: whose segment this is, and the seed of its draws.
 
     Raises:
@@ -69,7 +69,7 @@ def rollout(
     turn = torch.arange(card.rollout.horizon) * (card.rollout.member_per == "step")
     draw = seeds.mix(row_seed + turn[:, None])
     with torch.inference_mode():
-        steps = _imagine(actors, dynamics, store, _Draws(noise=noise, member=draw), cut_above)
+        steps = _imagine(actors, dynamics, store, _Draws(noise=noise, member=draw), truncate_above)
     return store.trajectory(identity, steps)
 
 
@@ -83,7 +83,7 @@ class _Draws:
 
 
 def _imagine(
-    actors: Actors, dynamics: Dynamics, store: _Store, draws: _Draws, cut_above: float
+    actors: Actors, dynamics: Dynamics, store: _Store, draws: _Draws, truncate_above: float
 ) -> int:
     """Goes on until no rollout does; returns the steps made."""
     spec, settings = store.card.task, store.card.rollout
@@ -99,9 +99,10 @@ def _imagine(
         prediction = dynamics.predict(Query(state=state, action=executed, seed=draw[step]))
         remembered.push(observed, executed)
         state = prediction.next_state
-        cut = pessimism.cut(prediction, cut_above) | (step == settings.horizon - 1)
+        truncate = pessimism.truncate(prediction, truncate_above)
+        truncate = truncate | (step == settings.horizon - 1)
         store.put(step, place, action=action, log_prob=distribution.log_prob(action))
-        alive = store.outcome(step, place, prediction, cut, alive)
+        alive = store.outcome(step, place, prediction, truncate, alive)
         going = int(alive.sum())
         if not going:
             break
@@ -139,15 +140,15 @@ class _Store:
         step: int,
         place: Place,
         prediction: Prediction,
-        cut: Bool[Tensor, " G"],
+        truncate: Bool[Tensor, " G"],
         alive: Bool[Tensor, " G"],
     ) -> Bool[Tensor, " G"]:
-        """Stores what came of a step; returns the rollouts that go on. Ended is not cut."""
+        """Stores what came of a step; returns the rollouts that go on."""
         if self._model not in ("", prediction.model):
             raise ModelChangedError(f"model {self._model} became {prediction.model} meanwhile")
         self._model = prediction.model
         penalty = pessimism.penalty(prediction, self.card.pessimism)
-        truncated = cut & ~prediction.terminated
+        truncated = truncate & ~prediction.terminated  # what terminated is not truncated too
         self.disagreement[step, place] = prediction.disagreement
         self.put(step + 1, place, state=prediction.next_state)
         self.put(
@@ -179,8 +180,8 @@ class _Store:
         made, valid = self.made, self.made["valid"]
         rows, count = valid.shape[1], valid.sum()
         reward = (made["reward"] + made["penalty"]) * valid
-        doubt: Tensor = self.disagreement[valid]
-        doubt = torch.where(doubt.isfinite(), doubt, self.card.pessimism.clamp)
+        found: Tensor = self.disagreement[valid]
+        found = torch.where(found.isfinite(), found, self.card.pessimism.clamp)
         truncated = made["truncated"]
         early = truncated[: steps - 1].sum() if steps == len(valid) else truncated.sum()
         return {
@@ -188,8 +189,8 @@ class _Store:
             "rollout/return": float(reward.sum() / rows),
             "rollout/model_reward": float(reward.sum() / count),
             "rollout/penalty": float((made["penalty"] * valid).sum() / count),
-            "rollout/disagreement_mean": float(doubt.mean()),
-            "rollout/disagreement_max": float(doubt.max()),
+            "rollout/disagreement_mean": float(found.mean()),
+            "rollout/disagreement_max": float(found.max()),
             "rollout/cut_fraction": float(early / rows),
             "rollout/terminated_fraction": float(made["terminated"].sum() / rows),
         }

@@ -63,7 +63,7 @@ class Worker:
                 self._dynamics,
                 assignment.starts,
                 self._card,
-                self._cut_above,
+                self._truncate_above,
                 self._identity(assignment),
             )
         except ModelChangedError as error:
@@ -86,7 +86,7 @@ class Worker:
         """
         model = self._dynamics.describe()
         check_model(model, self._card.task, " or ".join(self._card.model_addresses))
-        self._cut_above = pessimism.threshold(self._card.pessimism, model)
+        self._truncate_above = pessimism.threshold(self._card.pessimism, model)
 
     def _identity(self, assignment: Assignment) -> Identity:
         return Identity(

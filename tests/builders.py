@@ -136,7 +136,7 @@ def make_ppo(config, task=SPEC, *, mean=0.0, std=1.0, device=None):
 
 
 class FakeDynamics:
-    """A small system whose rows end, are doubted and draw, each by a rule a reader can redo."""
+    """A small system whose rows end, disagree and draw, each by a rule a reader can redo."""
 
     def __init__(self, task=SPEC, *, terminal_above=1.2):
         self.task, self.terminal_above = task, terminal_above

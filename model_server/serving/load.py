@@ -30,7 +30,13 @@ class Load:
         self._outside: deque[tuple[float, int]] = deque(maxlen=_TIMINGS)
 
     def ran(self, waited_s: Sequence[float], rows: int, seconds: float) -> None:
-        """Counts a batch: how long each of its requests had waited, its rows, its duration."""
+        """Counts a batch.
+
+        Args:
+            waited_s: how long each of its requests had waited, in seconds.
+            rows: of all requests.
+            seconds: how long the model took.
+        """
         self.counts["batches"] += 1
         self.counts["rows"] += rows
         self._queue_s.extend(waited_s)

@@ -45,7 +45,13 @@ class Rows:
 
 
 def rows(units: Units, dataset: Dataset, index: NDArray[np.int64]) -> Rows:
-    """Returns the steps `index` of the data, in that order."""
+    """Returns steps of the data as the networks see them.
+
+    Args:
+        units: the networks' units.
+        dataset: the log.
+        index: which steps, in which order, `[N]`.
+    """
     data = dataset.rows(index)
     return Rows(
         inputs=units.inputs(data.state, data.action),
@@ -61,6 +67,13 @@ def draw(
 
     The rows of many updates are read together, in the order in which they lie in the file, so
     that the data may be larger than memory; what is drawn does not depend on how many.
+
+    Args:
+        units: the networks' units.
+        dataset: the log.
+        train: the rows to draw from.
+        config: members (E), rows of a batch (N), updates.
+        seed: of the draws.
     """
     random = seeds.generator(seed, "batches")
     shape = (config.members, config.batch)

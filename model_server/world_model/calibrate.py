@@ -31,7 +31,7 @@ def held_out(fitted: Fitted) -> dict[str, Any]:
     inputs, targets = units.inputs(data.state, data.action), units.targets(data)
     with torch.inference_mode():
         outputs: Outputs = ensemble(inputs.expand(len(fitted.elites), *inputs.shape))
-        doubt = uncertainty.disagreement(outputs.mean * units.output_scale)
+        disagreement = uncertainty.disagreement(outputs.mean * units.output_scale)
         varies = torch.cat([~units.constant, torch.ones(1, dtype=torch.bool)])
         error = (outputs.mean.mean(0) - targets).square().mean(0).sqrt() * varies
         still = targets.square().mean(0).sqrt()
@@ -41,7 +41,7 @@ def held_out(fitted: Fitted) -> dict[str, Any]:
             for name, width in _NORMAL.items()
         }
         levels = torch.tensor([float(name) for name in QUANTILES])
-        quantiles = torch.quantile(doubt, levels).tolist()
+        quantiles = torch.quantile(disagreement, levels).tolist()
         return {
             "rows": len(inputs),
             "nll": nll(ensemble, outputs, targets).tolist(),

@@ -37,7 +37,14 @@ class Outputs:
 
 
 class Hidden(nn.Module):
-    """The hidden layers of E networks of one shape."""
+    """The hidden layers of E networks of one shape.
+
+    Args:
+        count: E.
+        widths: of the input and of every layer after it.
+        config: whether layers are normalised.
+        generator: draws the weights.
+    """
 
     def __init__(
         self, count: int, widths: list[int], config: ModelConfig, generator: torch.Generator
@@ -49,7 +56,14 @@ class Hidden(nn.Module):
 
 
 class Network(nn.Sequential):
-    """E networks of one shape: hidden layers, then a linear head."""
+    """E networks of one shape: hidden layers, then a linear head.
+
+    Args:
+        count: E.
+        widths: of the input, of every hidden layer and of the output.
+        config: activation, and whether layers are normalised.
+        generator: draws the weights.
+    """
 
     def __init__(
         self, count: int, widths: list[int], config: ModelConfig, generator: torch.Generator
@@ -73,7 +87,15 @@ class Network(nn.Sequential):
 
 
 class Ensemble(nn.Module):
-    """E members; every member sees its own rows, or all the same ones."""
+    """E members; every member sees its own rows, or all the same ones.
+
+    Args:
+        task: the team, whose widths the networks have.
+        config: architecture and units.
+        members: E.
+        terminates: whether terminations are predicted; not where the data holds none.
+        seed: of the weights.
+    """
 
     def __init__(
         self,
@@ -84,7 +106,6 @@ class Ensemble(nn.Module):
         terminates: bool,
         seed: int = 0,
     ) -> None:
-        """Builds `members` networks for a task; without terminals there is nothing to predict."""
         super().__init__()
         state_width, actions = task.state_width, task.joint_action_width
         generator = seeds.generator(seed, "ensemble")

@@ -33,7 +33,15 @@ _WEIGHTS, _CARD, _CONFIG, _REPORT = "model.safetensors", "card.json", "config.js
 def save(
     fitted: Fitted, dataset: Dataset, config: ModelConfig, seed: int, path: Path
 ) -> WorldModel:
-    """Writes the model with its card and its report to `path`, whole, and returns it."""
+    """Writes the model with its card and its report, whole, and returns it.
+
+    Args:
+        fitted: the elites and what they did not train on.
+        dataset: the log that they were fitted to.
+        config: what they were fitted with.
+        seed: of the fit; the draws of the report depend on it.
+        path: the model's directory; one that exists is replaced.
+    """
     box = _box(dataset)
     report = calibrate.held_out(fitted)
     card = ModelCard(
@@ -115,7 +123,13 @@ def load(path: Path, precision: Literal["auto", "fp32", "bf16"] = "fp32") -> Wor
 def load_on(
     device: Literal["cpu", "cuda"], path: Path, precision: Literal["auto", "fp32", "bf16"]
 ) -> WorldModel | Accelerated:
-    """Opens a model directory to compute on a device; every GPU of today has bf16."""
+    """Opens a model directory to compute on a device.
+
+    Args:
+        device: where to compute.
+        path: the model's directory.
+        precision: of the hidden layers; auto: bf16 where it is native, as on every GPU of today.
+    """
     if device == "cpu":
         return load(path, precision)
     model = load(path, "bf16" if precision == "auto" else precision)

@@ -23,14 +23,14 @@ from moma_core.datasets.holdout import Parts, Runs, split
 from moma_core.types import Transitions
 
 _HOLDOUT_ROWS = 8192
-"""Held-out rows looked at: the same ones at every look, for every member."""
+"""Held-out rows to evaluate on: the same ones every time, for every member."""
 _BOUND_WEIGHT = 0.01
 """Pull on the learned variance bounds (Chua et al. 2018, appendix A.1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitProgress:
-    """One look at the held-out data."""
+    """One evaluation on the held-out data."""
 
     update: int
     updates: int
@@ -46,7 +46,7 @@ class Fitted:
     elites: tuple[int, ...]
     scores: Float32[Tensor, " E"]
     holdout: Transitions
-    """Of the rows held out, those that were looked at."""
+    """Of the rows held out, those that members were evaluated on."""
     held: Runs
     """All rows held out."""
 
@@ -64,14 +64,14 @@ def fit(
         dataset: the log.
         config: architecture, optimiser, hold-out, stopping and ranking.
         seed: of every draw.
-        progress: called at every look at the held-out data.
+        progress: called after every evaluation on the held-out data.
         device: where to; the result lies in this machine's memory.
     """
     train, held = split(dataset, config.holdout, config.holdout_by, seed)
     ensemble = _begin(dataset, train, config, seed)
     order = torch.randperm(len(held), generator=seeds.generator(seed, "look"))[:_HOLDOUT_ROWS]
-    look = held.at(order.numpy())
-    looked = batches.rows(ensemble.units, dataset, look).to(device)
+    chosen = held.at(order.numpy())
+    evaluated = batches.rows(ensemble.units, dataset, chosen).to(device)
     weight = terminal_weight(len(train), int(train.contains(dataset.terminals).sum()))
     units = copy.deepcopy(ensemble.units)
     best = _Best(ensemble.to(device), config)
@@ -79,7 +79,7 @@ def fit(
     for update in optimise(ensemble, drawn, config, weight):
         if update % config.evaluate_every and update != config.updates:
             continue
-        best.look(_score(ensemble, looked, config, seed))
+        best.take(_score(ensemble, evaluated, config, seed))
         progress(FitProgress(update=update, updates=config.updates, best=best.score))
         if best.waited >= config.patience:
             break
@@ -88,7 +88,7 @@ def fit(
         ensemble=ensemble.eval().requires_grad_(False).cpu(),
         elites=tuple(elites),
         scores=best.score.cpu(),
-        holdout=dataset.rows(np.sort(look)),
+        holdout=dataset.rows(np.sort(chosen)),
         held=held,
     )
 
@@ -109,11 +109,11 @@ class _Best:
     def __init__(self, ensemble: Ensemble, config: ModelConfig) -> None:
         self.score = torch.full_like(ensemble.max_log_variance[:, 0, 0].detach(), math.inf)
         self.waited = 0
-        """Looks since the last improvement of any member."""
+        """Evaluations since the last improvement of any member."""
         self._ensemble, self._last = ensemble, config.stopping == "last"
         self._weights = [p.detach().clone() for p in ensemble.parameters()]
 
-    def look(self, score: Tensor) -> None:
+    def take(self, score: Tensor) -> None:
         """Keeps the members that are better than ever."""
         better = torch.ones_like(score, dtype=torch.bool) if self._last else score < self.score
         self.score = torch.where(better, score, self.score)

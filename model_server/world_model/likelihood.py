@@ -22,6 +22,12 @@ def nll(
     Averaged over rows and over the outputs that vary; constant features are not predicted. With
     `beta` each term is weighted by its own variance to that power, held fixed (Seitzer et al.
     2022, equation 5): otherwise rows that are called noisy stop teaching the mean.
+
+    Args:
+        ensemble: whose units say which outputs vary.
+        outputs: what it predicts, in output units.
+        targets: what it should, in output units.
+        beta: the power; 0: the plain likelihood.
     """
     error = (outputs.mean - targets).square() * torch.exp(-outputs.log_variance)
     terms = 0.5 * (error + outputs.log_variance)
@@ -43,7 +49,13 @@ def terminal_weight(rows: int, terminals: int) -> float:
 def termination_loss(
     logit: Float32[Tensor, "E N"], terminated: Bool[Tensor, "E N"], weight: float
 ) -> Float32[Tensor, ""]:
-    """Binary cross-entropy, summed over members; a terminal counts `weight` times."""
+    """Binary cross-entropy, averaged over rows and summed over members.
+
+    Args:
+        logit: of every member's termination.
+        terminated: whether its row did terminate.
+        weight: how often a terminal counts.
+    """
     loss = torch.nn.functional.binary_cross_entropy_with_logits(
         logit,
         terminated.float(),

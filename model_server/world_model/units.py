@@ -24,7 +24,13 @@ _STILL = 1e-8
 
 
 class Units(nn.Module):
-    """The affine maps between the data's units and the networks' (buffers, fitted to the data)."""
+    """The affine maps between the data's units and the networks' (buffers, fitted to the data).
+
+    Args:
+        state_width: S.
+        actions: A * U.
+        standardised: whether there are any; raw units stay as they are.
+    """
 
     state_mean: Tensor
     state_std: Tensor

@@ -132,7 +132,7 @@ def evaluate(run: RunDirectory, config: Config, episodes: int, seed: int | None 
     estimate = Estimate(
         return_mean=float(returns.mean()),
         return_ci95=_interval(returns, start),
-        cut_share=float(environment.cut.float().mean()),
+        cut_share=float(environment.truncated.float().mean()),
     )
     return replace(found, estimate=estimate)
 

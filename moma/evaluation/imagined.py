@@ -16,11 +16,11 @@ from rollout_workers import pessimism
 class DynamicsEnvironment:
     """Episodes of a model, from states in which the data's episodes began.
 
-    An episode ends where the model says so, and where its disagreement passes the cut.
+    An episode ends where the model says so, and where its disagreement passes a threshold.
     """
 
     def __init__(
-        self, dynamics: Dynamics, starts: StartSampler, count: int, cut_above: float
+        self, dynamics: Dynamics, starts: StartSampler, count: int, truncate_above: float
     ) -> None:
         """Makes `count` copies.
 
@@ -28,19 +28,19 @@ class DynamicsEnvironment:
             dynamics: the model.
             starts: draws where episodes of the data began.
             count: copies, B.
-            cut_above: disagreement above which an episode ends, as a rollout is truncated.
+            truncate_above: disagreement above which an episode ends, as a rollout is truncated.
         """
-        self._dynamics, self._starts, self._cut_above = dynamics, starts, cut_above
-        self.cut = torch.zeros(count, dtype=torch.bool)
+        self._dynamics, self._starts, self._truncate_above = dynamics, starts, truncate_above
+        self.truncated = torch.zeros(count, dtype=torch.bool)
         """The copies whose episode ended because the model was not sure."""
-        self._over = ~self.cut
+        self._over = ~self.truncated
 
     def reset(self, seed: int) -> Float32[Tensor, "B S"]:
         """Draws a start for every copy."""
-        count = len(self.cut)
+        count = len(self.truncated)
         self._state = self._starts.draw(count, seeds.derive(seed, "starts")).state
         self._draw = seeds.rows(seeds.derive(seed, "members"), count)
-        self._over, self.cut = torch.zeros(2, count, dtype=torch.bool)
+        self._over, self.truncated = torch.zeros(2, count, dtype=torch.bool)
         return self._state
 
     def step(
@@ -49,8 +49,8 @@ class DynamicsEnvironment:
         """Asks the model for every copy, each time another member."""
         query = Query(state=self._state, action=action, seed=self._draw)
         prediction = self._dynamics.predict(query)
-        unsure = pessimism.cut(prediction, self._cut_above)
-        self.cut = self.cut | (unsure & ~prediction.terminated & ~self._over)
+        unsure = pessimism.truncate(prediction, self._truncate_above)
+        self.truncated = self.truncated | (unsure & ~prediction.terminated & ~self._over)
         self._over = self._over | unsure | prediction.terminated
         self._state, self._draw = prediction.next_state, seeds.mix(self._draw)
         return self._state, prediction.reward, self._over

@@ -63,6 +63,11 @@ def call(
 ) -> T:
     """Makes one call with a deadline.
 
+    Args:
+        method: of a stub.
+        request: its message.
+        timeout_s: seconds until the deadline.
+
     Raises:
         InvalidFieldError: the peer refused a field.
         DeadlineError: no answer in time.

@@ -38,7 +38,13 @@ class LearnerClient:
         return documents.parse(RunCard, reply.card, "the learner's card")
 
     def assign(self, worker: str, incarnation: int, wait_s: float) -> Assignment:
-        """Asks for the next segment to make."""
+        """Asks for the next segment to make.
+
+        Args:
+            worker: who asks, by its name in the run.
+            incarnation: how often that worker had been started before.
+            wait_s: how long the learner may wait for a segment, in seconds.
+        """
         request = learner_pb2.AssignRequest(worker=worker, incarnation=incarnation, wait_s=wait_s)
         reply = self._patience(lambda: call(self._stub.Assign, request, wait_s + _CALL_S))
         return codec.decode(Assignment, reply)

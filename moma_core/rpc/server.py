@@ -32,7 +32,13 @@ class ListenError(OSError):
 
 
 class RunningServer:
-    """A server that answers until it is stopped."""
+    """A server that answers until it is stopped.
+
+    Args:
+        server: gRPC's own.
+        resting: its streams that wait for their next request.
+        address: where it listens, HOST:PORT.
+    """
 
     def __init__(self, server: grpc.aio.Server, resting: Resting, address: str) -> None:
         self._server, self._resting, self.address = server, resting, address

@@ -131,7 +131,7 @@ def test_imagined_episodes_equal_a_slow_loop_ends_and_cuts_included(
     returns, environment, _ = imagined(dataset, cut_above, terminal_above=terminal_above)
     slow, cuts = by_hand(dataset, cut_above, terminal_above)
     torch.testing.assert_close(returns, slow, rtol=1e-4, atol=1e-4)
-    assert torch.equal(environment.cut, cuts)
+    assert torch.equal(environment.truncated, cuts)
     assert cuts.any() == (cut_above < 1)
 
 
@@ -157,4 +157,4 @@ def test_every_step_draws_anew_and_a_doubt_that_is_no_number_cuts(dataset):
     )
     environment.reset(0)
     assert environment.step(torch.zeros(5, 2, 2))[2].all()
-    assert environment.cut.all()
+    assert environment.truncated.all()

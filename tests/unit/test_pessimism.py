@@ -1,4 +1,4 @@
-"""The penalty's arithmetic, and that the cut sees the doubt before any clamp."""
+"""The penalty's arithmetic, and that truncation sees the disagreement before any clamp."""
 
 import math
 
@@ -12,37 +12,41 @@ from tests.builders import DIGEST, model_card
 
 
 def prediction(disagreement, aleatoric=0.0, reward_disagreement=0.0):
-    doubt = torch.tensor(disagreement)
+    found = torch.tensor(disagreement)
     return Prediction(
-        next_state=torch.zeros(len(doubt), 5),
-        reward=torch.zeros(len(doubt)),
-        terminated=torch.zeros(len(doubt), dtype=torch.bool),
-        disagreement=doubt,
-        aleatoric=torch.full_like(doubt, aleatoric),
-        reward_disagreement=torch.full_like(doubt, reward_disagreement),
+        next_state=torch.zeros(len(found), 5),
+        reward=torch.zeros(len(found)),
+        terminated=torch.zeros(len(found), dtype=torch.bool),
+        disagreement=found,
+        aleatoric=torch.full_like(found, aleatoric),
+        reward_disagreement=torch.full_like(found, reward_disagreement),
         model=DIGEST,
     )
 
 
-def test_penalty_by_hand_each_doubt_clamped_by_itself():
+def test_penalty_by_hand_each_uncertainty_clamped_by_itself():
     config = PessimismConfig(disagreement=0.1, reward_disagreement=0.5, aleatoric=2.0, clamp=3.0)
     got = pessimism.penalty(prediction([1.0, 10.0], 0.25, 7.0), config)
     expected = [0.1 * 1 + 0.5 * 3 + 2 * 0.25, 0.1 * 3 + 0.5 * 3 + 2 * 0.25]
     assert got.tolist() == pytest.approx(expected)
 
 
-def test_the_cut_is_tested_on_the_doubt_before_the_clamp():
+def test_truncation_is_tested_on_the_disagreement_before_the_clamp():
     config = PessimismConfig(clamp=2.0, cut=2.0)
-    doubted = prediction([1.9, 2.0, 2.1, 500.0])
+    uncertain = prediction([1.9, 2.0, 2.1, 500.0])
     limit = pessimism.threshold(config, model_card())
-    assert pessimism.cut(doubted, limit).tolist() == [False, False, True, True]
-    # Negative control: on clamped values, as in the released code, nothing is ever cut.
-    clamped = prediction(doubted.disagreement.clamp_max(config.clamp).tolist())
-    assert not pessimism.cut(clamped, limit).any()
+    assert pessimism.truncate(uncertain, limit).tolist() == [False, False, True, True]
+    # Negative control: on clamped values, as in the released code, nothing is ever truncated.
+    clamped = prediction(uncertain.disagreement.clamp_max(config.clamp).tolist())
+    assert not pessimism.truncate(clamped, limit).any()
 
 
-def test_doubt_that_is_not_finite_is_cut():
-    assert pessimism.cut(prediction([math.nan, math.inf, 0.0]), 1.0).tolist() == [True, True, False]
+def test_disagreement_that_is_not_finite_truncates():
+    assert pessimism.truncate(prediction([math.nan, math.inf, 0.0]), 1.0).tolist() == [
+        True,
+        True,
+        False,
+    ]
     # Negative control: the plain comparison lets NaN go on.
     assert not (torch.tensor(math.nan) > 1.0).item()
 
