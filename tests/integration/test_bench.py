@@ -1,4 +1,4 @@
-"""`moma bench` for real, on a size of its own that takes seconds."""
+"""`scripts/bench` for real, on a size of its own that takes seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.speed import command, rollouts
+from benchmarks.speed import __main__ as command
+from benchmarks.speed import rollouts
 from benchmarks.speed.sizes import Size
 from moma_core import recipes
 from moma_core.runtime import process
@@ -61,6 +62,9 @@ def test_every_section_has_its_rows_with_rates_and_ratios(measure):
         "ensemble training",
         "simulator stepping reacher-full",
         "simulator stepping halfcheetah-2x3",
+        "simulator stepping hopper-3x1",
+        "simulator stepping walker2d-2x3",
+        "simulator stepping ant-full",
     ]
     for row in result["rows"]:
         low, high = row["spread"]
@@ -75,6 +79,7 @@ def test_every_section_has_its_rows_with_rates_and_ratios(measure):
         assert 0 < row["ratio_to_matmul"] < 1
     for name in names[7:]:
         assert (found[name]["flops"], found[name]["ratio_to_matmul"]) == (None, None)
+        assert found[name]["over_mujoco_rollout"] > 0
     alone = found[rollouts.ALONE]["rows_per_s"]
     for name in (name for name in names if "gRPC" in name):
         compared = found[name]["remote_over_in_process"]

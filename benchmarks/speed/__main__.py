@@ -1,4 +1,4 @@
-"""How fast this machine does each part of the work: `moma bench`."""
+"""How fast this machine does each part of the work: `scripts/bench`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Bench:
 
 def main(argv: Sequence[str], sizes: Mapping[str, Size] = SIZES) -> int:
     """Runs the command on some of `sizes`."""
-    args = parse(Bench, argv, "moma bench")
+    args = parse(Bench, argv, "scripts/bench")
     process.keep_memory()
     return process.main(lambda: _bench(args, sizes))
 
@@ -158,3 +158,7 @@ class _Say:
     def __call__(self, line: str) -> None:
         sys.stderr.write(f"{time.monotonic() - self._begun:5.0f} s  {line}\n")
         sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
