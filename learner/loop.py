@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from torch.profiler import record_function
 
 from learner import checkpoint
 from learner.algorithms.moma_ppo.ppo import PPO
@@ -87,7 +88,8 @@ class Loop:
         gathered = time.perf_counter()
         if self._peers.carried is not None:
             self._peers.carried.take(trajectories)
-        metrics = self._ppo.update(trajectories)
+        with record_function("update"):  # what a profiler tells rounds by
+            metrics = self._ppo.update(trajectories)
         updated = time.perf_counter()
         count = sum(int(t.valid.sum()) for t in trajectories)
         self._transitions += count

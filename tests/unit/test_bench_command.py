@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.speed import __main__ as command
+from benchmarks.speed import command
 from benchmarks.speed.machine import Reading
 from benchmarks.speed.table import Row
 from moma.engines.supervisor import RoleError
