@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import psutil
+from torch.profiler import record_function
 
 from learner import checkpoint
 from learner.algorithms.base import Algorithm
@@ -158,7 +159,8 @@ class Loop:
         gathered = time.perf_counter()
         if self._peers.carried is not None:
             self._peers.carried.take(segments)
-        updated = self._algorithm.update(segments)
+        with record_function("update"):  # what a profiler tells rounds by
+            updated = self._algorithm.update(segments)
         ended = time.perf_counter()
         self._transitions += updated.transitions
         if not self.done:

@@ -1,4 +1,4 @@
-"""How fast this machine does each part of the work, measured by its own matmul rate: `moma bench`.
+"""How fast this machine does each part of the work, by its own matmul rate: `scripts/bench`.
 
 A section measures one part for one size of world model and returns rows of one table.
 """

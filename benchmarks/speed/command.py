@@ -1,4 +1,4 @@
-"""How fast this machine does each part of the work: `moma bench`."""
+"""How fast this machine does each part of the work: `scripts/bench`."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Bench:
 
 def main(argv: Sequence[str], sizes: Mapping[str, Size] = SIZES) -> int:
     """Runs the command on some of `sizes`."""
-    args = parse(Bench, argv, "moma bench")
+    args = parse(Bench, argv, "scripts/bench")
     process.keep_memory()
     return process.main(lambda: _bench(args, sizes))
 

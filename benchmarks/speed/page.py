@@ -8,25 +8,20 @@ from dataclasses import asdict
 from benchmarks.speed.profile import Profile
 
 WORDS = {
-    "model forward": "forward: the world model's networks",
-    "actors forward": "forward: the actors' networks",
-    "critic forward": "forward: the critic",
-    "losses": "log-probabilities, entropy, the loss terms' derivatives",
-    "backward": "backward: the networks",
-    "rows": "values' and minibatches' rows gathered (the critic's forward not counted)",
-    "optimiser": "gradient norm and Adam's step",
-    "predicting": "prediction beside the networks: units, draws, doubts, the box",
-    "rollout": "rollout beside networks and predictions: windows, draws, penalty, what is kept",
+    "forward Ensemble": "forward: the world model's networks",
+    "forward Actors": "forward: the actors' networks",
+    "forward Critic": "forward: the critic",
+    "losses": "log-probabilities, entropy, loss terms",
+    "backward": "backward: losses and networks",
+    "optimiser": "the optimiser's step",
     "other": "all the rest",
 }
 LEGEND = """\
-A forward pass is a call of the world model's networks, of the actors or of the critic, and nothing
-around it; in an update also the way from the networks' outputs to the derivatives of the loss by
-them. A round is an update and a rollout phase, which is all the rest: rollouts, messages,
-publishing, checkpoint, log. There, passes of several processes at the same moment count once. A
-prediction is a forward pass with what the model does around it: units, draws, doubts, the box.
-Processor time in a forward pass is that of the thread that calls it, times torch's threads; what a
-process uses besides is all else.
+A forward pass is a call of a network and nothing around it; in an update also the way from the
+networks' outputs to the backward pass, which is the losses. A round is an update and a rollout
+phase, which is all but the update: rollouts, messages, publishing, checkpoint, log. There, passes
+of several processes at the same moment count once. Other operators of torch: units, draws,
+disagreement, windows, packing. What it costs to note all that, up to a tenth, is in the figures.
 """
 
 
@@ -46,23 +41,22 @@ def lines(profile: Profile) -> list[str]:
         *_parts(profile.update, profile.round),
         _line(1, "rollout phase", profile.rollout, profile.round),
         _line(2, "a forward pass runs somewhere", profile.rollout_forward, profile.round),
-        _line(2, "that or a prediction runs somewhere", profile.rollout_predicted, profile.round),
+        _line(2, "that or an operator of torch", profile.rollout_operators, profile.round),
         *_parts(profile.rollout_alone, profile.round),
         *_busy(profile),
-        f"  forward or backward passes run for {profile.share:.2f} of the wall time, predictions "
-        f"counted whole for {profile.share_predicted:.2f}",
+        f"  forward or backward passes run for {profile.share:.2f} of the wall time",
     ]
 
 
 def _parts(seconds: Mapping[str, float], whole: float) -> list[str]:
-    return [_line(2, WORDS[kind], value, whole) for kind, value in seconds.items()]
+    return [_line(2, WORDS.get(kind, kind), value, whole) for kind, value in seconds.items()]
 
 
 def _busy(profile: Profile) -> list[str]:
-    """Returns a line per process: what it used of the processors in the rollout phase."""
+    """Returns a line per process: what it did in the rollout phase."""
     return [
-        f"    processor time of {busy.role}: {busy.forward * 1e3:,.0f} ms in forward passes, "
-        f"{busy.other * 1e3:,.0f} ms in all else"
+        f"    {busy.role}: {busy.forward * 1e3:,.0f} ms in forward passes, "
+        f"{busy.operators * 1e3:,.0f} ms in other operators of torch"
         for busy in profile.busy
     ]
 
@@ -79,7 +73,6 @@ def plain(profiles: Sequence[Profile]) -> list[dict[str, object]]:
             **asdict(profile),
             "round": profile.round,
             "forward_or_backward_share": profile.share,
-            "share_with_whole_predictions": profile.share_predicted,
         }
         for profile in profiles
     ]

@@ -1,34 +1,58 @@
-"""Where the wall time of a round goes, from the traces of all processes. Pure."""
+"""Where the wall time of a round goes, from what torch.profiler wrote in all processes."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-import numpy as np
-
-from benchmarks.speed import spots
-from benchmarks.speed.trace import Span, Trace
+from benchmarks.speed.traced import FORWARD, RECORDED
 
 Stretch = tuple[float, float]
 """Begin and end."""
-_LEARNING = (*spots.FORWARD, spots.LOSSES, spots.BACKWARD, spots.ROWS, spots.OPTIMISER)
+UPDATE, LOSSES, BACKWARD, OPTIMISER = "update", "losses", "backward", "optimiser"
+_NODE, _STEP = "autograd::engine::evaluate_function", "Optimizer.step#"
+"""How torch names a node of a backward pass, and an optimiser's step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """One call of a network, node of a backward pass, optimiser step or update."""
+
+    kind: str
+    begin: float
+    """Seconds since the epoch: processes share the clock."""
+    end: float
+    recorded: bool = False
+    """A network was called while gradients were recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """What one process did, in order."""
+
+    role: str
+    spans: tuple[Span, ...]
+    operators: tuple[Stretch, ...]
+    """When an operator of torch was running."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Busy:
-    """Processor seconds of one process per round, in the rollout phase."""
+    """Seconds of one process per round in the rollout phase."""
 
     role: str
     forward: float
-    """In calls of networks: the calling thread's, times torch's threads."""
-    other: float
+    """While it called a network."""
+    operators: float
+    """While it ran other operators of torch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Means over rounds, in seconds of wall time unless it says otherwise."""
+    """Means over rounds, in seconds of wall time."""
 
     name: str
     size: str
@@ -38,9 +62,9 @@ class Profile:
     rollout: float
     """The rollout phase: all of a round but the update."""
     rollout_forward: float
-    """Of it, while a network is called in at least one process."""
-    rollout_predicted: float
-    """The same, predictions counted whole: with units, draws and doubts around the networks."""
+    """Seconds of it while a network is called in at least one process."""
+    rollout_operators: float
+    """Seconds of it while a network is called, or another operator of torch runs, somewhere."""
     rollout_alone: dict[str, float]
     """The phase's seconds by what was done, where one process does everything; else empty."""
     busy: tuple[Busy, ...]
@@ -52,18 +76,45 @@ class Profile:
 
     @property
     def share(self) -> float:
-        """Of a round, while a forward or backward pass runs in at least one process."""
-        return (self._learning + self.rollout_forward) / self.round
+        """Share of a round while a forward or backward pass runs in at least one process."""
+        learning = (s for kind, s in self.update.items() if kind in (LOSSES, BACKWARD))
+        forward = (s for kind, s in self.update.items() if kind.startswith(FORWARD))
+        return (sum(learning) + sum(forward) + self.rollout_forward) / self.round
 
-    @property
-    def share_predicted(self) -> float:
-        """The same, predictions counted whole."""
-        return (self._learning + self.rollout_predicted) / self.round
 
-    @property
-    def _learning(self) -> float:
-        passes = (*spots.FORWARD, spots.LOSSES, spots.BACKWARD)
-        return sum(self.update.get(kind, 0.0) for kind in passes)
+def read(directory: Path) -> list[Trace]:
+    """Reads what all processes did that wrote it down here."""
+    return [_trace(path) for path in sorted(directory.glob("*.json"))]
+
+
+def _trace(path: Path) -> Trace:
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    since = whole["baseTimeNanoseconds"] * 1e-9
+    spans, operators = [], []
+    for event in whole["traceEvents"]:
+        if event["ph"] != "X" or event["cat"] not in ("cpu_op", "user_annotation"):
+            continue
+        begin = since + event["ts"] * 1e-6
+        end = begin + event["dur"] * 1e-6
+        if event["cat"] == "cpu_op":
+            operators.append((begin, end))
+        if (kind := _kind(event["name"])) is not None:
+            recorded = event["name"].startswith(RECORDED)
+            spans.append(Span(kind=kind, begin=begin, end=end, recorded=recorded))
+    return Trace(
+        role=path.stem.rpartition("-")[0],
+        spans=tuple(sorted(spans, key=lambda span: span.begin)),
+        operators=tuple(_joined(operators)),
+    )
+
+
+def _kind(event: str) -> str | None:
+    """Returns what an event counts as; None: as an operator at most."""
+    if event.startswith(RECORDED):
+        return FORWARD + event.removeprefix(RECORDED)
+    if event == UPDATE or event.startswith(FORWARD):
+        return event
+    return BACKWARD if event.startswith(_NODE) else OPTIMISER if event.startswith(_STEP) else None
 
 
 def profile(name: str, size: str, traces: Sequence[Trace], left_out: int) -> Profile:
@@ -78,86 +129,83 @@ def profile(name: str, size: str, traces: Sequence[Trace], left_out: int) -> Pro
     Raises:
         ValueError: no round is left.
     """
-    updates = sorted(
-        (span.begin, span.end) for t in traces for span in t.spans if span.kind == spots.UPDATE
-    )[max(left_out, 1) - 1 :]
+    updates = _stretches(traces, lambda kind: kind == UPDATE)[max(left_out, 1) - 1 :]
     count = len(updates) - 1
     if count < 1:
         raise ValueError(f"{name}: no round is left of the trace")
-    rolling = [(a[1], b[0]) for a, b in itertools.pairwise(updates)]
-    learning = updates[1:]
-    whole = sum(end - begin for begin, end in learning) / count
-    alone, predicted = len(traces) == 1, (*spots.FORWARD, spots.PREDICTING)
+    rolling, learning = [(a[1], b[0]) for a, b in itertools.pairwise(updates)], updates[1:]
+    learner = next(trace for trace in traces if any(s.kind == UPDATE for s in trace.spans))
+    alone = len(traces) == 1
+    busy = tuple(_busy(trace, rolling, count) for trace in traces)
+    forward = _stretches(traces, _is_forward)
+    either = [*forward, *(stretch for trace in traces for stretch in trace.operators)]
     return Profile(
         name=name,
         size=size,
         rounds=count,
-        update=_rest(_own(traces, learning, _LEARNING, count), whole),
+        update=_parts(learner, learning, count),
         rollout=sum(end - begin for begin, end in rolling) / count,
-        rollout_forward=_covered(_calls(traces, spots.FORWARD), rolling) / count,
-        rollout_predicted=_covered(_calls(traces, predicted), rolling) / count,
-        rollout_alone=_alone(traces, rolling, count) if alone else {},
-        busy=tuple(_busy(trace, rolling, count) for trace in traces),
+        rollout_forward=_covered(forward, rolling) / count,
+        rollout_operators=_covered(either, rolling) / count,
+        rollout_alone=_parts(learner, rolling, count) if alone else {},
+        busy=busy,
     )
 
 
-def _alone(traces: Sequence[Trace], rolling: Sequence[Stretch], count: int) -> dict[str, float]:
-    kinds = (*spots.FORWARD, spots.PREDICTING, spots.ROLLOUT)
-    whole = sum(end - begin for begin, end in rolling) / count
-    return _rest(_own(traces, rolling, kinds, count), whole)
+def _parts(trace: Trace, stretches: Sequence[Stretch], count: int) -> dict[str, float]:
+    """Returns the seconds per round of what one process did, and of the rest as `other`.
 
+    What lies between a recorded call of a network and what follows it is the losses'; what lies
+    between two nodes of a backward pass is the pass's.
+    """
+    seconds: dict[str, float] = {}
 
-def _own(
-    traces: Sequence[Trace], stretches: Sequence[Stretch], kinds: Sequence[str], count: int
-) -> dict[str, float]:
-    """Returns each kind's own seconds within the stretches, per round."""
-    own = dict.fromkeys(kinds, 0.0)
-    for span in _within([s for trace in traces for s in trace.spans], stretches):
-        if span.kind in own:
-            own[span.kind] += span.own / count
-    return own
+    def add(kind: str, span_s: float) -> None:
+        seconds[kind] = seconds.get(kind, 0.0) + span_s / count
 
-
-def _rest(own: dict[str, float], whole: float) -> dict[str, float]:
-    """Returns what took time, and what is left of the whole as `other`."""
-    return {kind: s for kind, s in own.items() if s > 0} | {"other": whole - sum(own.values())}
-
-
-def _within(spans: Iterable[Span], stretches: Sequence[Stretch]) -> list[Span]:
-    """Returns the spans that lie in one of the stretches."""
-    begins = np.array([begin for begin, _ in stretches])
-    ends = np.array([end for _, end in stretches])
-    return [s for s in spans if bool(((begins <= s.begin) & (s.end <= ends)).any())]
-
-
-def _calls(traces: Sequence[Trace], kinds: Sequence[str]) -> list[Stretch]:
-    return [(s.begin, s.end) for t in traces for s in t.spans if s.kind in kinds]
-
-
-def _covered(spans: Sequence[Stretch], stretches: Sequence[Stretch]) -> float:
-    """Returns for how many seconds of the stretches at least one span was running."""
-    joined: list[list[float]] = []
-    for begin, end in sorted(spans):
-        if joined and begin <= joined[-1][1]:
-            joined[-1][1] = max(joined[-1][1], end)
-        else:
-            joined.append([begin, end])
-    return sum(
-        max(0.0, min(end, until) - max(begin, since))
-        for begin, end in joined
-        for since, until in stretches
-    )
+    for begin, end in stretches:
+        within = [s for s in trace.spans if begin <= s.begin and s.end <= end and s.kind != UPDATE]
+        for span in within:
+            add(span.kind, span.end - span.begin)
+        for before, after in itertools.pairwise(within):
+            if before.recorded and (after.recorded or after.kind == BACKWARD):
+                add(LOSSES, after.begin - before.end)
+            elif before.kind == after.kind == BACKWARD:
+                add(BACKWARD, after.begin - before.end)
+    whole = sum(end - begin for begin, end in stretches) / count
+    return seconds | {"other": whole - sum(seconds.values())}
 
 
 def _busy(trace: Trace, rolling: Sequence[Stretch], count: int) -> Busy:
-    """Splits a process's processor seconds in the rollout phase."""
-    points = sorted(
-        point
-        for span in trace.spans
-        for point in ((span.begin, span.used_begin), (span.end, span.used_end))
+    called = _stretches([trace], _is_forward)
+    forward = _covered(called, rolling)
+    both = _covered([*called, *trace.operators], rolling)
+    return Busy(role=trace.role, forward=forward / count, operators=(both - forward) / count)
+
+
+def _is_forward(kind: str) -> bool:
+    return kind.startswith(FORWARD)
+
+
+def _stretches(traces: Sequence[Trace], wanted: Callable[[str], bool]) -> list[Stretch]:
+    return sorted((s.begin, s.end) for t in traces for s in t.spans if wanted(s.kind))
+
+
+def _joined(stretches: Iterable[Stretch]) -> list[Stretch]:
+    """Returns stretches that overlap as one, in order."""
+    joined: list[Stretch] = []
+    for begin, end in sorted(stretches):
+        if joined and begin <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
+        else:
+            joined.append((begin, end))
+    return joined
+
+
+def _covered(stretches: Iterable[Stretch], within: Sequence[Stretch]) -> float:
+    """Returns the seconds of `within` while at least one of the stretches was running."""
+    return sum(
+        max(0.0, min(end, until) - max(begin, since))
+        for begin, end in _joined(stretches)
+        for since, until in within
     )
-    times, used = zip(*points, strict=True) if points else ((0.0,), (0.0,))
-    total = sum(np.diff(np.interp(stretch, times, used))[0] for stretch in rolling)
-    calls = [s for s in _within(trace.spans, rolling) if s.kind in spots.FORWARD]
-    forward = sum(min(s.thread * trace.threads, s.used_end - s.used_begin) for s in calls)
-    return Busy(role=trace.role, forward=forward / count, other=float(total - forward) / count)

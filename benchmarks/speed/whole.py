@@ -6,6 +6,7 @@ briefly to be good: speed does not depend on what the weights are.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import statistics
@@ -14,15 +15,13 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.speed import trace, traced, update
+from benchmarks.speed import traced, update
 from benchmarks.speed.ground import Ground, hidden, policy
 from benchmarks.speed.model import cost
-from benchmarks.speed.profile import profile
+from benchmarks.speed.profile import profile, read
 from benchmarks.speed.sizes import Size
-from benchmarks.speed.spots import spots
 from benchmarks.speed.table import Part, Row
 from benchmarks.speed.timing import LEFT_OUT
-from benchmarks.speed.trace import Trace
 from learner import checkpoint
 from model_server.world_model import files
 from moma import fitting, local
@@ -81,9 +80,10 @@ def _run(ground: Ground, size: Size, fitted: RunDirectory, name: str) -> Row:
     shutil.copytree(fitted.model, run.model)
     shutil.copytree(fitted.data, run.data)
     train = _distributed if name == _DISTRIBUTED else _in_process
-    traces, peak = train(ground, run, config)
+    traces = run.path / "traces"
+    peak = train(ground, run, config, traces)
     if ground.profiles is not None:
-        ground.profiles.append(profile(name, size.name, traces, LEFT_OUT))
+        ground.profiles.append(profile(name, size.name, read(traces), LEFT_OUT))
     rounds = _rounds(run)[LEFT_OUT:]
     epochs = statistics.mean(metrics["losses/epochs"] for metrics in rounds)
     rates = [metrics["charts/SPS"] for metrics in rounds]
@@ -92,30 +92,31 @@ def _run(ground: Ground, size: Size, fitted: RunDirectory, name: str) -> Row:
     return Row(name=name, size=size.name, rates=rates, parts=parts, more=more)
 
 
-def _distributed(ground: Ground, run: RunDirectory, config: Config) -> tuple[list[Trace], int]:
-    """Trains with all roles as processes; they note what they do if that is wanted.
+def _distributed(ground: Ground, run: RunDirectory, config: Config, traces: Path) -> int:
+    """Trains with all roles as processes, which write traces if that is wanted.
 
     Returns:
-        What they noted, and the peak memory of all of them and of this process in bytes.
+        The peak memory of all of them and of this process in bytes.
     """
-    board, traces = _board(ground, run), run.path / "traces"
+    board = _board(ground, run)
     board.enter("train")
     begin = cluster.module if ground.profiles is None else traced.begin(traces)
     done, peak = cluster.train(run, config, board, _never, begin)
     board.close()
     _check(done)
-    return trace.read(traces), peak
+    return peak
 
 
-def _in_process(ground: Ground, run: RunDirectory, config: Config) -> tuple[list[Trace], int]:
-    """Trains in this process, which notes what it does if that is wanted; its peak memory."""
-    board, recorder = _board(ground, run), trace.Recorder()
+def _in_process(ground: Ground, run: RunDirectory, config: Config, traces: Path) -> int:
+    """Trains in this process, which writes a trace if that is wanted; its peak memory in bytes."""
+    board = _board(ground, run)
     board.enter("train")
-    with recorder.watching([] if ground.profiles is None else spots()):
+    path, wanted = traces / "this process-0.json", ground.profiles is not None
+    with traced.noting(path) if wanted else contextlib.nullcontext():
         done, peak = local.train(run, config, board, _never)
     board.close()
     _check(done)
-    return [recorder.trace("this process")], peak
+    return peak
 
 
 def _board(ground: Ground, run: RunDirectory) -> Board:

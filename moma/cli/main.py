@@ -18,7 +18,6 @@ _COMMANDS = {
     "tasks": ("moma.cli.tasks", "list the tasks with their widths, data and reference returns"),
     "data": ("moma.cli.data", "make, import, check and describe logs"),
     "evaluate": ("moma.evaluation.evaluate", "play a run's newest checkpoint in the true system"),
-    "bench": ("benchmarks.speed.command", "how fast this machine does each part of the work"),
     "status": ("moma.cli.status", "say what a run is doing"),
 }
 _USAGE = f"""usage: moma COMMAND ...

@@ -1,4 +1,4 @@
-"""`moma bench` for real, on a size of its own that takes seconds."""
+"""`scripts/bench` for real, on a size of its own that takes seconds."""
 
 from __future__ import annotations
 
@@ -61,6 +61,9 @@ def test_every_section_has_its_rows_with_rates_and_ratios(measure):
         "ensemble training",
         "simulator stepping reacher-full",
         "simulator stepping halfcheetah-2x3",
+        "simulator stepping hopper-3x1",
+        "simulator stepping walker2d-2x3",
+        "simulator stepping ant-full",
     ]
     for row in result["rows"]:
         low, high = row["spread"]
@@ -75,6 +78,7 @@ def test_every_section_has_its_rows_with_rates_and_ratios(measure):
         assert 0 < row["ratio_to_matmul"] < 1
     for name in names[7:]:
         assert (found[name]["flops"], found[name]["ratio_to_matmul"]) == (None, None)
+        assert found[name]["over_mujoco_rollout"] > 0
     alone = found[rollouts.ALONE]["rows_per_s"]
     for name in (name for name in names if "gRPC" in name):
         compared = found[name]["remote_over_in_process"]
@@ -97,7 +101,7 @@ def test_the_whole_system_ends_with_the_same_weights_and_shows_its_profile(measu
             sum(profile["update"].values()) + profile["rollout"]
         )
         assert min(profile["update"].values()) > 0
-        assert 0 < profile["rollout_forward"] < profile["rollout"]
+        assert 0 < profile["rollout_forward"] < profile["rollout_operators"] < profile["rollout"]
         assert 0 < profile["forward_or_backward_share"] < 1
     distributed, local = result["profiles"]
     roles = Counter(busy["role"] for busy in distributed["busy"])

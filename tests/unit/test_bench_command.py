@@ -1,6 +1,9 @@
-"""`moma bench` around its sections: flags, status, what is written where."""
+"""`scripts/bench` around its sections: flags, status, what is written where."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +12,8 @@ from benchmarks.speed import command
 from benchmarks.speed.machine import Reading
 from benchmarks.speed.table import Row
 from moma.engines.supervisor import RoleError
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -100,3 +105,11 @@ def test_a_wrong_flag_is_one_line_that_says_what_there_is(words, said, capsys, m
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: --")
     assert said in line
+
+
+def test_the_script_runs_it_from_a_clone():
+    """Where no `moma` is installed: modules are found in the clone alone."""
+    words = [sys.executable, "-m", "benchmarks.speed", "--help"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("usage: scripts/bench ")
+    assert '-m benchmarks.speed "$@"' in (ROOT / "scripts/bench").read_text()

@@ -1,146 +1,162 @@
-"""Where a round's time goes: spans of calls, and what they add up to."""
+"""Where a round's time goes: what torch.profiler noted of each process, and what it adds up to."""
 
 import threading
-import types
+import time
 
 import pytest
 import torch
+from torch import nn
 
-from benchmarks.speed import page, spots, trace
-from benchmarks.speed.profile import profile
-from benchmarks.speed.trace import Recorder, Span, Spot, Trace
+from benchmarks.speed import page, profile, traced
+from benchmarks.speed.profile import BACKWARD, LOSSES, OPTIMISER, UPDATE, Span, Trace
 
-
-def span(kind, begin, end, own=None, used=0.0, thread=0.0):
-    """A call that used `used` processor seconds while it ran, from second `begin` on."""
-    return Span(
-        kind=kind,
-        begin=begin,
-        end=end,
-        own=end - begin if own is None else own,
-        used_begin=begin / 2,
-        used_end=begin / 2 + used,
-        thread=thread,
-    )
+ACTORS, CRITIC, MODEL = "forward Actors", "forward Critic", "forward Ensemble"
 
 
 def learner():
     """Updates from 0 to 1, 3 to 5 and 7 to 9, the first one slower than its rows."""
-    spans = [span(spots.UPDATE, begin, end) for begin, end in ((0, 1), (3, 5), (7, 9))]
-    for begin in (3, 7):
-        spans += [
-            span(spots.ROWS, begin, begin + 0.5, own=0.3),
-            span(spots.CRITIC, begin + 0.1, begin + 0.3),
-            span(spots.BACKWARD, begin + 1, begin + 1.7),
-        ]
-    return Trace(role="learner", threads=2, spans=tuple(spans))
+    spans = []
+    for begin, end in ((0, 1), (3, 5), (7, 9)):
+        spans.append(Span(kind=UPDATE, begin=begin, end=end))
+        if begin:
+            spans += [
+                Span(kind=CRITIC, begin=begin, end=begin + 0.1),  # values of all rows
+                Span(kind=ACTORS, begin=begin + 0.3, end=begin + 0.5, recorded=True),
+                Span(kind=CRITIC, begin=begin + 0.6, end=begin + 0.7, recorded=True),
+                Span(kind=BACKWARD, begin=begin + 0.8, end=begin + 1.0),
+                Span(kind=BACKWARD, begin=begin + 1.1, end=begin + 1.4),
+                Span(kind=OPTIMISER, begin=begin + 1.5, end=begin + 1.6),
+            ]
+    return Trace(role="learner", spans=tuple(spans), operators=((3, 5), (7, 9)))
 
 
 def server():
     """Calls of 0.5 s in both rollout phases, and one that began before the first of them.
 
-    Predictions begin 0.125 s before the two whole ones.
+    Other operators run for 0.125 s before the two whole calls.
     """
-    spans = [span(spots.MODEL, b, b + 0.5, used=0.25, thread=0.2) for b in (0.75, 1.5, 5.5)]
-    spans += [span(spots.PREDICTING, b - 0.125, b + 0.5, own=0.125) for b in (1.5, 5.5)]
-    return Trace(role="model_server", threads=1, spans=tuple(spans))
+    begins = (0.75, 1.5, 5.5)
+    return Trace(
+        role="model_server",
+        spans=tuple(Span(kind=MODEL, begin=begin, end=begin + 0.5) for begin in begins),
+        operators=((1.375, 1.9), (5.375, 5.9)),
+    )
 
 
 def worker():
     """Its calls overlap the server's by 0.25 s."""
-    spans = [span(spots.ACTORS, begin, begin + 0.5, used=0.25) for begin in (1.75, 5.75)]
-    return Trace(role="rollout_workers", threads=1, spans=tuple(spans))
+    spans = [Span(kind=ACTORS, begin=begin, end=begin + 0.5) for begin in (1.75, 5.75)]
+    return Trace(role="rollout_workers", spans=tuple(spans), operators=())
 
 
 def test_phases_passes_and_the_rest_add_up():
-    found = profile("unit", "tiny", [learner(), server(), worker()], 1)
+    found = profile.profile("unit", "tiny", [learner(), server(), worker()], 1)
     assert found.rounds == 2
     assert found.update == pytest.approx(
-        {spots.CRITIC: 0.2, spots.ROWS: 0.3, spots.BACKWARD: 0.7, "other": 0.8}
+        {CRITIC: 0.2, ACTORS: 0.2, LOSSES: 0.2, BACKWARD: 0.6, OPTIMISER: 0.1, "other": 0.7}
     )
     assert (found.rollout, found.round) == pytest.approx((2.0, 4.0))
     # 1 to 1.25 of the early call, then 1.5 to 2.25; in the other round 5.5 to 6.25.
     assert found.rollout_forward == pytest.approx((0.25 + 0.75 + 0.75) / 2)
-    assert found.share == pytest.approx((0.2 + 0.7 + found.rollout_forward) / 4)
-    assert found.rollout_predicted == pytest.approx(found.rollout_forward + 0.125)
-    assert found.share_predicted == pytest.approx(found.share + 0.125 / 4)
+    assert found.rollout_operators == pytest.approx(found.rollout_forward + 0.125)
+    assert found.share == pytest.approx((0.2 + 0.2 + 0.2 + 0.6 + found.rollout_forward) / 4)
 
 
-def test_processor_time_is_split_into_forward_passes_and_the_rest():
-    found = profile("unit", "tiny", [learner(), server(), worker()], 1)
-    by_role = {busy.role: busy for busy in found.busy}
-    assert by_role["model_server"].forward == pytest.approx(0.2)  # two whole calls, two rounds
-    assert by_role["rollout_workers"].forward == 0.0
-    assert all(busy.other > 0 for busy in found.busy)
+def test_each_process_has_its_forward_passes_and_its_other_operators():
+    found = profile.profile("unit", "tiny", [learner(), server(), worker()], 1)
+    by_role = {busy.role: (busy.forward, busy.operators) for busy in found.busy}
+    assert by_role["learner"] == (0, 0)  # its operators lie in the updates
+    assert by_role["model_server"] == pytest.approx(((0.25 + 0.5 + 0.5) / 2, 0.125))
+    assert by_role["rollout_workers"] == pytest.approx((0.5, 0))
 
 
 def test_one_process_alone_has_its_rollout_phase_split_too():
-    alone = Trace(role="all", threads=1, spans=learner().spans + server().spans)
-    found = profile("unit", "tiny", [alone], 1)
-    assert found.rollout_alone == pytest.approx(
-        {spots.MODEL: 0.5, spots.PREDICTING: 0.125, "other": 1.375}
-    )
+    spans = sorted((*learner().spans, *server().spans[1:]), key=lambda span: span.begin)
+    alone = Trace(role="all", spans=tuple(spans), operators=())
+    found = profile.profile("unit", "tiny", [alone], 1)
+    assert found.rollout_alone == pytest.approx({MODEL: 0.5, "other": 1.5})
 
 
 def test_a_run_that_is_too_short_is_refused():
     with pytest.raises(ValueError, match="no round is left"):
-        profile("unit", "tiny", [learner()], 3)
+        profile.profile("unit", "tiny", [learner()], 3)
 
 
 def test_every_line_of_a_profile_has_its_words():
-    text = page.text([profile("unit", "tiny", [learner(), server(), worker()], 1)])
+    text = page.text([profile.profile("unit", "tiny", [learner(), server(), worker()], 1)])
     assert "profile of unit, tiny: means over 2 rounds" in text
-    assert "backward: the networks" in text
-    assert "passes run for 0.44 of the wall time, predictions counted whole for 0.47" in text
-    (plain,) = page.plain([profile("unit", "tiny", [learner()], 1)])
-    assert plain["forward_or_backward_share"] == pytest.approx(0.9 / 4)
+    assert "backward: losses and networks" in text
+    assert "passes run for 0.52 of the wall time" in text
+    (plain,) = page.plain([profile.profile("unit", "tiny", [learner()], 1)])
+    assert plain["forward_or_backward_share"] == pytest.approx(1.2 / 4)
 
 
-def machine_under_test():
-    """A namespace with an outer function that calls an inner one by name."""
-    place = types.SimpleNamespace()
-    place.inner = lambda: sum(range(20_000))
-    place.outer = lambda: place.inner() + place.inner()
-    return place
+class Net(nn.Module):
+    """A network with layers of its own, which are no networks beside it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1))
+
+    def forward(self, x):
+        return self.layers(x)
 
 
-def test_calls_are_noted_with_their_own_time_and_forgotten_afterwards():
-    place, recorder = machine_under_test(), Recorder()
-    before = dict(vars(place))
-    watched = [Spot(owner=place, name=name, kind=name) for name in ("inner", "outer")]
-    with recorder.watching(watched):
-        threads = [threading.Thread(target=place.outer) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert vars(place) == before
-    assert sorted(s.kind for s in recorder.spans) == ["inner"] * 4 + ["outer"] * 2
-    inner = sum(s.end - s.begin for s in recorder.spans if s.kind == "inner")
-    outer = [s for s in recorder.spans if s.kind == "outer"]
-    assert sum(s.own for s in outer) == pytest.approx(
-        sum(s.end - s.begin for s in outer) - inner, abs=1e-6
-    )
-    assert all(0 < s.thread <= s.used_end - s.used_begin + 1e-3 for s in recorder.spans)
+class Broken(nn.Module):
+    """A network whose call fails."""
+
+    def forward(self, x):
+        raise ValueError(x)
 
 
-def test_terms_of_the_loss_count_while_gradients_are_recorded():
-    place, recorder = machine_under_test(), Recorder()
-    with recorder.watching([Spot(owner=place, name="inner", kind="losses", learning=True)]):
-        place.inner()
-        with torch.no_grad():
-            place.inner()
-    assert len(recorder.spans) == 1
+@pytest.fixture(scope="module")
+def noted(tmp_path_factory):
+    """What was read of a process with two threads, an update in one of them."""
+    directory, net = tmp_path_factory.mktemp("noted") / "traces", Net()
+    optimiser = torch.optim.Adam(net.parameters())
+
+    def imagine():
+        with torch.inference_mode():
+            net(torch.ones(8, 4))
+
+    with traced.noting(directory / "learner-7.json"):
+        thread = threading.Thread(target=imagine)
+        thread.start()
+        thread.join()
+        with pytest.raises(ValueError, match="1"):
+            Broken()(1)
+        with torch.profiler.record_function("update"):
+            net(torch.ones(8, 4)).mean().backward()
+            optimiser.step()
+    net(torch.ones(8, 4))
+    (trace,) = profile.read(directory)
+    return trace
 
 
-def test_a_trace_comes_back_from_its_file(tmp_path):
-    trace.write(server(), tmp_path / "traces" / "server.json")
-    assert trace.read(tmp_path / "traces") == [server()]
+def test_networks_backward_passes_and_steps_are_noted_in_every_thread(noted):
+    assert noted.role == "learner"
+    kinds = [span.kind for span in noted.spans]
+    assert [kind for kind in kinds if kind != BACKWARD] == [
+        "forward Net", "forward Broken", UPDATE, "forward Net", OPTIMISER,
+    ]  # fmt: skip
+    assert [s.recorded for s in noted.spans if s.kind == "forward Net"] == [False, True]
+    assert kinds.count(BACKWARD) >= 3
+    update = next(span for span in noted.spans if span.kind == UPDATE)
+    inside = [span for span in noted.spans if span.begin > update.begin]
+    assert max(span.end for span in inside) <= update.end
 
 
-def test_every_spot_is_there_to_be_noted():
-    with Recorder().watching(spots.spots()):
-        pass
-    kinds = {spot.kind for spot in spots.spots()}
-    assert kinds >= {*spots.FORWARD, spots.LOSSES, spots.BACKWARD, spots.ROWS, spots.OPTIMISER}
-    assert kinds - {spots.UPDATE, spots.ASKING} <= page.WORDS.keys()
+def test_operators_are_noted_as_one_stretch_where_they_lie_in_each_other(noted):
+    ends = [end for _, end in noted.operators]
+    begins = [begin for begin, _ in noted.operators]
+    assert all(end < begin for end, begin in zip(ends, begins[1:], strict=False))
+    assert len(begins) > 1
+
+
+def test_times_are_those_of_the_clock_that_processes_share(tmp_path):
+    before = time.time()
+    with traced.noting(tmp_path / "x-1.json"):
+        Net()(torch.ones(8, 4))
+    after = time.time()
+    (trace,) = profile.read(tmp_path)
+    assert before - 0.01 < trace.spans[0].begin < trace.spans[0].end < after + 0.01

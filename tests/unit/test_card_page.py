@@ -5,12 +5,13 @@ import re
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib import import_module
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
 
 from moma.cli import main as cli
-from moma.reports.card.html import Markup, page, tag
 from moma_core.datasets import EpisodeWriter
 from tests.unit.spoilt import copy_of, put
 from tests.unit.teams import choices, task
@@ -119,9 +120,16 @@ def test_without_matplotlib_one_line_says_what_to_install(dataset, tmp_path, cap
     )
 
 
-def test_text_is_escaped_and_markup_is_not():
-    inner = tag("b", "1 < 2 & 'so on'")
-    assert inner == "<b>1 &lt; 2 &amp; &#x27;so on&#x27;</b>"
-    assert tag("p", inner, "<b>", class_='a"b') == f'<p class="a&quot;b">{inner}&lt;b&gt;</p>'
-    assert isinstance(inner, Markup)
-    assert "<title>&lt;x&gt;</title>" in page("<x>")
+def test_a_hostile_feature_is_escaped_wherever_it_stands(card):
+    for name in NAMES["state_names"]:
+        assert name not in card
+    assert '<td class="text">&lt;/td&gt;&lt;/table&gt;&lt;b&gt;</td>' in card
+    assert "$\\frac{$ &amp; co" in card
+    assert "task &lt;iframe src=&#39;http://example.org&#39;&gt;" in card
+
+
+def test_what_the_template_is_not_given_is_an_error(monkeypatch, dataset, tmp_path):
+    page = import_module("moma.reports.card.page")
+    monkeypatch.setattr(page, "conventions", lambda *_: {"rows": []})
+    with pytest.raises(UndefinedError, match="'fewest'"):
+        cli.main(["data", "card", str(copy_of(dataset, tmp_path / "log"))])

@@ -17,7 +17,7 @@ _JITTER = 0.02
 """Shift of dots that would lie on each other, in widths of the bounds."""
 
 
-def conventions(look: Look, spec: TaskSpec) -> bytes:
+def conventions(look: Look, spec: TaskSpec) -> str:
     """Draws two agents' joint actions, the product of their own, and the test."""
     names = [short(spec.agents[agent]) for agent in look.pair]
     kind = "choice" if spec.discrete else "dim"

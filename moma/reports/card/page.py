@@ -1,11 +1,12 @@
-"""The data card's sections, from top to bottom."""
+"""What the data card says, section by section; `card.html.j2` says it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from moma.log_tools.conventions import Look
 from moma.log_tools.coverage import CELLS, Coverage
@@ -15,7 +16,6 @@ from moma.log_tools.summary import Summary
 from moma.reports.card import pictures
 from moma.reports.card.conventions import SAID, verdict
 from moma.reports.card.conventions import section as conventions
-from moma.reports.card.html import Markup, join, page, picture, table, tag
 from moma_core.datasets import Dataset
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -33,31 +33,38 @@ class Card:
 
 
 def render(card: Card) -> str:
-    """Returns the page."""
+    """Returns the page: `card.html.j2`, in which whatever comes from the log is escaped."""
+    environment = Environment(
+        loader=PackageLoader("moma.reports.card", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     data = card.dataset
-    return page(
-        f"{data.path.name}: data card",
-        tag("h1", data.path.name),
-        tag("div", f"task {data.spec.name} · {data.path}", class_="path"),
-        _tiles(card),
-        _section("Findings", _findings(card.findings)),
-        _section("Conventions", conventions(data.spec, card.looks)),
-        _section("Episodes", _episodes(card)),
-        _section("Agents and actions", _agents(card)),
-        _section("State", _features(card)),
-        _section("Coverage", _coverage(card)),
-        _section("Origin", _origin(data.origin)),
+    return environment.get_template("card.html.j2").render(
+        title=f"{data.path.name}: data card",
+        name=data.path.name,
+        task=data.spec.name,
+        path=data.path,
+        tiles=_tiles(card),
+        findings=[_finding(finding) for finding in card.findings],
+        conventions=conventions(data.spec, card.looks),
+        episodes=_episodes(card),
+        agents=_agents(card),
+        features=_features(card),
+        coverage=_coverage(card),
+        origin=list(data.origin.items()),
+        quantiles=[f"{quantile:.0%}" for quantile in _QUANTILES],
+        drawn=f"{len(card.summary.state):,}",
     )
 
 
-def _section(title: str, *content: Markup) -> Markup:
-    return tag("section", tag("h2", title), *content)
-
-
-def _tiles(card: Card) -> Markup:
+def _tiles(card: Card) -> dict[str, object]:
     data = card.dataset
     size = sum(path.stat().st_size for path in data.path.glob("*.npy"))
-    shown = {
+    return {
         "episodes": f"{data.episodes:,}",
         "transitions": f"{data.transitions:,}",
         "agents": len(data.spec.agents),
@@ -66,44 +73,32 @@ def _tiles(card: Card) -> Markup:
         "on disk": f"{size / 1e6:,.1f} MB",
         "conventions": SAID[verdict(card.looks)],
     }
-    tiles = [tag("div", tag("b", v), tag("span", k), class_="tile") for k, v in shown.items()]
-    return tag("div", *tiles, class_="tiles")
 
 
-def _findings(findings: Sequence[Finding]) -> Markup:
-    if not findings:
-        return tag("p", "moma data check has nothing to say: no errors, warnings or notes.")
-    rows = [
-        (
-            tag("span", finding.severity, class_=f"mark {finding.severity}"),
-            f"{finding.count:,} {finding.unit}",
-            finding.what,
-            f"{finding.file} {', '.join(map(str, finding.rows))}" if finding.rows else "",
-            finding.meaning,
-        )
-        for finding in findings
-    ]
-    return table(("", "count", "what", "first rows", "what it means"), rows, "tnttt")
-
-
-def _episodes(card: Card) -> Markup:
-    summary, data = card.summary, card.dataset
-    rows = [
-        (name, *(f"{number:.5g}" for number in _numbers(np.asarray(values, np.float64))))
-        for name, values in (("return", summary.returns), ("steps", summary.lengths))
-    ]
-    heads = ("", "mean", "std", "smallest", *(f"{q:.0%}" for q in _QUANTILES), "largest")
-    ended = len(data.terminals)
-    return join(
-        table(heads, rows, "t" + "n" * 9),
-        tag(
-            "p",
-            f"{ended:,} of {data.episodes:,} episodes were terminated by the task, "
-            f"{data.episodes - ended:,} truncated; the task's own limit is "
-            f"{data.spec.episode_limit:,} steps. Returns are undiscounted sums.",
-        ),
-        picture(pictures.episodes(summary), "Histograms of returns and lengths", 1000),
+def _finding(finding: Finding) -> tuple[object, ...]:
+    return (
+        (finding.severity, finding.severity),
+        f"{finding.count:,} {finding.unit}",
+        finding.what,
+        f"{finding.file} {', '.join(map(str, finding.rows))}" if finding.rows else "",
+        finding.meaning,
     )
+
+
+def _episodes(card: Card) -> dict[str, object]:
+    summary, data = card.summary, card.dataset
+    ended = len(data.terminals)
+    return {
+        "rows": [
+            (name, *(f"{number:.5g}" for number in _numbers(np.asarray(values, np.float64))))
+            for name, values in (("return", summary.returns), ("steps", summary.lengths))
+        ],
+        "ended": f"{ended:,}",
+        "count": f"{data.episodes:,}",
+        "truncated": f"{data.episodes - ended:,}",
+        "limit": f"{data.spec.episode_limit:,}",
+        "picture": pictures.episodes(summary),
+    }
 
 
 def _numbers(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[float]:
@@ -112,9 +107,8 @@ def _numbers(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[
     return [mean, std, float(values.min()), *quantiles, float(values.max())]
 
 
-def _agents(card: Card) -> Markup:
+def _agents(card: Card) -> dict[str, object]:
     spec = card.dataset.spec
-    kind = "choices" if spec.discrete else "dimensions"
     rows = [
         (
             name,
@@ -127,15 +121,11 @@ def _agents(card: Card) -> Markup:
             spec.agents, spec.observation_index, spec.action_low, spec.action_high, strict=True
         )
     ]
-    heads = ("agent", "observes", "features", kind, "bounds")
-    return join(
-        table(heads, rows, "tntnt"),
-        tag("p", f"Each agent's own actions, from {_drawn(card)}.", class_="fine"),
-        picture(pictures.marginals(card.summary, spec), "Histograms of actions", 1000),
-    )
+    picture = pictures.marginals(card.summary, spec)
+    return {"rows": rows, "discrete": spec.discrete, "picture": picture}
 
 
-def _features(card: Card) -> Markup:
+def _features(card: Card) -> dict[str, object]:
     spec, summary = card.dataset.spec, card.summary
     rows = [
         (name, *(f"{number:.4g}" for number in (low, *_numbers(values)[:2], *middle, high)))
@@ -148,17 +138,10 @@ def _features(card: Card) -> Markup:
             strict=True,
         )
     ]
-    heads = ("feature", "smallest", "mean", "std", *(f"{q:.0%}" for q in _QUANTILES), "largest")
-    whole = table(heads, rows, "t" + "n" * 9)
-    text = f"Extremes are of all rows, the rest of {_drawn(card)}."
-    return join(
-        tag("p", text, class_="fine"),
-        picture(pictures.features(summary, spec.state_names), "Ranges of features", 1000),
-        tag("details", tag("summary", f"all {len(rows)} features as a table"), whole),
-    )
+    return {"rows": rows, "picture": pictures.features(summary, spec.state_names)}
 
 
-def _coverage(card: Card) -> Markup:
+def _coverage(card: Card) -> dict[str, object]:
     found = card.coverage
     reachable = min(found.possible, card.dataset.transitions)
     rows = [
@@ -167,28 +150,7 @@ def _coverage(card: Card) -> Markup:
         ("cells of the joint action that occur", f"{found.visited:,}"),
         ("of those that could", f"{found.visited / reachable:.1%} of {reachable:,.0f}"),
     ]
-    return join(
-        table(("", ""), rows, "tn"),
-        tag(
-            "p",
-            "SACo: distinct pairs of joint state and joint action, divided by transitions. 1: each "
-            "pair is there once; near 0: the same few again and again. Values that are continuous "
-            f"are nearly always distinct, so it is counted a second time in cells: {CELLS} equal "
-            "intervals between a feature's extremes and between an action's bounds (a discrete "
-            "choice is a cell of its own). As many cells of the joint action could occur as there "
-            "are, or as there are transitions, if that is less.",
-            class_="fine",
-        ),
-    )
-
-
-def _origin(origin: Mapping[str, object]) -> Markup:
-    rows = [(str(key), str(value)) for key, value in origin.items()]
-    return table(("", ""), rows) if rows else tag("p", "The log does not say where it comes from.")
-
-
-def _drawn(card: Card) -> str:
-    return f"{len(card.summary.state):,} uniformly drawn rows"
+    return {"rows": rows, "cells": CELLS}
 
 
 def _bounds(low: Sequence[float], high: Sequence[float]) -> str:

@@ -1,7 +1,8 @@
-"""The data card's pictures, as PNG. Names from a log are drawn as they are, never as formulas."""
+"""The data card's pictures, as PNG in base64; a log's names are drawn as they are, no formulas."""
 
 from __future__ import annotations
 
+import base64
 import io
 import warnings
 from collections.abc import Callable, Sequence
@@ -30,17 +31,17 @@ _RC = {
 }
 
 
-def drawn(size: tuple[float, float], draw: Callable[[Figure], None]) -> bytes:
-    """Returns what `draw` makes of an empty figure of that size in inches."""
+def drawn(size: tuple[float, float], draw: Callable[[Figure], None]) -> str:
+    """Returns what `draw` makes of an empty figure of that size in inches, in base64."""
     with mpl.rc_context(_RC), warnings.catch_warnings():  # type: ignore[arg-type]
         warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in a script we cannot draw
         figure, buffer = Figure(figsize=size, dpi=_DPI), io.BytesIO()
         draw(figure)
         figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
-def episodes(summary: Summary) -> bytes:
+def episodes(summary: Summary) -> str:
     """Draws histograms of returns and lengths."""
 
     def draw(figure: Figure) -> None:
@@ -58,7 +59,7 @@ def episodes(summary: Summary) -> bytes:
     return drawn((10, 2.7), draw)
 
 
-def features(summary: Summary, names: Sequence[str]) -> bytes:
+def features(summary: Summary, names: Sequence[str]) -> str:
     """Draws quartiles, 5 to 95 % and extremes of every feature, in standard deviations."""
     shown = min(len(names), _FEATURES)
     scale = np.where(summary.scale > 0, summary.scale, 1)
@@ -85,7 +86,7 @@ def features(summary: Summary, names: Sequence[str]) -> bytes:
     return drawn((10, 1.0 + 0.24 * shown), draw)
 
 
-def marginals(summary: Summary, spec: TaskSpec) -> bytes:
+def marginals(summary: Summary, spec: TaskSpec) -> str:
     """Draws every agent's own actions, whatever the others do."""
     panels = [(a, d) for a, low in enumerate(spec.action_low) for d in range(len(low))]
     if spec.discrete:

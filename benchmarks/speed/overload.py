@@ -1,6 +1,6 @@
 """What a model server answers while up to four times as many ask as it can serve.
 
-    python benchmarks/overload.py [--seconds 4] [--rows 64] [--workers 1,2,4,8,16]
+    python -m benchmarks.speed.overload [--seconds 4] [--rows 64] [--workers 1,2,4,8,16]
 
 A model that sleeps 3 ms a batch, whatever its rows, behind `Batching` and gRPC in a process of its
 own; each worker is a process that keeps two requests in flight. A batch holds four requests: with
@@ -134,7 +134,7 @@ class Child:
 
     def __init__(self, *arguments: object) -> None:
         """Starts it."""
-        command = [sys.executable, __file__, *map(str, arguments)]
+        command = [sys.executable, "-m", "benchmarks.speed.overload", *map(str, arguments)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
