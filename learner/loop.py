@@ -16,7 +16,8 @@ from learner.service import LearnerService
 from learner.starts import CarriedStarts
 from moma_core.config import Config
 from moma_core.runtime.metrics import MetricsWriter
-from moma_core.types import Metrics, Progress, Trajectory
+from moma_core.runtime.progress import Progress
+from moma_core.types import Metrics, Trajectory
 
 _PATIENCE_S = 0.5
 """Seconds between two looks at the stop flag while a round gathers."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moma.cli import main as cli
-from moma_core.runtime.commandline import dispatch
+from moma.cli.main import dispatch
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     "make": ("moma.cli.data_make", "a task's data from nothing"),
@@ -26,4 +25,4 @@ moma data COMMAND --help says more.
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command that the first argument names."""
-    return dispatch({n: cli.loader(m) for n, (m, _) in _COMMANDS.items()}, argv, _USAGE)
+    return dispatch(_COMMANDS, argv, _USAGE)

@@ -11,7 +11,6 @@ from moma_core.types.messages import (
     ModelCard,
     PolicySnapshot,
     Priority,
-    Progress,
     Receipt,
     RunCard,
 )
@@ -24,7 +23,6 @@ __all__ = [
     "PolicySnapshot",
     "Prediction",
     "Priority",
-    "Progress",
     "Receipt",
     "RunCard",
     "StartStates",

@@ -83,22 +83,3 @@ class ModelCard:
     """False when the data holds no terminal, so that none is ever predicted."""
     digest: str
     """SHA-256 of the weights."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far the learner is, for whoever watches."""
-
-    round: int
-    rounds: int
-    transitions: int
-    """Accepted so far, in the whole run."""
-    sps: float
-    """Accepted transitions per second of the last round."""
-    score: float | None
-    """Of the last look at the true system; None before the first."""
-    workers_alive: int
-    waiting_for: str
-    """Whom the learner waits for and since when; "" while it works."""
-    seconds: float
-    """Of training so far, in this process."""

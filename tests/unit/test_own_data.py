@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from moma.cli.fit import Fit
 from moma.cli.train import Train
-from moma.fitting import Fit
 from moma_core import recipes, tasks
 from moma_core.runtime import commandline
 from moma_core.runtime.commandline import RunCommand, parse_run

@@ -1,0 +1,54 @@
+"""One rollout worker's process; it is told an address and asks for the rest."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+from moma_core import seeds
+from moma_core.rpc.channel import Patience, StoppedError
+from moma_core.rpc.dynamics import DynamicsClient
+from moma_core.rpc.learner import LearnerClient
+from moma_core.runtime import process
+from rollout_workers.command import Work
+from rollout_workers.worker import Worker
+
+_LOG = logging.getLogger(__name__)
+_GROUPS = 8
+"""Groups of a segment that are imagined at once at most."""
+
+
+def work(args: Work) -> int:
+    """Imagines segments until the run is over (status 0) or the process is told to stop."""
+    stopping = process.begin()
+    process.yield_cores()
+    process.compute_on(args.threads)
+    name = args.name or f"{socket.gethostname()}-{os.getpid()}"
+
+    def patience(whom: str) -> Patience:
+        return Patience(whom, stopping.is_set, _LOG.warning)
+
+    # A thread per group: while one waits for the model, the other's actors act.
+    pool = ThreadPoolExecutor(_GROUPS, "group", lambda: torch.set_num_threads(args.threads))
+    try:
+        learner = LearnerClient(args.learner, patience(f"the learner at {args.learner}"))
+        address = args.model_server or choose(learner.describe().model_addresses, name)
+        dynamics = DynamicsClient(address, patience(f"the model server at {address}"))
+        worker = Worker(learner, dynamics, name, args.incarnation, together=pool.map)
+        _LOG.info("%s works for the learner at %s, imagines at %s", name, args.learner, address)
+        while not stopping.is_set():
+            if not worker.step():
+                return 0
+    except StoppedError as stopped:
+        _LOG.info("%s", stopped)
+    return process.STOPPED
+
+
+def choose(addresses: Sequence[str], name: str) -> str:
+    """Returns a worker's own server: always the same, and about as often as any other."""
+    return addresses[seeds.derive(0, "model server", name) % len(addresses)]
