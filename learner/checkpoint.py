@@ -30,7 +30,7 @@ class Counters:
     transitions: int
     resumes: int
     seconds: float
-    """Of training, in all processes so far."""
+    """Seconds of training, in all processes so far."""
 
 
 def save(directory: Path, ppo: PPO, counters: Counters, carried: nn.Module | None = None) -> Path:

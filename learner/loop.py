@@ -28,17 +28,17 @@ class Peers:
     """What the loop asks of others."""
 
     model_measured: Metrics
-    """What was measured of the model when it was fitted."""
+    """Measurements of the model from its fit."""
     model_metrics: Callable[[], Metrics]
-    """What the model server says of itself."""
+    """Source of what the model server says of itself."""
     progress: Callable[[Progress], None]
-    """Told after every round, and while a round waits."""
+    """Listener that is told after every round, and while a round waits."""
     stopping: Callable[[], bool]
-    """True once the run shall be stopped."""
+    """Check that is true once the run shall be stopped."""
     look: Callable[[], Metrics] | None = None
-    """Evaluates the actors in the true system; None when there is none."""
+    """Evaluation of the actors in the environment; None when there is none."""
     carried: CarriedStarts | None = None
-    """Takes the rollouts that go on in the next round; None when none do."""
+    """Taker of the rollouts that go on in the next round; None when none do."""
 
 
 class Loop:

@@ -29,13 +29,13 @@ class Limits:
     """Of batches and of the queue."""
 
     max_rows: int = 4096
-    """Of one batch; a larger request still goes through, by itself."""
+    """Rows of one batch at most; a larger request still goes through, by itself."""
     queue_rows: int = 0
-    """That may wait; 0: four batches. A request larger than that waits where nothing else does."""
+    """Rows that may wait; 0: four batches. A larger request waits where nothing else does."""
     delay_s: float = 0.0
-    """For which a request may be kept waiting for others to share its batch."""
+    """Seconds that a request may be kept waiting for others to share its batch."""
     age_s: float = 1.0
-    """After each of which a waiting request counts as of the next better class."""
+    """Seconds of waiting that raise a request by one class."""
 
     def __post_init__(self) -> None:
         if self.max_rows < 1:
@@ -64,7 +64,7 @@ class Request:
     priority: Priority
     queued: float
     answer: Future[tuple[Prediction, int]] = field(default_factory=Future)
-    """The whole batch's prediction, and at which of its rows this request's begin."""
+    """Prediction of the whole batch, and at which of its rows this request's begin."""
 
     @property
     def rows(self) -> int:

@@ -12,16 +12,16 @@ from moma_core.runtime import version
 from moma_core.runtime.process import BAD_INPUT
 
 _COMMANDS = {
-    "train": ("moma.cli.train", "data, world model, policies, evaluation: the main job"),
+    "train": ("moma.cli.train", "the main job: data, world model, policies, evaluation"),
     "fit": ("moma.cli.fit", "data and world model only"),
-    "serve": ("model_server.__main__", "serve a fitted world model"),
+    "serve": ("model_server.__main__", "server of a fitted world model"),
     "learn": ("learner.__main__", "the learner alone; workers join it"),
     "work": ("rollout_workers.__main__", "one rollout worker; it needs only the learner's address"),
-    "tasks": ("moma.cli.tasks", "list the tasks with their widths, data and reference returns"),
-    "data": ("moma.cli.data", "make, import, check and describe logs"),
-    "evaluate": ("moma.cli.evaluate", "play a run's newest checkpoint in its environment"),
-    "bench": ("benchmarks.speed.command", "how fast this machine does each part of the work"),
-    "status": ("moma.cli.status", "say what a run is doing"),
+    "tasks": ("moma.cli.tasks", "table of the tasks: widths, data, reference returns"),
+    "data": ("moma.cli.data", "logs of a team's behaviour: made, imported, checked, described"),
+    "evaluate": ("moma.cli.evaluate", "evaluation of a run's newest checkpoint in its environment"),
+    "bench": ("benchmarks.speed.command", "speed of each part of the work on this machine"),
+    "status": ("moma.cli.status", "state of a run: phase, progress, processes, faults"),
 }
 _USAGE = f"""usage: moma COMMAND ...
 

@@ -29,9 +29,9 @@ class Estimate:
 
     return_mean: float
     return_ci95: tuple[float, float]
-    """Percentile bootstrap over imagined episodes: how wrong the model is, is not in it."""
+    """Percentile bootstrap over imagined episodes; the model's own error is not in it."""
     cut_share: float
-    """Share of episodes that ended because the model's disagreement passed the cut."""
+    """Share of episodes that were truncated because the model's disagreement was too large."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +40,13 @@ class Score:
 
     task: str
     score: float | None
-    """None where returns have no scale."""
+    """Score on the task's scale; None where returns have none."""
     return_mean: float | None
-    """Measured in the true system; None where there is none."""
+    """Mean return measured in the environment; None where there is none."""
     return_ci95: tuple[float, float] | None
     """Percentile bootstrap over episodes."""
     estimate: Estimate | None
-    """The model's, where there is no true system."""
+    """Estimate by the model, where there is no environment."""
     episodes: int
     checkpoint: str
     note: str

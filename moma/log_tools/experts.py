@@ -33,9 +33,9 @@ class Expert:
     runs: Path
     seed: int
     rounds: int = 0
-    """Of training; 0: as the recipe says."""
+    """Rounds of training; 0: as the recipe says."""
     threads: int = 1
-    """Of the simulator in which kept policies are judged."""
+    """Threads of the simulator in which kept policies are judged."""
 
     @property
     def run(self) -> RunDirectory:

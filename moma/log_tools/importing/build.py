@@ -27,10 +27,10 @@ class Imported:
     spec: TaskSpec
     episodes: int
     terminated: int
-    """Of these, how many did not run out of time."""
+    """Episodes that did not run out of time."""
     transitions: int
     notes: tuple[str, ...]
-    """What was converted or dropped, a sentence each; also kept in the dataset's origin."""
+    """Notes on what was converted or dropped, a sentence each; the dataset's origin has them."""
 
 
 def convert(
