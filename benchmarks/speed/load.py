@@ -87,7 +87,7 @@ def carry_out(order: Order) -> list[tuple[float, int]]:
 
 def main() -> None:
     """Says that it is ready, then carries out one order after the other."""
-    torch.set_num_threads(1)
+    process.compute_on(1)
     process.keep_memory()
     process.yield_cores()
     _answer("ready")
