@@ -1,37 +1,13 @@
-"""The learner's process: `moma learn`."""
+"""The learner's command line: `moma learn`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from threading import Event
 
-from learner import build
-from learner.loop import Here, Loop, Peers
-from moma_core import documents, tasks
-from moma_core.rpc import pool
-from moma_core.rpc.learner import serve_learner
+from learner.command import Learn
 from moma_core.runtime import process
-from moma_core.runtime.commandline import RunCommand, parse_run
-from moma_core.runtime.metrics import MetricsWriter
-from moma_core.runtime.run import RunDirectory
-from moma_core.stopping import STOPPED, StoppedError
-from moma_core.storage import write_text
-from moma_core.types import Progress
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learn(RunCommand):
-    """Trains the policies on what workers send; workers join with `moma work --learner`."""
-
-    model_server: tuple[str, ...] = ()
-    """HOST:PORT of the model servers, which workers are told; none where no model is needed."""
-    listen: str = "127.0.0.1:0"
-    """HOST:PORT; port 0 takes a free one and says which."""
-    announce: Path | None = None
-    """A file to write the address to, once it is known."""
+from moma_core.runtime.commandline import parse_run
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,57 +16,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _learn(args: Learn) -> int:
-    run = args.open()
-    with run.hold("learn"):
-        run.write_config(args.config)
-        return _train(args, run, process.begin())
+    from learner.process import learn  # loads torch
 
-
-def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
-    """Learns until the last round or a stop, with workers where the algorithm needs any."""
-    config = args.config
-    process.compute_on(config.threads)
-    dataset = tasks.dataset(config, run.data)
-    learned = build.algorithm(config, dataset)
-
-    def tell(progress: Progress) -> None:
-        write_text(run.progress, documents.dump(progress))
-
-    peers = Peers(
-        progress=tell, stopping=stopping.is_set, model_measured={}, model_metrics=lambda: {}
-    )
-    if not learned.imagines:
-        counters = build.restore(learned, None, run.checkpoints)
-        return _run(*build.loop(run, config, learned, Here(), counters, peers))
-    team = tasks.team(config, dataset)
-    try:
-        card = pool.wait_for(args.model_server, team, stopping.is_set, process.say)
-    except StoppedError:
-        return STOPPED
-    begin = build.beginnings(config, dataset)
-    counters = build.restore(learned, begin.carried, run.checkpoints)
-    service = build.service(run, config, team, args.model_server, begin, counters)
-    peers = replace(
-        peers,
-        model_measured=card.measured,
-        model_metrics=pool.Watched(args.model_server).metrics,
-        carried=begin.carried,
-    )
-    loop, writer = build.loop(run, config, learned, service, counters, peers)
-    server = serve_learner(service, args.listen)
-    process.announce(args.announce, "learner", server.address)
-    try:
-        return _run(loop, writer)
-    finally:
-        server.stop()
-
-
-def _run(loop: Loop, writer: MetricsWriter) -> int:
-    try:
-        loop.run()
-        return 0 if loop.done else STOPPED
-    finally:
-        writer.close()
+    return learn(args)
 
 
 if __name__ == "__main__":

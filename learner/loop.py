@@ -15,9 +15,10 @@ from learner.algorithms.base import Algorithm
 from learner.checkpoint import Counters
 from learner.starts import CarriedStarts
 from moma_core.runtime.metrics import MetricsWriter
+from moma_core.runtime.progress import Progress
 from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import Stop
-from moma_core.types import Metrics, PolicySnapshot, Progress, Trajectory
+from moma_core.types import Metrics, PolicySnapshot, Trajectory
 
 _PATIENCE_S = 0.5
 """Seconds between two looks at the stop flag while a round gathers."""
@@ -99,7 +100,7 @@ class Peers:
     evaluation: Callable[[], Metrics] | None = None
     """Plays the actors in the environment; None when there is none."""
     carried: CarriedStarts | None = None
-    """Takes the rollouts that go on in the next round; None when none do."""
+    """Taker of the rollouts that go on in the next round; None when none do."""
 
 
 class Loop:

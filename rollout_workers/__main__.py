@@ -1,42 +1,13 @@
-"""One rollout worker; it is told an address and asks for the rest: `moma work`."""
+"""A rollout worker's command line: `moma work`."""
 
 from __future__ import annotations
 
-import logging
-import os
-import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
-
-from moma_core import seeds
-from moma_core.rpc.channel import Patience
-from moma_core.rpc.dynamics import DynamicsClient
-from moma_core.rpc.learner import LearnerClient
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
-from moma_core.stopping import STOPPED, StoppedError
-from rollout_workers.worker import Worker
-
-_LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Work:
-    """Imagines segments for a learner until the run is over. Any number may join or leave."""
-
-    learner: str
-    """HOST:PORT of the learner."""
-    name: str = ""
-    """Unique within the run; default: host and process number."""
-    incarnation: int = 0
-    """How often this worker has been started before."""
-    model_server: str = ""
-    """HOST:PORT of the model server to ask; default: one of those that the learner names."""
-    threads: int = 1
-    """Torch threads."""
+from rollout_workers.command import Work
 
 
 def main(argv: Sequence[str]) -> int:
@@ -46,31 +17,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _work(args: Work) -> int:
-    stopping = process.begin()
-    process.yield_cores()
-    torch.set_num_threads(args.threads)
-    name = args.name or f"{socket.gethostname()}-{os.getpid()}"
+    from rollout_workers.process import work  # loads torch
 
-    def patience(whom: str) -> Patience:
-        return Patience(whom, stopping.is_set, _LOG.warning)
-
-    try:
-        learner = LearnerClient(args.learner, patience(f"the learner at {args.learner}"))
-        address = args.model_server or _of(learner.describe().model_addresses, name)
-        dynamics = DynamicsClient(address, patience(f"the model server at {address}"))
-        worker = Worker(learner, dynamics, name, args.incarnation)
-        _LOG.info("%s works for the learner at %s, imagines at %s", name, args.learner, address)
-        while not stopping.is_set():
-            if not worker.step():
-                return 0
-    except StoppedError as stopped:
-        _LOG.info("%s", stopped)
-    return STOPPED
-
-
-def _of(addresses: Sequence[str], name: str) -> str:
-    """Returns a worker's own server: always the same, and about as often as any other."""
-    return addresses[seeds.derive(0, "model server", name) % len(addresses)]
+    return work(args)
 
 
 if __name__ == "__main__":

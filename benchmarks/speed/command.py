@@ -65,6 +65,7 @@ def main(argv: Sequence[str], sizes: Mapping[str, Size] = SIZES) -> int:
     """Runs the command on some of `sizes`."""
     args = parse(Bench, argv, "scripts/bench")
     process.keep_memory()
+    process.compute_on(0)
     return process.main(lambda: _bench(args, sizes))
 
 

@@ -11,8 +11,6 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
-import torch
-
 from benchmarks.speed.imagination import Imagination
 from moma_core import documents
 from moma_core.config import Config
@@ -83,7 +81,7 @@ def carry_out(order: Order) -> list[tuple[float, int]]:
 
 def main() -> None:
     """Says that it is ready, then carries out one order after the other."""
-    torch.set_num_threads(1)
+    process.compute_on(1)
     process.keep_memory()
     process.yield_cores()
     _answer("ready")

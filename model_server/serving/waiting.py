@@ -25,9 +25,9 @@ class Limits:
     """Of batches and of the queue."""
 
     max_rows: int = 4096
-    """Of one batch; a larger request still goes through, by itself."""
+    """Rows of one batch at most; a larger request still goes through, by itself."""
     queue_rows: int = 0
-    """That may wait; 0: four batches. A request larger than that waits where nothing else does."""
+    """Rows that may wait; 0: four batches. A larger request waits where nothing else does."""
 
     def __post_init__(self) -> None:
         if self.max_rows < 1:
@@ -49,7 +49,7 @@ class Request:
     deadline: float
     queued: float
     answer: Future[tuple[Prediction, int]] = field(default_factory=Future)
-    """The whole batch's prediction, and at which of its rows this request's begin."""
+    """Prediction of the whole batch, and at which of its rows this request's begin."""
 
     @property
     def rows(self) -> int:

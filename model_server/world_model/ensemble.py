@@ -30,10 +30,10 @@ class Outputs:
     """What the networks say, in output units."""
 
     mean: Float32[Tensor, "E N D"]
-    """D = S + 1: the state features, then the reward."""
+    """Means; D = S + 1: the state features, then the reward."""
     log_variance: Float32[Tensor, "E N D"]
     termination_logit: Float32[Tensor, "E N"] | None
-    """None where the data holds no terminal."""
+    """Logit of termination; None where the data holds no terminal."""
 
 
 class Hidden(nn.Module):

@@ -35,7 +35,7 @@ class FitProgress:
     update: int
     updates: int
     best: Float32[Tensor, " E"]
-    """Each member's best held-out score so far; lower is better."""
+    """Best held-out score of each member so far; lower is better."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,9 @@ class Fitted:
     elites: tuple[int, ...]
     scores: Float32[Tensor, " E"]
     holdout: Transitions
-    """Of the rows held out, those that members were evaluated on."""
+    """Rows held out that the members were evaluated on."""
     held: Runs
-    """All rows held out."""
+    """Rows held out, all of them."""
 
 
 def fit(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from moma.cli import main as cli
-from moma_core.runtime.commandline import dispatch
+from moma.cli.main import dispatch
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     "make": ("moma.cli.data_make", "a task's data from nothing"),
-    "import": ("moma.cli.data_import", "read a log in somebody else's format"),
-    "check": ("moma.cli.data_check", "say everything that is wrong or odd in a log"),
-    "card": ("moma.cli.data_card", "describe a log on one page of HTML"),
-    "export": ("moma.cli.data_export", "write a dataset in a format that others can read"),
+    "import": ("moma.cli.data_import", "a log in somebody else's format, as a dataset"),
+    "check": ("moma.cli.data_check", "everything that is wrong or odd in a log"),
+    "card": ("moma.cli.data_card", "a page of HTML about a log"),
+    "export": ("moma.cli.data_export", "a dataset in a format that others can read"),
 }
 _USAGE = f"""usage: moma data COMMAND ...
 
@@ -26,4 +25,4 @@ moma data COMMAND --help says more.
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command that the first argument names."""
-    return dispatch({n: cli.loader(m) for n, (m, _) in _COMMANDS.items()}, argv, _USAGE)
+    return dispatch(_COMMANDS, argv, _USAGE)

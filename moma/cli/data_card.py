@@ -8,14 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import tyro
 
-from moma.log_tools.conventions import looks
-from moma.log_tools.coverage import coverage
-from moma.log_tools.findings import find
-from moma.log_tools.summary import summarise
-from moma_core.datasets import Dataset, DatasetError
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
 from moma_core.storage import write_text
@@ -26,9 +20,9 @@ class DataCard:
     """Describes a dataset on one HTML page: tables, pictures, findings, conventions."""
 
     path: Annotated[Path, tyro.conf.Positional]
-    """A dataset directory."""
+    """Dataset directory."""
     out: Path | None = None
-    """The page; default: card.html in the dataset directory."""
+    """File of the page; default: card.html in the dataset directory."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,6 +31,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _card(args: DataCard) -> int:
+    from moma.log_tools.conventions import looks  # loads torch
+    from moma.log_tools.coverage import coverage
+    from moma.log_tools.findings import find
+    from moma.log_tools.summary import summarise
+    from moma_core.datasets import Dataset, DatasetError
+
     try:
         from moma.reports.card.page import Card, render  # matplotlib is an extra
     except ModuleNotFoundError as error:
@@ -51,7 +51,7 @@ def _card(args: DataCard) -> int:
             f"{args.path} holds {len(errors)} errors, the first: {errors[0].what}; "
             f"see them all with: moma data check {args.path}"
         )
-    torch.set_num_threads(1)  # its matrices are small, threads would only wait for each other
+    process.compute_on(1)  # its matrices are small, threads would only wait for each other
     summary = summarise(dataset)
     card = Card(
         dataset=dataset,

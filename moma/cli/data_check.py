@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from moma.log_tools.findings import Finding, find
-from moma_core.datasets import Dataset
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
 from moma_core.storage import write_text
-
-_WIDTH = 96
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +21,9 @@ class Check:
     """Says everything that is wrong or odd in a dataset; exit status 1 where it is not usable."""
 
     path: Annotated[Path, tyro.conf.Positional]
-    """A dataset directory."""
+    """Dataset directory."""
     json: Path | None = None
-    """Write the findings there, too."""
+    """File to write the findings to, too."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,45 +32,13 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _check(args: Check) -> int:
+    from moma.log_tools.findings import find  # loads torch
+    from moma.reports.findings import report, text
+    from moma_core.datasets import Dataset
+
     dataset = Dataset.load(args.path, checked=False)
     findings = find(dataset)
     if args.json is not None:
         write_text(args.json, json.dumps(report(dataset, findings), indent=1))
     sys.stdout.write(text(dataset, findings))
     return int(any(finding.severity == "error" for finding in findings))
-
-
-def report(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, object]:
-    """Returns the findings as plain values."""
-    return {
-        "path": str(dataset.path),
-        "task": dataset.spec.name,
-        "episodes": dataset.episodes,
-        "transitions": dataset.transitions,
-        "usable": not any(finding.severity == "error" for finding in findings),
-        "findings": [asdict(finding) for finding in findings],
-    }
-
-
-def text(dataset: Dataset, findings: Sequence[Finding]) -> str:
-    """Returns the findings as a table: severity, count, what and where; what to do below it."""
-    lines = [
-        f"{dataset.path}: task {dataset.spec.name}, {dataset.episodes:,} episodes, "
-        f"{dataset.transitions:,} transitions",
-        "",
-    ]
-    for finding in findings:
-        count = f"{finding.count:,} {finding.unit}"
-        lines.append(f"{finding.severity:<8} {count:>16}  {finding.what}")
-        if finding.rows:
-            rows = ", ".join(map(str, finding.rows))
-            lines.append(f"{'':<27}first rows of {finding.file}: {rows}")
-        lines += textwrap.wrap(
-            finding.meaning, _WIDTH, initial_indent=" " * 27, subsequent_indent=" " * 27
-        )
-    counts = {
-        name: sum(f.severity == name for f in findings) for name in ("error", "warning", "note")
-    }
-    verdict = "not usable before the errors are mended" if counts["error"] else "usable"
-    said = ", ".join(f"{count} {name}{'s' * (count != 1)}" for name, count in counts.items())
-    return "\n".join([*lines, *([""] if findings else []), f"{said}: {verdict}"]) + "\n"

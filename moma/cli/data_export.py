@@ -11,7 +11,6 @@ from typing import Literal
 
 import tyro
 
-from moma_core.datasets import Dataset
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
 
@@ -21,9 +20,9 @@ class Export:
     """Writes a dataset as one npz or Parquet file, in the layout that `import` reads."""
 
     path: tyro.conf.Positional[Path]
-    """The dataset's directory."""
+    """Dataset directory."""
     out: Path
-    """The file."""
+    """File to write."""
     format: Literal["npz", "parquet"]
     """Format of the file."""
 
@@ -34,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _export(args: Export) -> None:
+    from moma_core.datasets import Dataset  # loads torch
+
     if args.out.exists():
         raise ValueError(f"{args.out} exists already; give another --out, or remove it")
     data = Dataset.load(args.path)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from moma_core.recipes import NAMES
-from moma_core.runtime.commandline import dispatch
+from moma_core.runtime import version
+from moma_core.stopping import BAD_INPUT
 
 _COMMANDS = {
-    "train": ("moma.cli.train", "data, world model, policies, evaluation: the main job"),
-    "fit": ("moma.fitting", "data and world model only"),
-    "serve": ("model_server.__main__", "serve a fitted world model"),
+    "train": ("moma.cli.train", "the main job: data, world model, policies, evaluation"),
+    "fit": ("moma.cli.fit", "data and world model only"),
+    "serve": ("model_server.__main__", "server of a fitted world model"),
     "learn": ("learner.__main__", "the learner alone; workers join it"),
     "work": ("rollout_workers.__main__", "one rollout worker; it needs only the learner's address"),
-    "tasks": ("moma.cli.tasks", "list the tasks with their widths, data and reference returns"),
-    "data": ("moma.cli.data", "make, import, check and describe logs"),
-    "evaluate": ("moma.evaluation.evaluate", "play a run's newest checkpoint in the true system"),
-    "status": ("moma.cli.status", "say what a run is doing"),
+    "tasks": ("moma.cli.tasks", "table of the tasks: widths, data, reference returns"),
+    "data": ("moma.cli.data", "logs of a team's behaviour: made, imported, checked, described"),
+    "evaluate": ("moma.cli.evaluate", "evaluation of a run's newest checkpoint in its environment"),
+    "status": ("moma.cli.status", "state of a run: phase, progress, processes, faults"),
 }
 _USAGE = f"""usage: moma COMMAND ...
 
@@ -27,21 +29,38 @@ Trains teams that coordinate from a fixed log of their behaviour.
 {chr(10).join(f"  {name:<10}{text}" for name, (_, text) in _COMMANDS.items())}
 
 recipes: {", ".join(NAMES)}
-moma COMMAND --help says more; for example: moma train reacher-leader --help
+moma COMMAND --help says more; for example: moma train --help
+moma --version prints version and commit
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command that the first argument names."""
-    commands = {name: loader(module) for name, (module, _) in _COMMANDS.items()}
-    return dispatch(commands, sys.argv[1:] if argv is None else argv, _USAGE)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["--version"]:
+        sys.stdout.write(f"moma {version.named()}\n")
+        return 0
+    return dispatch(_COMMANDS, words, _USAGE)
 
 
-def loader(module: str) -> Callable[[list[str]], int]:
-    """Returns what imports a command's module when it is called, and runs its `main`."""
+def dispatch(commands: Mapping[str, tuple[str, str]], argv: Sequence[str], usage: str) -> int:
+    """Loads the command that the first argument names and calls it with the rest.
 
-    def run(argv: list[str]) -> int:
-        status: int = import_module(module).main(argv)
-        return status
+    Args:
+        commands: name to module, whose `main` is called, and what it does.
+        argv: the words after the program's name.
+        usage: what `--help` shows.
 
-    return run
+    Returns:
+        The exit status.
+    """
+    name = argv[0] if argv else "--help"
+    if name in ("-h", "--help"):
+        sys.stdout.write(usage)
+        return 0
+    if name not in commands:
+        near = difflib.get_close_matches(name, commands, n=2) or list(commands)
+        sys.stderr.write(f"error: there is no command {name!r}; perhaps: {', '.join(near)}\n")
+        return BAD_INPUT
+    status: int = import_module(commands[name][0]).main(list(argv[1:]))
+    return status

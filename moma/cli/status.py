@@ -10,13 +10,11 @@ from typing import Any
 
 import psutil
 
-from moma.engines.board import describe
-from moma.evaluation.evaluate import run_argument
 from moma_core import documents
 from moma_core.runtime import process
-from moma_core.runtime.commandline import parse
+from moma_core.runtime.commandline import parse, take_run
+from moma_core.runtime.progress import Progress, describe
 from moma_core.runtime.run import RunDirectory
-from moma_core.types import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _status(argv: Sequence[str]) -> None:
-    path, rest = run_argument(argv, "moma status")
+    path, rest = take_run(argv, "moma status")
     parse(Status, rest, "moma status RUN")
     run = RunDirectory.open(path)
     lines = _launcher(json.loads(run.status.read_text("utf-8"))) if run.status.exists() else []

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 
+from moma_core.runtime.progress import Progress, describe
 from moma_core.runtime.run import RunDirectory
 from moma_core.storage import write_text
-from moma_core.types import Progress
 
 _WRITE_S = 1.0
 
@@ -99,18 +99,3 @@ class Board:
             "processes": [asdict(process) for process in self.processes],
             "faults": self.faults,
         }
-
-
-def describe(progress: Progress) -> str:
-    """Returns the learner's progress as one line."""
-    score = "no score" if progress.score is None else f"score {progress.score:.2f}"
-    parts = [
-        f"round {progress.round}/{progress.rounds}",
-        f"{progress.transitions:,} transitions",
-        f"{progress.sps:,.0f} SPS",
-        score,
-        f"{progress.workers_alive} workers alive",
-    ]
-    if progress.waiting_for:
-        parts.append(f"waiting for {progress.waiting_for}")
-    return ", ".join(parts)

@@ -13,9 +13,9 @@ from moma.engines.supervisor import Command, Supervisor
 from moma_core import documents
 from moma_core.config import Config
 from moma_core.runtime import process
+from moma_core.runtime.progress import Progress
 from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import Stop
-from moma_core.types import Progress
 
 _LOOK_S = 0.2
 _GRACE_S = 14.0

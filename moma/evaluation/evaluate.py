@@ -1,9 +1,7 @@
-"""The final checkpoint in the true system, or else in the model: `moma evaluate`."""
+"""The final checkpoint in the task's environment, or else in the model."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,8 +16,6 @@ from moma_core.config import ActorConfig, Config
 from moma_core.datasets import StartSampler
 from moma_core.datasets.view import works_on
 from moma_core.nets.policy import Actors
-from moma_core.runtime import process
-from moma_core.runtime.commandline import parse
 from moma_core.runtime.run import RunDirectory
 from moma_core.tasks import play
 from moma_core.types import TaskSpec
@@ -34,9 +30,9 @@ class Estimate:
 
     return_mean: float
     return_ci95: tuple[float, float]
-    """Percentile bootstrap over imagined episodes: how wrong the model is, is not in it."""
+    """Percentile bootstrap over imagined episodes; the model's own error is not in it."""
     cut_share: float
-    """Share of episodes that ended because the model's disagreement passed the cut."""
+    """Share of episodes that were truncated because the model's disagreement was too large."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,55 +43,14 @@ class Score:
     score: float | None
     """None where returns have no scale, or where nothing was measured."""
     return_mean: float | None
-    """Measured in the true system; None where there is none."""
+    """Mean return measured in the environment; None where there is none."""
     return_ci95: tuple[float, float] | None
     """Percentile bootstrap over episodes."""
     estimate: Estimate | None
-    """The model's, where there is no true system."""
+    """Estimate by the model, where there is no environment."""
     episodes: int
     checkpoint: str
     note: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """Plays a run's newest checkpoint in the true system (or its model), deterministic actions."""
-
-    episodes: int = 0
-    """0: as many as the run's config says."""
-    seed: int | None = None
-    """Of the start states; default: the run's own evaluation."""
-
-
-def main(argv: Sequence[str]) -> int:
-    """Runs the command."""
-    return process.main(lambda: _evaluate(argv))
-
-
-def _evaluate(argv: Sequence[str]) -> None:
-    path, rest = run_argument(argv, "moma evaluate")
-    args = parse(Evaluate, rest, "moma evaluate RUN")
-    run = RunDirectory.open(path)
-    config = run.config()
-    found = evaluate(run, config, args.episodes or config.eval.final_episodes, args.seed)
-    sys.stdout.write(
-        f"{run.name} at checkpoint {found.checkpoint}, {found.task}: {describe(found)}; "
-        f"{found.note}\n"
-    )
-
-
-def run_argument(argv: Sequence[str], prog: str) -> tuple[Path, list[str]]:
-    """Takes RUN from the command line.
-
-    Raises:
-        ValueError: it is missing.
-    """
-    words = list(argv)
-    if {"-h", "--help"} & set(words):
-        return Path(), words
-    if not words or words[0].startswith("-"):
-        raise ValueError(f"which run? {prog} RUN, a run's directory")
-    return Path(words[0]), words[1:]
 
 
 def evaluate(run: RunDirectory, config: Config, episodes: int, seed: int | None = None) -> Score:

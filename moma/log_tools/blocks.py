@@ -23,7 +23,7 @@ class Block:
     first: int
     """Row of the first step."""
     states: NDArray[np.float32]
-    """The states around the steps, `[m S]`: step i goes from `states[at[i]]` to the one after."""
+    """States around the steps, `[m S]`: step i goes from `states[at[i]]` to the one after."""
     at: NDArray[np.int64]
     action: NDArray[np.float32]
     reward: NDArray[np.float32]

@@ -35,7 +35,7 @@ class Source:
 
     run: str
     version: int
-    """0: the policy before any training."""
+    """Version of the policy; 0: before any training."""
     transitions: int
     parameters: Mapping[str, Tensor]
 
@@ -45,10 +45,10 @@ class Cast:
     """Who plays, and whose dataset it is."""
 
     expert: Task
-    """As the policies were trained: their observations and their split of the actuators."""
+    """Task as the policies were trained: their observations, their split of the actuators."""
     actor: ActorConfig
     task: Task
-    """Whose dataset is made: the same system, its own split."""
+    """Task whose dataset is made: the same system, its own split."""
 
 
 def pieces(sources: Sequence[Source]) -> list[Source]:

@@ -25,11 +25,11 @@ class Summary:
     returns: NDArray[np.float64]
     """Undiscounted return of every episode, `[K]`."""
     extremes: Extremes
-    """The extremes of the state's features."""
+    """Extremes of the state's features."""
     state: NDArray[np.float32]
-    """Uniformly drawn rows, without replacement, in order; `[m S]`."""
+    """States of uniformly drawn rows, without replacement, in order; `[m S]`."""
     action: NDArray[np.float32]
-    """The actions there, `[m A U]`."""
+    """Actions there, `[m A U]`."""
 
     @property
     def scale(self) -> NDArray[np.float64]:

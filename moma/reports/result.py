@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import platform
-import subprocess
 from dataclasses import asdict
-from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
@@ -15,6 +13,7 @@ from learner import checkpoint
 from moma.engines.board import Board
 from moma.evaluation.evaluate import Score, describe
 from moma_core.config import Config
+from moma_core.runtime import version
 from moma_core.runtime.run import RunDirectory
 from moma_core.storage import write_text
 
@@ -73,21 +72,10 @@ def line(run: RunDirectory, score: Score) -> str:
 
 def versions() -> dict[str, str]:
     """Returns what the run was made with."""
-    found = {name: version(name) for name in _PACKAGES}
+    found = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         **found,
-        "code": f"{version('moma-ppo')} {_commit()}",
+        "code": version.named(),
     }
-
-
-def _commit() -> str:
-    """Returns the commit of the code, with a mark where files differ from it."""
-    here = Path(__file__).resolve().parent
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return "(no commit known)"
-    return done.stdout.strip()

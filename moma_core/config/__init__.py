@@ -29,16 +29,16 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class EvalConfig:
-    """Looks at the true system: they report, they choose nothing."""
+    """Evaluation in the environment: it reports, it chooses nothing."""
 
     every: int = 20
-    """Rounds between two looks while training; 0: none."""
+    """Rounds between two evaluations while training; 0: none."""
     episodes: int = 20
-    """Episodes of such a look."""
+    """Episodes of an evaluation while training."""
     final_episodes: int = 100
     """Episodes of the evaluation at the end."""
     env: str = ""
-    """Instead of the task's system: a PettingZoo ParallelEnv, package.module:factory (`--env`)."""
+    """Environment in place of the task's (`--env`): package.module:factory of a ParallelEnv."""
 
     def __post_init__(self) -> None:
         require(
@@ -54,15 +54,15 @@ class Config:
     """A whole run."""
 
     recipe: str
-    """The name that the recipe goes by."""
+    """Name of the recipe."""
     task: str
-    """The task's name; see `moma_core.tasks`. Empty: the data says who the team is."""
+    """Name of the task (`moma tasks` lists them); empty: the dataset says who the team is."""
     mode: Literal["default", "reference"] = "default"
-    """Our choices, or the published ones."""
+    """Choices of this project, or the published ones."""
     dynamics: Literal["learned", "simulator"] = "learned"
-    """What the team is imagined in: a model of the log, or the true simulator (`--model`)."""
+    """Dynamics to imagine the team in (`--model`): a model of the dataset, or the simulator."""
     algorithm: Literal["moma_ppo", "bc"] = "moma_ppo"
-    """What learns: MOMA-PPO inside the model, or behaviour cloning of the log, without a model."""
+    """Learner: MOMA-PPO in the model, or behaviour cloning of the dataset, without one."""
     seed: int = 0
     """Seed of every draw in the run."""
     workers: int = 2
@@ -76,27 +76,27 @@ class Config:
     threads: int = 0
     """Torch threads of the learner, batches that the model servers run at once; 0: one per core."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where the model is fitted and served, and the policies are updated."""
+    """Device on which the model is fitted and served and the policies are updated."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of hidden layers, in the served model and in updates; auto: bf16 where it is native."""
+    """Precision of hidden layers, served and updated; auto: bf16 where it is native."""
     deterministic: bool = False
-    """Serve each model request alone, so that a run's bits do not depend on its neighbours."""
+    """One model request a batch, so that a run's bits do not depend on its neighbours."""
     data: DataConfig = field(default_factory=DataConfig)
-    """Which log to learn from."""
+    """Dataset to learn from."""
     model: ModelConfig = field(default_factory=ModelConfig)
-    """The world model."""
+    """World model and its fit."""
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
-    """How the team is imagined."""
+    """Imagined rollouts."""
     pessimism: PessimismConfig = field(default_factory=PessimismConfig)
-    """What to make of the model's doubt."""
+    """Price of the model's uncertainty."""
     actor: ActorConfig = field(default_factory=ActorConfig)
-    """The decentralised policies."""
+    """Decentralised policies."""
     ppo: PPOConfig = field(default_factory=PPOConfig)
-    """The update of MOMA-PPO."""
+    """Policy update of MOMA-PPO."""
     bc: BCConfig = field(default_factory=BCConfig)
     """Behaviour cloning."""
     eval: EvalConfig = field(default_factory=EvalConfig)
-    """Looks at the true system."""
+    """Evaluation in the environment."""
 
     def __post_init__(self) -> None:
         require(

@@ -17,15 +17,15 @@ class ActorConfig:
     depth: int = 2
     """Hidden layers."""
     activation: Literal["tanh", "relu"] = "relu"
-    """Of the hidden layers."""
+    """Activation of the hidden layers."""
     memory: Literal["frames", "attention", "gru", "none"] = "frames"
-    """What becomes of the last frames: joined, self-attention (reference), a GRU, ignored."""
+    """Summary of the last frames: joined, self-attention (reference), a GRU, or none."""
     frames: int = 10
     """Own (observation, action) frames that an agent remembers."""
     memory_width: int = 128
     """Width of the attention memory's or GRU's summary."""
     state_dependent_std: bool = False
-    """The network gives the standard deviation (reference), or one free parameter per dimension."""
+    """Standard deviation by the network (reference), or one free parameter per dimension."""
     log_std: float = -0.5
     """Initial log standard deviation."""
     log_std_min: float = -6.0
@@ -57,23 +57,23 @@ class PPOConfig:
     rounds: int = 120
     """Rounds, each one batch of segments and one update."""
     ratio: Literal["agent", "joint"] = "agent"
-    """Clip each agent's probability ratio, or the team's product of them (reference)."""
+    """Probability ratio that is clipped: each agent's, or the team's product (reference)."""
     clip: float = 0.2
     """Half-width of the ratio's clip interval."""
     discount: float = 0.97
-    """Per step."""
+    """Discount per step."""
     gae_lambda: float = 0.95
-    """Of the generalised advantage."""
+    """Lambda of the generalised advantage estimate."""
     epochs: int = 5
     """Passes over a round's transitions."""
     minibatch: int = 2560
     """Transitions per optimiser step."""
     learning_rate: float = 1e-3
-    """Of Adam, for actors and critic."""
+    """Learning rate of Adam, for actors and critic."""
     schedule: Literal["constant", "linear"] = "constant"
-    """How the learning rate goes over `rounds`: as it is, or down to a tenth."""
+    """Schedule of the learning rate over `rounds`: constant, or linearly down to a tenth."""
     standardise: Literal["data", "running"] = "data"
-    """Observations by the data's mean and deviation, or by those of all rounds so far."""
+    """Moments that observations are standardised by: the dataset's, or those of all rounds."""
     entropy: float = 1e-3
     """Weight of the entropy bonus."""
     mean_bound: float = 0.01
@@ -81,13 +81,13 @@ class PPOConfig:
     value_weight: float = 0.5
     """Weight of the critic's loss."""
     value_width: int = 128
-    """The critic's hidden width."""
+    """Hidden width of the critic."""
     value_depth: int = 2
-    """The critic's hidden layers."""
+    """Hidden layers of the critic."""
     value_activation: Literal["tanh", "relu"] = "tanh"
-    """Of the critic's hidden layers; relu costs a quarter less of an update."""
+    """Activation of the critic's hidden layers; relu costs a quarter less of an update."""
     kl_stop: float = 0.05
-    """Stop a round's epochs where the approximate KL passes this."""
+    """Limit of the approximate KL; a round's epochs stop where it is passed."""
     grad_norm: float = 1.0
     """Limit of the global gradient norm; a step whose norm is not finite is skipped."""
 

@@ -13,13 +13,13 @@ class DataConfig:
     """Which log to learn from."""
 
     path: str = ""
-    """A dataset directory (`--data`); empty: make the task's own data in the run directory."""
+    """Dataset directory (`--data`); empty: the task's own data, made in the run directory."""
     variant: str = ""
-    """Which of the task's data to make; empty: its first (`moma tasks` lists them)."""
+    """Variant of the task's data to make (`moma tasks` lists them); empty: the first."""
     episodes: int = 1000
     """Episodes to make."""
     noise: float = 0.2
-    """Of the scripted players: standard deviation of continuous actions, share of discrete ones."""
+    """Noise of scripted players: deviation of continuous actions, share of discrete ones."""
 
     def __post_init__(self) -> None:
         require(
@@ -38,11 +38,11 @@ class ModelConfig:
     elites: int = 5
     """Networks kept, the best on held-out data."""
     works_on: Literal["state", "observations"] = "state"
-    """The joint state, each feature once, or all observations side by side (reference)."""
+    """Input: the joint state, each feature once, or all observations side by side (reference)."""
     network: Literal["trunk", "separate"] = "separate"
-    """Separate networks for state, reward and termination (reference too), or one trunk."""
+    """Networks for state, reward and termination: separate (reference too), or one trunk."""
     activation: Literal["silu", "relu"] = "silu"
-    """Of the hidden layers; reference relu."""
+    """Activation of the hidden layers; reference relu."""
     norm: bool = False
     """LayerNorm before every activation."""
     width: int = 256
@@ -50,7 +50,7 @@ class ModelConfig:
     depth: int = 3
     """Hidden layers (a separate termination network has 2)."""
     units: Literal["standardised", "raw"] = "standardised"
-    """Predict the standardised change of state and reward, or both as they are (reference)."""
+    """Units of predictions: standardised change of state and reward, or raw (reference)."""
     bounds: Literal["soft", "clamped"] = "soft"
     """Bounds of the log-variance: learned and soft, or log-std clamped to [-6, 2] (reference)."""
     nll_beta: float = 0.5
@@ -58,25 +58,25 @@ class ModelConfig:
     holdout: float = 0.1
     """Share of the data that no member trains on."""
     holdout_by: Literal["episode", "transition"] = "episode"
-    """What is held out: whole episodes, or single transitions (reference)."""
+    """Unit that is held out: whole episodes, or single transitions (reference)."""
     stopping: Literal["best", "last"] = "best"
-    """Keep each member's best weights and stop when none improves, or the last ones (reference)."""
+    """Weights kept: each member's best, until none improves, or the last (reference)."""
     ranking: Literal["nll", "sampled_error"] = "nll"
-    """Elites by held-out likelihood, or by the error of sampled predictions (reference)."""
+    """Rank of elites by held-out likelihood, or by sampled predictions' error (reference)."""
     updates: int = 2500
     """Optimiser steps at most; the learning rate decays over them where it decays."""
     evaluate_every: int = 200
-    """Optimiser steps between two looks at the held-out data."""
+    """Optimiser steps between two evaluations on the held-out data."""
     patience: int = 5
-    """Looks without improvement of any member before fitting stops."""
+    """Evaluations without improvement of any member before fitting stops."""
     batch: int = 256
     """Rows per member and optimiser step; every member draws its own."""
     learning_rate: float = 3e-3
-    """Of AdamW."""
+    """Learning rate of AdamW."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """How the learning rate goes over `updates`."""
+    """Schedule of the learning rate over `updates`."""
     weight_decay: float = 1e-4
-    """Of AdamW."""
+    """Weight decay of AdamW."""
     grad_norm: float = 10.0
     """Limit of each member's gradient norm."""
 

@@ -15,17 +15,17 @@ class RolloutConfig:
     segments: int = 2
     """Segments per round; workers beyond this number have nothing to do."""
     rows: int = 256
-    """Rollouts per segment: rows per call to the model."""
+    """Rollouts per segment, which are rows per call to the model."""
     horizon: int = 50
     """Steps per rollout at most."""
     starts: Literal["data", "task"] = "data"
-    """Where rollouts begin: in the data, or where the simulator's episodes do (online training)."""
+    """Starts of rollouts: states of the dataset, or the simulator's own (online training)."""
     carry: bool = False
-    """A rollout that the horizon cut goes on in the next round, up to the episode's limit."""
+    """Continuation in the next round, up to the episode's limit, of rollouts cut by the horizon."""
     episode_starts: float = 1.0
     """Share of rollouts that begin where episodes began; the rest begins at any row of the data."""
     member_per: Literal["step", "rollout"] = "step"
-    """How long a row stays with one ensemble member."""
+    """Time that a row stays with one ensemble member."""
     lease_s: float = 20.0
     """Seconds after which an unreturned segment is offered to another worker."""
     round_s: float = 120.0
@@ -54,13 +54,13 @@ class PessimismConfig:
     aleatoric: float = 0.0
     """Reward lost per unit of predicted noise."""
     clamp: float = 2.0
-    """Upper limit of each doubt in the penalty; the cut is tested before it."""
+    """Upper limit of each uncertainty in the penalty; truncation is decided before it."""
     cut: float | None = None
-    """Truncate where disagreement passes this; None: take `cut_quantile` of the held-out data."""
+    """Disagreement above which a rollout is truncated; None: by `cut_quantile`."""
     cut_quantile: Literal["0.90", "0.95", "0.99", "0.999", "1.00"] = "0.99"
     """Quantile of the held-out data's disagreement that `cut_scale` multiplies."""
     cut_scale: float = 100.0
-    """Threshold as a multiple of that quantile."""
+    """Factor on that quantile which gives the threshold."""
 
     def __post_init__(self) -> None:
         require(

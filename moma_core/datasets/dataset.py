@@ -36,7 +36,7 @@ class Dataset:
     path: Path
     spec: TaskSpec
     origin: Mapping[str, object]
-    """Who made it and with what: free-form."""
+    """Maker and means of the dataset: free-form."""
     state: NDArray[np.float32] | Columns
     action: NDArray[np.float32]
     reward: NDArray[np.float32]

@@ -22,9 +22,9 @@ class Runs:
     """Some rows of a dataset in ascending order, as runs of consecutive ones."""
 
     first: NDArray[np.int64]
-    """The first row of every run."""
+    """First row of every run."""
     before: NDArray[np.int64]
-    """How many rows lie in the runs before each one, and at the end, in all of them."""
+    """Number of rows in the runs before each one, and at the end, in all of them."""
 
     @classmethod
     def between(cls, begin: NDArray[np.int64], end: NDArray[np.int64]) -> Runs:

@@ -120,8 +120,14 @@ def _able() -> set[str]:
 
 
 _ABLE = _able()
-if "avx512_bf16" in _ABLE and not _ABLE & {"amx_bf16", "amx_tile"}:
-    # Sends `torch.mm` of fp32 to oneDNN as well, whose kernels are twice as fast as MKL's on AMD.
-    # "bf16" is a permission that only AMX would make use of: without it oneDNN computes in fp32
-    # all the same (tests/unit/test_dense.py). Set on import, so that all processes round alike.
-    torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # type: ignore[attr-defined]
+
+
+def multiply_by_onednn() -> None:
+    """Sends `torch.mm` of fp32 to oneDNN as well, where its kernels are twice as fast: AMD's.
+
+    "bf16" is a permission that only AMX would make use of: without it oneDNN computes in fp32 all
+    the same (tests/unit/test_dense.py). It holds for the whole process, and rounding depends on
+    it: every process that computes calls this (`moma_core.runtime.process.compute_on`).
+    """
+    if "avx512_bf16" in _ABLE and not _ABLE & {"amx_bf16", "amx_tile"}:
+        torch.backends.mkldnn.matmul.fp32_precision = "bf16"  # type: ignore[attr-defined]

@@ -9,6 +9,8 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
+from threading import Lock
 from typing import Any, TypeVar
 
 import torch
@@ -22,7 +24,7 @@ from moma_core.types import StartStates
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
 MAX_BYTES = 48 * 2**20
-"""Of one tensor. Under the transport's own limit, so that what is too large can be named."""
+"""Bytes of one tensor at most: under the transport's limit, so that what is larger can be named."""
 _MAX_AXES = 6
 _DTYPES = {
     "f32": torch.float32,
@@ -32,6 +34,7 @@ _DTYPES = {
 }
 _NAMES = {kind: name for name, kind in _DTYPES.items()}
 _NESTED = {"StartStates": StartStates}
+_ONE_AT_A_TIME = Lock()
 
 
 def encode(value: object, message: M) -> M:
@@ -116,6 +119,7 @@ def _unpack(message: tensor_pb2.Tensor, name: str) -> Tensor:
 
 def _view(data: bytes, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
     """The numbers where they lie, which keeps the bytes alive; truth values are copied."""
+    _hush()
     if not data:
         return torch.empty(shape, dtype=dtype)
     if dtype == torch.bool:  # a byte that is not 0 is true
@@ -123,14 +127,12 @@ def _view(data: bytes, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
     return torch.frombuffer(data, dtype=dtype).view(shape)
 
 
+@cache
 def _hush() -> None:
     """Lets torch warn of a view of read-only memory here, which it does once in a process.
 
     Those views are meant. A filter around every use would not be safe between threads.
     """
-    with warnings.catch_warnings():
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.frombuffer(bytes(1), dtype=torch.uint8)
-
-
-_hush()

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import difflib
-import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import tyro
 
 from moma_core import recipes
 from moma_core.config import Config, refuse_unused
+from moma_core.runtime import short_help
 from moma_core.runtime.run import RunDirectory
-from moma_core.stopping import BAD_INPUT
 
 T = TypeVar("T")
 R = TypeVar("R", bound="RunCommand")
+ALIASES = {"--model": "--dynamics", "--data": "--data.path", "--env": "--eval.env"}
+"""Short words for settings of the config."""
+_HELP, _HELP_ALL = {"-h", "--help"}, "--help-all"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +26,11 @@ class RunCommand:
     """A command that makes a run or goes on with one."""
 
     config: Annotated[Config, tyro.conf.arg(name="")]
-    """The recipe's settings; any of them can be given here."""
+    """Settings of the recipe; any of them can be given here."""
     run_dir: Path | None = None
-    """Where the run's files go; default: runs/ and the recipe's name, numbered."""
+    """Directory of the run's files; default: runs/ and the recipe's name, numbered."""
     resume: Path | None = None
-    """A run directory to go on with, by its own config and newest checkpoint."""
+    """Run directory to go on with, by its own config and newest checkpoint."""
 
     def open(self) -> RunDirectory:
         """Opens the run to resume, or makes a new one; changes nothing that exists."""
@@ -52,6 +53,8 @@ def parse(kind: type[T], argv: Sequence[str], prog: str) -> T:
 def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
     """Parses `[RECIPE] [--mode M] [--resume RUN] [--field value ...]`; `--data` needs no recipe.
 
+    `--help` shows what a user needs, `--help-all` every setting.
+
     Args:
         kind: the command's dataclass.
         argv: the words after the command's name.
@@ -60,7 +63,7 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
     Raises:
         ValueError: no such recipe, no recipe at all, or no such run.
     """
-    rest = _plain(argv)
+    rest = ["--help" if word == _HELP_ALL else word for word in _plain(argv)]
     name = rest.pop(0) if rest and not rest[0].startswith("-") else None
     resumed = _value(rest, "--resume")
     if resumed is not None:
@@ -69,13 +72,15 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
             raise ValueError(f"{resumed} is a run of recipe {base.recipe!r}, not of {name!r}")
     elif name is not None or _value(rest, "--data.path"):
         base = recipes.get(name or "data", _value(rest, "--mode") or "default")
-    elif {"-h", "--help"} & set(rest):
+    elif _HELP & set(rest):
         base = recipes.get(recipes.NAMES[0])
     else:
         raise ValueError(
             f"which recipe? {prog} RECIPE, one of: {', '.join(recipes.NAMES)}; "
             f"or your own log: {prog} --data DIR"
         )
+    if _HELP & set(argv):
+        short_help.show(kind, base, prog, ALIASES, recipes.NAMES)
     required = {
         field.name: tyro.MISSING
         for field in fields(kind)
@@ -87,35 +92,25 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
     return replace(args, config=_settled(args.config))
 
 
+def take_run(argv: Sequence[str], prog: str) -> tuple[Path, list[str]]:
+    """Takes RUN from the command line of a command that looks at a run.
+
+    Raises:
+        ValueError: it is missing.
+    """
+    words = list(argv)
+    if _HELP & set(words):
+        return Path(), words
+    if not words or words[0].startswith("-"):
+        raise ValueError(f"which run? {prog} RUN, a run's directory")
+    return Path(words[0]), words[1:]
+
+
 def _settled(config: Config) -> Config:
     """Returns the config with the data's place as seen from any directory."""
     if not config.data.path:
         return config
     return replace(config, data=replace(config.data, path=str(Path(config.data.path).resolve())))
-
-
-def dispatch(commands: dict[str, Any], argv: Sequence[str], usage: str) -> int:
-    """Calls the command that the first argument names with the rest.
-
-    Args:
-        commands: by name, what takes the rest of the words and returns an exit status.
-        argv: the words, the command's name first; none: the help is shown.
-        usage: the help.
-    """
-    name = argv[0] if argv else "--help"
-    if name in ("-h", "--help"):
-        sys.stdout.write(usage)
-        return 0
-    if name not in commands:
-        near = difflib.get_close_matches(name, commands, n=2) or list(commands)
-        sys.stderr.write(f"error: there is no command {name!r}; perhaps: {', '.join(near)}\n")
-        return BAD_INPUT
-    status: int = commands[name](list(argv[1:]))
-    return status
-
-
-ALIASES = {"--model": "--dynamics", "--data": "--data.path", "--env": "--eval.env"}
-"""Short words for settings of the config."""
 
 
 def _plain(argv: Sequence[str]) -> list[str]:

@@ -27,16 +27,16 @@ class Runner:
     """What the four have in common: forward velocity, control cost, a body that may fall."""
 
     positions_width: int
-    """nq."""
+    """Number of positions: MuJoCo's nq."""
     hidden: int
     """Leading positions that the state does not hold: where the body stands."""
     step_s: float
     control_cost: float
-    """Per squared unit of control."""
+    """Cost per squared unit of control."""
     healthy_reward: float = 0.0
-    """Per step after which the body has not fallen."""
+    """Reward per step after which the body has not fallen."""
     height: tuple[float, float] | None = None
-    """Open interval outside of which the body has fallen; None: it never does."""
+    """Open interval of heights outside of which the body has fallen; None: it never does."""
     angle: tuple[float, float] = (-math.inf, math.inf)
     """Open interval of the third position (Hopper and Walker2d: the torso's angle)."""
     largest: float = math.inf

@@ -25,17 +25,17 @@ class System:
     """One MuJoCo system whose step is a function of its joint state."""
 
     make: Callable[[], Any]
-    """Makes the environment: a Gymnasium `MujocoEnv`."""
+    """Factory of the true system: a Gymnasium `MujocoEnv`."""
     positions: Callable[[Array], tuple[Array, Array]]
     """Positions and velocities of joint states; what no state holds (where it stands) is 0."""
     state: Callable[[Array, Array], Array]
     """Joint states of positions and velocities."""
     terminated: Callable[[Array, Array], NDArray[np.bool_]]
-    """Where positions and velocities end the episode, `[B]`."""
+    """Marks of positions and velocities that end the episode, `[B]`."""
     reward: Callable[[Array, Array, Array, NDArray[np.bool_]], Array]
     """Rewards `[B]` of positions before, control, positions after, and terminated."""
     observed: Callable[[Any], Array]
-    """The joint state `[S]` that the environment is in."""
+    """Joint state `[S]` that the environment is in."""
 
 
 def control(action: Float32[Tensor, "B A U"], split: Split) -> Array:

@@ -41,23 +41,23 @@ class Task:
 
     spec: TaskSpec
     environment: Callable[[int], Environment] | None
-    """Makes that many copies of the environment; None: there is only a dataset of it."""
+    """Factory of that many copies of the environment; None: there is only a log of it."""
     variants: Mapping[str, Callable[[Path, DataConfig, int], Dataset]]
-    """By name, what makes the task's data in a directory from a seed; the first is the default."""
+    """Makers of the task's data in a directory from a seed, by name; the first is the default."""
     experts: Mapping[str, str] = field(default_factory=dict)
-    """By convention, the recipe that trains an expert of it online."""
+    """Recipes that train an expert of it online, by convention."""
     facts: Callable[[Dataset], Mapping[str, float]] = lambda _: {}
-    """What is worth knowing of data of this task, by name."""
+    """Facts worth knowing of data of this task, by name."""
     return_at_zero: float | None
-    """The return that scores 0; None: returns have no scale."""
+    """Return that scores 0; None: returns have no scale."""
     return_at_one: float | None
-    """The return that scores 1."""
+    """Return that scores 1."""
     system: System | None = None
-    """The MuJoCo system, which the simulator steps from any state; None: there is none."""
+    """MuJoCo system, which the simulator steps from any state; None: there is none."""
     split: Split = ()
-    """With a system: the actuators that each agent's action drives."""
+    """Actuators that each agent's action drives; only with a system."""
     note: str
-    """Where the task and its scores come from; printed beside every score."""
+    """Source of the task and its scores; printed beside every score."""
 
     def make_data(self, path: Path, config: DataConfig, seed: int) -> Dataset:
         """Makes the variant of the task's data that the config names.

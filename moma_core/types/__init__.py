@@ -11,7 +11,6 @@ from moma_core.types.messages import (
     Metrics,
     ModelCard,
     PolicySnapshot,
-    Progress,
     Receipt,
     RunCard,
 )
@@ -24,7 +23,6 @@ __all__ = [
     "ModelCard",
     "PolicySnapshot",
     "Prediction",
-    "Progress",
     "Query",
     "Receipt",
     "RunCard",

@@ -28,7 +28,7 @@ class StartStates:
 
     state: Float32[Tensor, "B S"]
     history: Float32[Tensor, "B A H F"]
-    """The last H own (observation, action) frames, oldest first, zero before the episode."""
+    """Last H own (observation, action) frames, oldest first, zero before the episode."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,21 +70,21 @@ class Trajectory:
     epoch: int
     worker: str
     incarnation: int
-    """How often this worker has been started before; a respawned one counts on."""
+    """Number of times that this worker was started before; a respawned one counts on."""
     sequence: int
-    """Which segment of the run this is, as the learner assigned it."""
+    """Number of this segment in the run, as the learner assigned it."""
     history: Float32[Tensor, "B A H F"]
-    """At the start only; `moma_core.nets.history.windows` rebuilds every later one."""
+    """Histories at the start; `moma_core.nets.history.windows` rebuilds every later one."""
     action: Float32[Tensor, "T B A U"]
-    """As sampled, before any clamp: what the log-probability belongs to."""
+    """Actions as sampled, before any clamp: what the log-probability belongs to."""
     state: Float32[Tensor, "T+1 B S"]
     log_prob: Float32[Tensor, "T B A"]
     reward: Float32[Tensor, "T B"]
-    """After the penalty."""
+    """Rewards after the penalty."""
     penalty: Float32[Tensor, "T B"]
     terminated: Bool[Tensor, "T B"]
     truncated: Bool[Tensor, "T B"]
     valid: Bool[Tensor, "T B"]
-    """False after the step at which a row terminated or was truncated."""
+    """Mask of real steps: false after the one at which a row terminated or was truncated."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """What the worker measured while it made this segment."""
+    """Measurements of the worker while it made this segment."""

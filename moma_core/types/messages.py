@@ -28,16 +28,16 @@ class Assignment:
     """The learner's answer to a worker that asks for work."""
 
     policy_version: int
-    """The version that the segment has to be made with."""
+    """Version that the segment has to be made with."""
     epoch: int
-    """How often the learner was resumed; versions of different epochs may differ."""
+    """Number of times that the learner was resumed; versions of two epochs may differ."""
     sequence: int
-    """Which segment to make; -1 when there is none to make now."""
+    """Number of the segment to make; -1 when there is none to make now."""
     seed: int
-    """The seed of every draw in the segment; whoever makes it, it comes out the same."""
+    """Seed of every draw in the segment; whoever makes it, it comes out the same."""
     starts: StartStates | None
     stop: bool
-    """True when the run is over and the worker may go."""
+    """End of the run: the worker may go."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Receipt:
 
     version: int
     reason: str
-    """Why a segment was not accepted: "stale" or "duplicate"; "" when it was."""
+    """Reason for which a segment was refused: "stale" or "duplicate"; "" when it was not."""
     stop: bool
 
 
@@ -57,7 +57,7 @@ class RunCard:
     run: str
     task: TaskSpec
     model_addresses: tuple[str, ...]
-    """Of servers of one model: a worker asks one of them, always the same."""
+    """Addresses of servers of one model: a worker asks one of them, always the same."""
     rollout: RolloutConfig
     pessimism: PessimismConfig
     actor: ActorConfig
@@ -70,31 +70,12 @@ class ModelCard:
     task: TaskSpec
     members: int
     elites: tuple[int, ...]
-    """The kept members, best first."""
+    """Members that were kept, best first."""
     disagreement_quantiles: Mapping[str, float]
-    """Of held-out data: "0.50" to "1.00"."""
+    """Quantiles of disagreement on held-out data: "0.50" to "1.00"."""
     measured: Metrics
-    """What was measured of it on held-out data, for TensorBoard."""
+    """Measurements on held-out data, for TensorBoard."""
     terminates: bool
-    """False when the data holds no terminal, so that none is ever predicted."""
+    """Presence of terminals in the data; without them none is ever predicted."""
     digest: str
     """SHA-256 of the weights."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far the learner is, for whoever watches."""
-
-    round: int
-    rounds: int
-    transitions: int
-    """Accepted so far, in the whole run."""
-    sps: float
-    """Accepted transitions per second of the last round."""
-    score: float | None
-    """Of the last look at the true system; None before the first."""
-    workers_alive: int
-    waiting_for: str
-    """Whom the learner waits for and since when; "" while it works."""
-    seconds: float
-    """Of training so far, in this process."""

@@ -22,16 +22,16 @@ class TaskSpec:
     name: str
     agents: tuple[str, ...]
     state_names: tuple[str, ...]
-    """One name per feature of the joint state; their number is S."""
+    """Names of the joint state's features; their number is S."""
     observation_index: tuple[tuple[int, ...], ...]
-    """Per agent, the features of the joint state that it observes."""
+    """Features of the joint state that each agent observes."""
     action_low: tuple[tuple[float, ...], ...]
-    """Per agent, the lower bound of each of its action's dimensions."""
+    """Lower bound of each dimension of each agent's action."""
     action_high: tuple[tuple[float, ...], ...]
     episode_limit: int
     """Steps after which an episode of the true system is truncated."""
     discrete: bool = False
-    """True: an agent chooses one of its action's dimensions, one-hot; all bounds are 0 and 1."""
+    """Discrete actions, one-hot: an agent chooses one dimension; all bounds are 0 and 1."""
 
     def __post_init__(self) -> None:
         count = len(self.agents)

@@ -14,11 +14,13 @@ from pathlib import Path
 from model_server.serving.batching import Batching
 from moma_core.rpc.dynamics import serve_dynamics
 from moma_core.rpc.learner import serve_learner
+from moma_core.runtime import process
 from moma_core.runtime.run import RunDirectory
 from tests.integration.parts import make_service, open_model
 
 
 def main():
+    process.compute_on(0)
     run = RunDirectory.open(Path(sys.argv[1]))
     model = Batching(open_model(run))
     dynamics = serve_dynamics(model, "127.0.0.1:0")

@@ -13,6 +13,7 @@ from moma.cli import data_make
 from moma.cli import main as cli
 from moma.log_tools import collect
 from moma.log_tools.experts import Expert
+from moma.log_tools.make import REPLAYS
 from moma_core.datasets import Dataset
 
 pytestmark = pytest.mark.usefixtures("own_signals")
@@ -60,7 +61,7 @@ def test_a_scripts_variant_can_be_named(tmp_path):
     assert Dataset.load(tmp_path / "log").origin["variant"] == "neutral"
 
 
-@pytest.mark.parametrize("variant", data_make.REPLAYS)
+@pytest.mark.parametrize("variant", REPLAYS)
 def test_one_training_makes_all_replays(tmp_path, experts, variant, capsys):
     made = made_by(experts, f"hopper-3x1/{variant}", tmp_path / "log")
     assert made.spec.name == "hopper-3x1"

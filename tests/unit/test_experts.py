@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from moma.cli import data_make
 from moma.cli.train import Train
+from moma.log_tools import make
 from moma.log_tools.collect import PIECE, Source, pieces
 from moma.log_tools.experts import Expert
 from moma_core import recipes, tasks
@@ -43,12 +43,12 @@ def chosen(made, kind, transitions=100):
     ],
 )
 def test_each_kind_of_data_has_its_policies(tmp_path, kind, expected):
-    assert kind in data_make.REPLAYS
+    assert kind in make.REPLAYS
     assert chosen(expert(tmp_path), kind) == expected
 
 
 def test_all_kinds_are_tested():
-    assert set(data_make.REPLAYS) == {
+    assert set(make.REPLAYS) == {
         "random", "medium", "expert", "medium-replay", "full-replay",
     }  # fmt: skip
 
@@ -115,11 +115,11 @@ def test_an_expert_is_trained_once_gone_on_with_and_not_confused_with_a_shorter_
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("ant-partial", dict.fromkeys(data_make.REPLAYS, ("expert",))),
-        ("halfcheetah-6x1", dict.fromkeys(data_make.REPLAYS, ("expert",))),
+        ("ant-partial", dict.fromkeys(make.REPLAYS, ("expert",))),
+        ("halfcheetah-6x1", dict.fromkeys(make.REPLAYS, ("expert",))),
         ("reacher-leader", {"c": ("c",), "d": ("d",), "mix": ("c", "d")}),
         ("icg", {}),
     ],
 )
 def test_variants_are_replays_of_one_expert_or_conventions_and_their_mixture(name, expected):
-    assert data_make.variants(tasks.get(name)) == expected
+    assert make.variants(tasks.get(name)) == expected

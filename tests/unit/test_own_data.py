@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from moma.cli.fit import Fit
 from moma.cli.train import Train
-from moma.fitting import Fit
 from moma_core import recipes, tasks
 from moma_core.runtime import commandline
 from moma_core.runtime.commandline import RunCommand, parse_run
@@ -66,9 +66,9 @@ def test_without_recipe_and_data_both_are_offered():
         config("--seed", "1")
 
 
-def test_the_help_names_every_alias(capsys):
+def test_the_help_of_all_settings_names_every_alias(capsys):
     with pytest.raises(SystemExit):
-        config("--help")
+        config("--help-all")
     said = " ".join(capsys.readouterr().out.split())
     for alias in commandline.ALIASES:
         assert f"(`{alias}`)" in said, alias

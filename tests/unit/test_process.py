@@ -1,4 +1,4 @@
-"""How many cores a process may use, where the machine has more."""
+"""How many cores a process may use, where the machine has more, and how torch computes there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import pytest
 import torch
 
+from moma_core.nets import kernels
 from moma_core.runtime import process
 
 
@@ -62,3 +63,27 @@ def test_torch_keeps_its_threads_unless_told_or_short_of_cores(monkeypatch, want
     monkeypatch.setattr(process, "cores", lambda: cores)
     process.compute_on(wanted)
     assert torch.get_num_threads() == threads
+
+
+@pytest.fixture
+def matmul():
+    """Torch's products as they are where nobody has said how to compute them."""
+    products = torch.backends.mkldnn.matmul
+    before, products.fp32_precision = products.fp32_precision, "none"
+    yield products
+    products.fp32_precision = before
+
+
+@pytest.mark.parametrize(
+    ("able", "precision"),
+    [
+        ({"avx512_bf16"}, "bf16"),
+        ({"avx512_bf16", "amx_bf16"}, "none"),  # there it would no longer be fp32
+        (set(), "none"),
+    ],
+)
+@pytest.mark.usefixtures("two_threads")
+def test_products_go_to_onednn_where_it_is_faster_and_exact(monkeypatch, matmul, able, precision):
+    monkeypatch.setattr(kernels, "_ABLE", able)
+    process.compute_on(1)
+    assert matmul.fp32_precision == precision

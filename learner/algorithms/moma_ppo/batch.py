@@ -23,18 +23,18 @@ class Batch:
 
     state: Float32[Tensor, "N S"]
     observed: Float32[Tensor, "N A O"]
-    """In the actors' units, as is `path`."""
+    """Observations in the actors' units, as is `path`."""
     path: Float[Tensor, "A B P F"]
-    """Every frame of the round once, `Actors.rounded`; a row's window begins at its `place`."""
+    """Frames of the round, each once, `Actors.rounded`; a row's window begins at its `place`."""
     frames: int
-    """H."""
+    """Frames of a window: H."""
     place: Int64[Tensor, " N"]
     action: Float32[Tensor, "N A U"]
     log_prob: Float32[Tensor, "N A"]
     advantage: Float32[Tensor, " N"]
-    """Normalised over the round."""
+    """Advantages, normalised over the round."""
     value: Float32[Tensor, " N"]
-    """As the critic saw it before the update."""
+    """Values as the critic saw them before the update."""
     returns: Float32[Tensor, " N"]
 
     @property

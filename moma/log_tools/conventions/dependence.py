@@ -17,11 +17,11 @@ class Dependence:
     """How strongly any two agents' choices hang together, and how often chance does as much."""
 
     strength: NDArray[np.float64]
-    """`[A A]`, 0: not at all, 1: one choice gives the other."""
+    """Strengths `[A A]`; 0: independent, 1: one choice gives the other."""
     p_value: NDArray[np.float64]
-    """`[A A]`, corrected for the number of pairs of agents."""
+    """P-values `[A A]`, corrected for the number of pairs of agents."""
     null: NDArray[np.float64]
-    """The largest strength of any two agents under each draw of random signs, `[F]`."""
+    """Largest strength of any two agents under each draw of random signs, `[F]`."""
 
 
 def neighbours(distance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -34,9 +34,9 @@ class Situations:
 
     where: Where
     state: NDArray[np.float32]
-    """`[n S]`"""
+    """States `[n S]`."""
     action: NDArray[np.float32]
-    """`[n A U]`"""
+    """Actions `[n A U]`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +52,13 @@ class Look:
     """Share of each agent's variance of action that the situation does not explain, `[A]`."""
     dependence: Dependence
     pair: tuple[int, int]
-    """The agents of the largest strength."""
+    """Agents of the largest strength."""
     dims: tuple[int, int]
-    """The dimension of each one's action in which it is largest."""
+    """Dimension of each one's action in which it is largest."""
     left: NDArray[np.float64]
-    """What the situation does not say of these two actions, in widths of their bounds, `[2 n]`."""
+    """Residuals of these two actions, in widths of their bounds, given the situation, `[2 n]`."""
     near: NDArray[np.float64]
-    """Which rows are neighbours, `[n n]`."""
+    """Rows that are neighbours, `[n n]`."""
 
 
 def look(spec: TaskSpec, rows: Situations, scale: NDArray[np.float64], seed: int) -> Look:

@@ -20,17 +20,17 @@ class Finding:
     """One thing about a dataset that its user should know."""
 
     severity: Severity
-    """error: not usable as it is; warning: usable, and probably not what is meant; note: a fact."""
+    """Severity; error: not usable, warning: probably not what is meant, note: a fact."""
     what: str
     count: int
-    """How many of them, in `unit`."""
+    """Number of them, in `unit`."""
     unit: str
-    """What is counted: values, rows, episodes, features."""
+    """Unit that is counted: values, rows, episodes, features."""
     rows: tuple[int, ...] = ()
-    """The first of them, rows of `file`."""
+    """Rows of `file`, the first of them."""
     file: str = ""
     meaning: str
-    """What it means or what to do."""
+    """Meaning, or what to do."""
 
 
 def first(mask: NDArray[np.bool_], offset: int = 0) -> tuple[int, ...]:

@@ -29,9 +29,9 @@ class Extremes:
     high: NDArray[np.float32]
     """Largest finite value, `[C]`."""
     odd: dict[str, NDArray[np.int64]]
-    """How many values of each kind are not finite, `[C]`."""
+    """Number of values of each kind that are not finite, `[C]`."""
     rows: dict[str, tuple[int, ...]]
-    """The first rows of each kind."""
+    """Rows of each kind, the first ones."""
 
 
 def extremes(array: NDArray[Any] | Columns) -> Extremes:

@@ -10,14 +10,12 @@ import zipfile
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, get_args
 
+from moma.log_tools.formats import FORMATS, Format
 from moma.log_tools.importing.build import Imported, convert
 from moma.log_tools.importing.log import ImportDataError, Log
 
 __all__ = [
-    "FORMATS",
-    "Format",
     "ImportDataError",
     "Imported",
     "Log",
@@ -26,10 +24,6 @@ __all__ = [
     "open_log",
 ]
 
-Format = Literal[
-    "og-marl", "d4rl", "omiga", "minari", "npz", "parquet", "lerobot", "moma-ppo-pickle"
-]
-FORMATS: tuple[Format, ...] = get_args(Format)
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 

@@ -30,7 +30,7 @@ class Imported:
     """Episodes that did not run out of time."""
     transitions: int
     notes: tuple[str, ...]
-    """What was converted or dropped, a sentence each; also kept in the dataset's origin."""
+    """Notes on what was converted or dropped, a sentence each; the dataset's origin has them."""
 
 
 def convert(

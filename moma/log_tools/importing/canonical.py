@@ -34,7 +34,7 @@ class AgentMeta:
     action_low: tuple[float, ...] = ()
     action_high: tuple[float, ...] = ()
     choices: int = 0
-    """Number of choices of a discrete action; 0: it is continuous."""
+    """Number of choices of a discrete action; 0 for a continuous one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,23 +29,23 @@ class Layout:
 
     agents: tuple[str, ...]
     features: tuple[str, ...]
-    """A name per column of features."""
+    """Names of the columns of features."""
     observations: tuple[tuple[int, ...], ...]
-    """Per agent, the columns of features that it observes."""
+    """Columns of features that each agent observes."""
     action_widths: tuple[int, ...]
-    """Per agent; 1 where actions are numbers of choices."""
+    """Width of each agent's action; 1 where actions are numbers of choices."""
     state_width: int = 0
-    """How many columns, the first ones, are the global state."""
+    """Number of columns, the first ones, that are the global state."""
     bounds: Bounds | None = None
-    """None: the log does not say; the data's own extremes are taken."""
+    """Bounds of actions; None: the log does not say; the data's own extremes are taken."""
     choices: tuple[int, ...] | None = None
-    """Discrete actions: per agent the number of choices, 0 where the log does not say."""
+    """Number of choices of each discrete agent, 0 where the log does not say."""
     padded: bool = False
-    """True: columns that are 0 or -inf in every row are padding up to the widest agent."""
+    """Padding up to the widest agent: columns that are 0 or -inf in every row."""
     tolerance: float = 0.0
-    """How far two columns may differ and still be one feature, relative to 1 and their size."""
+    """Difference up to which two columns are one feature, relative to 1 and their size."""
     limits_are_terminals: bool = False
-    """True: the format marks an episode that ran out of time as terminated."""
+    """Format that marks an episode which ran out of time as terminated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,15 +53,15 @@ class Episode:
     """One episode of T steps; T may be 0 where a log has a single row."""
 
     action: Float32[np.ndarray, "T W"]
-    """All agents' dimensions side by side, or one number of a choice per agent."""
+    """Dimensions of all agents side by side, or one number of a choice per agent."""
     features: Float32[np.ndarray, "T+1 C"]
     reward: Float32[np.ndarray, "T R"]
-    """R is 1, the team's, or one per agent."""
+    """Rewards; R is 1, the team's, or one per agent."""
     terminated: bool
     row: int
-    """Where its first row lies in the log, for messages."""
+    """Row of the log at which it begins, for messages."""
     dropped: Float32[np.ndarray, "1 R"] | None = None
-    """The reward of a last step that was dropped because the log has no state after it."""
+    """Reward of a last step that was dropped because the log has no state after it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,14 +69,14 @@ class Log:
     """A log in another format, opened: what it says of the team, and its episodes, streamed."""
 
     source: str
-    """The file, for messages."""
+    """File, for messages."""
     layout: Layout
     rows: int
-    """Steps it says it has, at most."""
+    """Steps that it says it has, at most."""
     episodes: Callable[[], Iterator[Episode]]
-    """Reads it from the beginning."""
+    """Reader from the beginning."""
     notes: tuple[str, ...] = ()
-    """What a reader did that its user should know."""
+    """Notes of a reader that its user should know."""
 
 
 def columns(widths: list[int], first: int = 0) -> tuple[tuple[int, ...], ...]:

@@ -21,10 +21,10 @@ class Plan:
 
     spec: TaskSpec
     state: tuple[int, ...]
-    """The columns of features that are the joint state."""
+    """Columns of features that are the joint state."""
     action: ActionIndex
     time_limit: int | None
-    """An episode of this length that ended as terminated ran out of time."""
+    """Length of episodes that ended as terminated and in truth ran out of time."""
     notes: tuple[str, ...]
 
 

@@ -29,9 +29,9 @@ class Rows:
     reward: Float32[np.ndarray, "N R"]
     terminated: Bool[np.ndarray, " N"]
     ends: Bool[np.ndarray, " N"]
-    """True at the last row of an episode, however it ended."""
+    """Marks of the last row of an episode, however it ended."""
     number: Int64[np.ndarray, " N"] | None = None
-    """The episode's number, where the log numbers them."""
+    """Number of the episode, where the log numbers them."""
     following: Float32[np.ndarray, "N C"] | None = None
 
     def __len__(self) -> int:

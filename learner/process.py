@@ -1,0 +1,74 @@
+"""The learner's process, once its command line is read: it serves workers and learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from threading import Event
+
+from learner import build
+from learner.command import Learn
+from learner.loop import Here, Loop, Peers
+from moma_core import documents, tasks
+from moma_core.rpc import pool
+from moma_core.rpc.learner import serve_learner
+from moma_core.runtime import process
+from moma_core.runtime.metrics import MetricsWriter
+from moma_core.runtime.progress import Progress
+from moma_core.runtime.run import RunDirectory
+from moma_core.stopping import STOPPED, StoppedError
+from moma_core.storage import write_text
+
+
+def learn(args: Learn) -> int:
+    """Learns until the last round or a stop; returns the exit status, 0 after the last round."""
+    run = args.open()
+    with run.hold("learn"):
+        run.write_config(args.config)
+        return _train(args, run, process.begin())
+
+
+def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
+    """Learns until the last round or a stop, with workers where the algorithm needs any."""
+    config = args.config
+    process.compute_on(config.threads)
+    dataset = tasks.dataset(config, run.data)
+    learned = build.algorithm(config, dataset)
+
+    def tell(progress: Progress) -> None:
+        write_text(run.progress, documents.dump(progress))
+
+    peers = Peers(
+        progress=tell, stopping=stopping.is_set, model_measured={}, model_metrics=lambda: {}
+    )
+    if not learned.imagines:
+        counters = build.restore(learned, None, run.checkpoints)
+        return _run(*build.loop(run, config, learned, Here(), counters, peers))
+    team = tasks.team(config, dataset)
+    try:
+        card = pool.wait_for(args.model_server, team, stopping.is_set, process.say)
+    except StoppedError:
+        return STOPPED
+    begin = build.beginnings(config, dataset)
+    counters = build.restore(learned, begin.carried, run.checkpoints)
+    service = build.service(run, config, team, args.model_server, begin, counters)
+    peers = replace(
+        peers,
+        model_measured=card.measured,
+        model_metrics=pool.Watched(args.model_server).metrics,
+        carried=begin.carried,
+    )
+    loop, writer = build.loop(run, config, learned, service, counters, peers)
+    server = serve_learner(service, args.listen)
+    process.announce(args.announce, "learner", server.address)
+    try:
+        return _run(loop, writer)
+    finally:
+        server.stop()
+
+
+def _run(loop: Loop, writer: MetricsWriter) -> int:
+    try:
+        loop.run()
+        return 0 if loop.done else STOPPED
+    finally:
+        writer.close()

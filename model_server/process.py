@@ -1,0 +1,47 @@
+"""A model server's process, once its command line is read: load a model, wrap it, serve it."""
+
+from __future__ import annotations
+
+from model_server.command import Serve
+from model_server.serving.batching import Batching
+from model_server.serving.waiting import Limits
+from model_server.simulator import Simulator
+from model_server.world_model import files
+from moma_core import tasks
+from moma_core.ports import Dynamics
+from moma_core.rpc.dynamics import serve_dynamics
+from moma_core.runtime import process
+
+
+def serve(args: Serve) -> None:
+    """Serves until the process is told to stop.
+
+    Raises:
+        ValueError: neither or both of a model and a task's simulator are named.
+    """
+    stopping = process.begin()
+    threads = args.threads or process.cores()
+    process.compute_on(threads)
+    on_cores = args.device == "cpu" and args.model is not None
+    limits = Limits(max_rows=args.max_rows, queue_rows=args.queue_rows)
+    model = Batching(
+        _dynamics(args),
+        limits,
+        alone=args.deterministic,
+        streams=threads if on_cores else 1,
+        direct=on_cores,
+    )
+    server = serve_dynamics(model, args.listen)
+    process.announce(args.announce, "model-server", server.address)
+    stopping.wait()
+    server.stop()
+    model.close()
+
+
+def _dynamics(args: Serve) -> Dynamics:
+    if (args.model is None) == (not args.simulator):
+        raise ValueError("serve what? one of --model RUN/model and --simulator TASK")
+    if args.model is not None:
+        return files.load_on(args.device, args.model, args.precision)
+    process.compute_on(1)  # a second team would spin on the cores that MuJoCo's needs
+    return Simulator(tasks.get(args.simulator), args.threads or process.cores())

@@ -1,0 +1,41 @@
+"""A run's newest checkpoint, played: `moma evaluate RUN`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moma_core.runtime import process
+from moma_core.runtime.commandline import parse, take_run
+from moma_core.runtime.run import RunDirectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Plays a run's newest checkpoint in its environment, or its model, deterministic actions."""
+
+    episodes: int = 0
+    """Episodes to play; 0: as many as the run's config says."""
+    seed: int | None = None
+    """Seed of the start states; default: the run's own evaluation's."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command."""
+    return process.main(lambda: _evaluate(argv))
+
+
+def _evaluate(argv: Sequence[str]) -> None:
+    path, rest = take_run(argv, "moma evaluate")
+    args = parse(Evaluate, rest, "moma evaluate RUN")
+    run = RunDirectory.open(path)
+    config = run.config()
+    from moma.evaluation.evaluate import describe, evaluate  # loads torch
+
+    process.compute_on(config.threads)
+    found = evaluate(run, config, args.episodes or config.eval.final_episodes, args.seed)
+    sys.stdout.write(
+        f"{run.name} at checkpoint {found.checkpoint}, {found.task}: {describe(found)}; "
+        f"{found.note}\n"
+    )

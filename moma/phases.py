@@ -1,0 +1,73 @@
+"""A whole run, phase by phase: data, world model, training, evaluation, result."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from moma import fitting, local
+from moma.engines import cluster, view
+from moma.engines.board import Board
+from moma.engines.supervisor import RoleError
+from moma.evaluation import evaluate
+from moma.reports import result as report
+from moma_core.config import Config
+from moma_core.runtime import process
+from moma_core.runtime.run import RunDirectory
+from moma_core.stopping import STOPPED, StoppedError
+
+
+def train(run: RunDirectory, config: Config, *, in_process: bool) -> int:
+    """Begins a run or goes on with it, to its result; returns the exit status.
+
+    Args:
+        run: the run's directory.
+        config: what to do; it replaces the run's own.
+        in_process: all roles in this process, without gRPC.
+    """
+    with run.hold("train"):
+        run.write_config(config)
+        stopping = process.begin()
+        board = Board(run, view.choose())
+        try:
+            return _phases(run, config, board, stopping.is_set, in_process=in_process)
+        except RoleError as error:
+            sys.stderr.write(f"error: {error}\n")
+            return 1
+        finally:
+            board.close()
+
+
+def _phases(
+    run: RunDirectory,
+    config: Config,
+    board: Board,
+    stopping: Callable[[], bool],
+    *,
+    in_process: bool,
+) -> int:
+    """Goes through the phases; stopping ends them with the command that goes on."""
+    done, peak = False, 0
+    try:
+        fitting.model(run, config, board, stopping)
+        if not stopping():
+            board.enter("train")
+            train = local.train if in_process else cluster.train
+            done, peak = train(run, config, board, stopping)
+    except StoppedError:
+        pass
+    if not done:
+        rounds = "no round" if board.progress is None else f"round {board.progress.round}"
+        sys.stderr.write(
+            f"stopped in phase {board.phase} after {rounds}; "
+            f"go on with: moma train --resume {run.path}\n"
+        )
+        return STOPPED
+    board.enter("evaluate")
+    score = evaluate.evaluate(run, config, config.eval.final_episodes)
+    board.enter("report")
+    mode = "in-process" if in_process else "distributed"
+    report.write(run, config, board, score, mode, peak)
+    board.close()
+    sys.stdout.write(report.line(run, score) + "\n")
+    return 0

@@ -1,0 +1,44 @@
+"""The tasks in one table: agents, widths, step limit, data, the returns that score 0 and 1."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.table import Column, Table
+
+from moma_core import tasks
+from moma_core.tasks import Task
+
+
+def table() -> Table:
+    """Returns the table, a row for each task."""
+    made = Table(
+        "task", "agents", "observation", "action", "state", "limit", "data variants",
+        Column("return at 0", justify="right"), Column("return at 1", justify="right"),
+        box=None, pad_edge=False,
+    )  # fmt: skip
+    for name in tasks.NAMES:
+        made.add_row(*_row(tasks.get(name)))
+    return made
+
+
+def _row(task: Task) -> tuple[str, ...]:
+    spec = task.spec
+    acted = _widths(len(low) for low in spec.action_low)
+    return (
+        spec.name,
+        str(len(spec.agents)),
+        _widths(len(index) for index in spec.observation_index),
+        f"one of {acted}" if spec.discrete else acted,
+        str(spec.state_width),
+        str(spec.episode_limit),
+        ", ".join(task.variants),
+        f"{task.return_at_zero:.3f}",
+        f"{task.return_at_one:.3f}",
+    )
+
+
+def _widths(widths: Iterable[int]) -> str:
+    """Returns one number where all agents are alike, else one per agent."""
+    each = list(widths)
+    return str(each[0]) if len(set(each)) == 1 else "/".join(map(str, each))

@@ -1,0 +1,42 @@
+"""How far a run's learner is: what it writes for whoever watches. It needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far the learner is, for whoever watches."""
+
+    round: int
+    """Rounds done."""
+    rounds: int
+    """Rounds of the whole run."""
+    transitions: int
+    """Transitions accepted so far, in the whole run."""
+    sps: float
+    """Accepted transitions per second of the last round."""
+    score: float | None
+    """Score of the last evaluation; None before the first."""
+    workers_alive: int
+    """Workers heard of lately."""
+    waiting_for: str
+    """Name of whom the learner waits for and since when; "" while it works."""
+    seconds: float
+    """Seconds of training so far, in this process."""
+
+
+def describe(progress: Progress) -> str:
+    """Returns the learner's progress as one line."""
+    score = "no score" if progress.score is None else f"score {progress.score:.2f}"
+    parts = [
+        f"round {progress.round}/{progress.rounds}",
+        f"{progress.transitions:,} transitions",
+        f"{progress.sps:,.0f} SPS",
+        score,
+        f"{progress.workers_alive} workers alive",
+    ]
+    if progress.waiting_for:
+        parts.append(f"waiting for {progress.waiting_for}")
+    return ", ".join(parts)

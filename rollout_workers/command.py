@@ -1,0 +1,21 @@
+"""What `moma work` may be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Imagines segments for a learner until the run is over. Any number may join or leave."""
+
+    learner: str
+    """HOST:PORT of the learner."""
+    name: str = ""
+    """Name of the worker, unique within the run; default: host and process number."""
+    incarnation: int = 0
+    """Number of times that this worker has been started before."""
+    model_server: str = ""
+    """HOST:PORT of the model server to ask; default: one of those that the learner names."""
+    threads: int = 1
+    """Torch threads."""

@@ -1,0 +1,48 @@
+"""One rollout worker's process; it is told an address and asks for the rest."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Sequence
+
+from moma_core import seeds
+from moma_core.rpc.channel import Patience
+from moma_core.rpc.dynamics import DynamicsClient
+from moma_core.rpc.learner import LearnerClient
+from moma_core.runtime import process
+from moma_core.stopping import STOPPED, StoppedError
+from rollout_workers.command import Work
+from rollout_workers.worker import Worker
+
+_LOG = logging.getLogger(__name__)
+
+
+def work(args: Work) -> int:
+    """Imagines segments until the run is over (status 0) or the process is told to stop."""
+    stopping = process.begin()
+    process.yield_cores()
+    process.compute_on(args.threads)
+    name = args.name or f"{socket.gethostname()}-{os.getpid()}"
+
+    def patience(whom: str) -> Patience:
+        return Patience(whom, stopping.is_set, _LOG.warning)
+
+    try:
+        learner = LearnerClient(args.learner, patience(f"the learner at {args.learner}"))
+        address = args.model_server or choose(learner.describe().model_addresses, name)
+        dynamics = DynamicsClient(address, patience(f"the model server at {address}"))
+        worker = Worker(learner, dynamics, name, args.incarnation)
+        _LOG.info("%s works for the learner at %s, imagines at %s", name, args.learner, address)
+        while not stopping.is_set():
+            if not worker.step():
+                return 0
+    except StoppedError as stopped:
+        _LOG.info("%s", stopped)
+    return STOPPED
+
+
+def choose(addresses: Sequence[str], name: str) -> str:
+    """Returns a worker's own server: always the same, and about as often as any other."""
+    return addresses[seeds.derive(0, "model server", name) % len(addresses)]
