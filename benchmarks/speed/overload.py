@@ -147,8 +147,7 @@ class Child:
     def tell(self, line: str) -> None:
         """Writes a line to it."""
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
+        print(line, file=self._process.stdin, flush=True)
 
     def end(self) -> None:
         """Closes its input and waits."""

@@ -1,42 +1,13 @@
-"""Where the wall time of a round goes, from what torch.profiler wrote in all processes."""
+"""Where the wall time of a round goes, from the traces of all processes. Pure."""
 
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from benchmarks.speed.traced import FORWARD, RECORDED
-
-Stretch = tuple[float, float]
-"""Begin and end."""
-UPDATE, LOSSES, BACKWARD, OPTIMISER = "update", "losses", "backward", "optimiser"
-_NODE, _STEP = "autograd::engine::evaluate_function", "Optimizer.step#"
-"""How torch names a node of a backward pass, and an optimiser's step."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """One call of a network, node of a backward pass, optimiser step or update."""
-
-    kind: str
-    begin: float
-    """Seconds since the epoch: processes share the clock."""
-    end: float
-    recorded: bool = False
-    """A network was called while gradients were recorded."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trace:
-    """What one process did, in order."""
-
-    role: str
-    spans: tuple[Span, ...]
-    operators: tuple[Stretch, ...]
-    """When an operator of torch was running."""
+from benchmarks.speed.trace import BACKWARD, LOSSES, UPDATE, Stretch, Trace, joined
+from benchmarks.speed.traced import FORWARD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,41 +51,6 @@ class Profile:
         learning = (s for kind, s in self.update.items() if kind in (LOSSES, BACKWARD))
         forward = (s for kind, s in self.update.items() if kind.startswith(FORWARD))
         return (sum(learning) + sum(forward) + self.rollout_forward) / self.round
-
-
-def read(directory: Path) -> list[Trace]:
-    """Reads what all processes did that wrote it down here."""
-    return [_trace(path) for path in sorted(directory.glob("*.json"))]
-
-
-def _trace(path: Path) -> Trace:
-    whole = json.loads(path.read_text(encoding="utf-8"))
-    since = whole["baseTimeNanoseconds"] * 1e-9
-    spans, operators = [], []
-    for event in whole["traceEvents"]:
-        if event["ph"] != "X" or event["cat"] not in ("cpu_op", "user_annotation"):
-            continue
-        begin = since + event["ts"] * 1e-6
-        end = begin + event["dur"] * 1e-6
-        if event["cat"] == "cpu_op":
-            operators.append((begin, end))
-        if (kind := _kind(event["name"])) is not None:
-            recorded = event["name"].startswith(RECORDED)
-            spans.append(Span(kind=kind, begin=begin, end=end, recorded=recorded))
-    return Trace(
-        role=path.stem.rpartition("-")[0],
-        spans=tuple(sorted(spans, key=lambda span: span.begin)),
-        operators=tuple(_joined(operators)),
-    )
-
-
-def _kind(event: str) -> str | None:
-    """Returns what an event counts as; None: as an operator at most."""
-    if event.startswith(RECORDED):
-        return FORWARD + event.removeprefix(RECORDED)
-    if event == UPDATE or event.startswith(FORWARD):
-        return event
-    return BACKWARD if event.startswith(_NODE) else OPTIMISER if event.startswith(_STEP) else None
 
 
 def profile(name: str, size: str, traces: Sequence[Trace], left_out: int) -> Profile:
@@ -191,21 +127,10 @@ def _stretches(traces: Sequence[Trace], wanted: Callable[[str], bool]) -> list[S
     return sorted((s.begin, s.end) for t in traces for s in t.spans if wanted(s.kind))
 
 
-def _joined(stretches: Iterable[Stretch]) -> list[Stretch]:
-    """Returns stretches that overlap as one, in order."""
-    joined: list[Stretch] = []
-    for begin, end in sorted(stretches):
-        if joined and begin <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
-        else:
-            joined.append((begin, end))
-    return joined
-
-
 def _covered(stretches: Iterable[Stretch], within: Sequence[Stretch]) -> float:
     """Returns the seconds of `within` while at least one of the stretches was running."""
     return sum(
         max(0.0, min(end, until) - max(begin, since))
-        for begin, end in _joined(stretches)
+        for begin, end in joined(stretches)
         for since, until in within
     )

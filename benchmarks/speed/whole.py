@@ -18,10 +18,11 @@ import torch
 from benchmarks.speed import traced, update
 from benchmarks.speed.ground import Ground, hidden, policy
 from benchmarks.speed.model import cost
-from benchmarks.speed.profile import profile, read
+from benchmarks.speed.profile import profile
 from benchmarks.speed.sizes import Size
 from benchmarks.speed.table import Part, Row
 from benchmarks.speed.timing import LEFT_OUT
+from benchmarks.speed.trace import read
 from learner import checkpoint
 from model_server.world_model import files
 from moma import fitting, local

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.speed import page, profile, traced
-from benchmarks.speed.profile import BACKWARD, LOSSES, OPTIMISER, UPDATE, Span, Trace
+from benchmarks.speed import page, profile, trace, traced
+from benchmarks.speed.trace import BACKWARD, LOSSES, OPTIMISER, UPDATE, Span, Trace
 
 ACTORS, CRITIC, MODEL = "forward Actors", "forward Critic", "forward Ensemble"
 
@@ -129,8 +129,8 @@ def noted(tmp_path_factory):
             net(torch.ones(8, 4)).mean().backward()
             optimiser.step()
     net(torch.ones(8, 4))
-    (trace,) = profile.read(directory)
-    return trace
+    (only,) = trace.read(directory)
+    return only
 
 
 def test_networks_backward_passes_and_steps_are_noted_in_every_thread(noted):
@@ -158,5 +158,5 @@ def test_times_are_those_of_the_clock_that_processes_share(tmp_path):
     with traced.noting(tmp_path / "x-1.json"):
         Net()(torch.ones(8, 4))
     after = time.time()
-    (trace,) = profile.read(tmp_path)
-    assert before - 0.01 < trace.spans[0].begin < trace.spans[0].end < after + 0.01
+    (only,) = trace.read(tmp_path)
+    assert before - 0.01 < only.spans[0].begin < only.spans[0].end < after + 0.01
