@@ -11,8 +11,10 @@ from threading import Event
 from learner import build
 from learner.loop import Peers
 from moma_core import documents, tasks
+from moma_core.address import FREE, Address
 from moma_core.rpc import pool
 from moma_core.rpc.channel import StoppedError
+from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.learner import serve_learner
 from moma_core.runtime import process
 from moma_core.runtime.commandline import RunCommand, parse_run
@@ -25,9 +27,9 @@ from moma_core.types import Progress
 class Learn(RunCommand):
     """Trains the policies on what workers send; workers join with `moma work --learner`."""
 
-    model_server: tuple[str, ...]
+    model_server: tuple[Address, ...]
     """HOST:PORT of the model servers; workers are told them."""
-    listen: str = "127.0.0.1:0"
+    listen: Address = FREE
     """HOST:PORT; port 0 takes a free one and says which."""
     announce: Path | None = None
     """A file to write the address to, once it is known."""
@@ -47,7 +49,7 @@ def _learn(args: Learn) -> int:
 
 def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     """Waits for the model, then learns until the last round or a stop."""
-    config = args.config
+    config, endpoint = args.config, Endpoint(bind=args.listen)
     process.compute_on(config.threads)
     dataset = tasks.dataset(config, run.data)
     try:
@@ -66,7 +68,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
         stopping=stopping.is_set,
     )
     loop, service, writer = build.learner(run, config, dataset, args.model_server, peers)
-    server = serve_learner(service, args.listen)
+    server = serve_learner(service, endpoint)
     process.announce(args.announce, "learner", server.address)
     try:
         loop.run()

@@ -15,6 +15,7 @@ from learner.loop import Loop, Peers
 from learner.service import LearnerService
 from learner.starts import CarriedStarts, Starts, TrueStarts, drawing
 from moma_core import seeds, tasks
+from moma_core.address import Address
 from moma_core.config import Config
 from moma_core.datasets import Dataset, StartSampler
 from moma_core.nets.policy import Actors
@@ -40,7 +41,7 @@ def learner(
     run: RunDirectory,
     config: Config,
     dataset: Dataset | None,
-    model_addresses: Sequence[str],
+    model_servers: Sequence[Address],
     peers: Peers,
 ) -> tuple[Loop, LearnerService, MetricsWriter]:
     """Builds the learner, from the run's newest checkpoint where there is one."""
@@ -61,7 +62,7 @@ def learner(
     card = RunCard(
         run=run.name,
         task=team,
-        model_addresses=tuple(model_addresses),
+        model_servers=tuple(model_servers),
         rollout=config.rollout,
         pessimism=config.pessimism,
         actor=config.actor,

@@ -15,8 +15,10 @@ from model_server.serving.waiting import Limits
 from model_server.simulator import Simulator
 from model_server.world_model import files
 from moma_core import tasks
+from moma_core.address import FREE, Address
 from moma_core.ports import Dynamics
 from moma_core.rpc.dynamics import serve_dynamics
+from moma_core.rpc.endpoint import Endpoint
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
 
@@ -29,7 +31,7 @@ class Serve:
     """The model directory, RUN/model."""
     simulator: str = ""
     """A task whose true system to serve instead of a model."""
-    listen: str = "127.0.0.1:0"
+    listen: Address = FREE
     """HOST:PORT; port 0 takes a free one and says which."""
     threads: int = 0
     """Batches that are run at once, each on a core of its own; 0: one per core."""
@@ -57,6 +59,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _serve(args: Serve) -> None:
     stopping = process.begin()
+    endpoint = Endpoint(bind=args.listen)
     threads = args.threads or process.cores()
     torch.set_num_threads(threads)
     on_cores = args.device == "cpu" and args.model is not None
@@ -68,7 +71,7 @@ def _serve(args: Serve) -> None:
         streams=threads if on_cores else 1,
         direct=on_cores,
     )
-    server = serve_dynamics(model, args.listen)
+    server = serve_dynamics(model, endpoint)
     process.announce(args.announce, "model-server", server.address)
     stopping.wait()
     server.stop()

@@ -27,17 +27,16 @@ def train(
         Whether the last round was reached, and the peak memory of this process in bytes.
     """
     process.compute_on(config.threads)
-    where = "this process"
     dataset = tasks.dataset(config, run.data)
     model = fitting.dynamics(run, config)
-    check_model(model.describe(), build.spec(dataset, config), where)
+    check_model(model.describe(), build.spec(dataset, config), "this process")
     peers = Peers(
         model_measured=model.describe().measured,
         model_metrics=model.metrics,
         progress=board.update,
         stopping=stopping,
     )
-    loop, service, writer = build.learner(run, config, dataset, [where], peers)
+    loop, service, writer = build.learner(run, config, dataset, [], peers)
     peak = 0
     try:
         worker = Worker(service, model, "local", wait_s=0.0)

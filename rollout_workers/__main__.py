@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from moma_core import seeds
+from moma_core.address import Address
 from moma_core.rpc.channel import Patience, StoppedError
 from moma_core.rpc.dynamics import DynamicsClient
 from moma_core.rpc.learner import LearnerClient
@@ -29,13 +30,13 @@ _GROUPS = 8
 class Work:
     """Imagines segments for a learner until the run is over. Any number may join or leave."""
 
-    learner: str
+    learner: Address
     """HOST:PORT of the learner."""
     name: str = ""
     """Unique within the run; default: host and process number."""
     incarnation: int = 0
     """How often this worker has been started before."""
-    model_server: str = ""
+    model_server: Address | None = None
     """HOST:PORT of the model server to ask; default: one of those that the learner names."""
     threads: int = 1
     """Torch threads."""
@@ -60,7 +61,7 @@ def _work(args: Work) -> int:
     pool = ThreadPoolExecutor(_GROUPS, "group", lambda: torch.set_num_threads(args.threads))
     try:
         learner = LearnerClient(args.learner, patience(f"the learner at {args.learner}"))
-        address = args.model_server or _of(learner.describe().model_addresses, name)
+        address = args.model_server or _of(learner.describe().model_servers, name)
         dynamics = DynamicsClient(address, patience(f"the model server at {address}"))
         worker = Worker(learner, dynamics, name, args.incarnation, together=pool.map)
         _LOG.info("%s works for the learner at %s, imagines at %s", name, args.learner, address)
@@ -72,7 +73,7 @@ def _work(args: Work) -> int:
     return process.STOPPED
 
 
-def _of(addresses: Sequence[str], name: str) -> str:
+def _of(addresses: Sequence[Address], name: str) -> Address:
     """Returns a worker's own server: always the same, and about as often as any other."""
     return addresses[seeds.derive(0, "model server", name) % len(addresses)]
 

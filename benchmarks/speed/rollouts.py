@@ -17,6 +17,7 @@ from benchmarks.speed.table import More, Row
 from benchmarks.speed.team import Team, servers, team
 from benchmarks.speed.timing import Effort, per_window, repeat, second
 from moma.engines import cluster
+from moma_core.address import Address
 from moma_core.config import Config
 from moma_core.rpc.pool import Watched
 
@@ -47,7 +48,7 @@ def in_process(ground: Ground, size: Size) -> list[Row]:
 def remote(ground: Ground, size: Size) -> list[Row]:
     """Transitions per second of N processes together that ask the model servers of a run."""
     ground.say(f"rollout over gRPC, {size.name}: the processes start")
-    found: dict[int, list[str]] = {}
+    found: dict[int, list[Address]] = {}
     rows = []
     with team(max(ground.workers), ground.scratch) as workers, contextlib.ExitStack() as started:
         for count in sorted(ground.workers):
@@ -63,7 +64,7 @@ def remote(ground: Ground, size: Size) -> list[Row]:
 
 
 def _together(
-    ground: Ground, size: Size, workers: Team, count: int, addresses: Sequence[str], each: int
+    ground: Ground, size: Size, workers: Team, count: int, addresses: Sequence[Address], each: int
 ) -> Row:
     """Counts the rows of `count` workers, `each` a request, and what the servers make of them."""
     name = f"rollout over gRPC, {count} worker{'s' if count > 1 else ''}"
@@ -99,7 +100,7 @@ def _long_enough(effort: Effort, answer_s: float) -> Effort:
 
 
 def _rates(
-    effort: Effort, config: Config, workers: Team, count: int, addresses: Sequence[str]
+    effort: Effort, config: Config, workers: Team, count: int, addresses: Sequence[Address]
 ) -> list[float]:
     """Returns rows per second of every window, all workers being at it when the first begins.
 

@@ -16,6 +16,7 @@ import psutil
 from benchmarks.speed.load import order
 from moma.engines import cluster
 from moma.engines.supervisor import RoleError, Supervisor
+from moma_core.address import Address
 from moma_core.config import Config
 
 _GRACE_S = 10.0
@@ -37,7 +38,7 @@ class Team:
             self._answer(worker)
 
     def imagine(
-        self, count: int, addresses: Sequence[str], config: Config, until: float
+        self, count: int, addresses: Sequence[Address], config: Config, until: float
     ) -> list[list[tuple[float, int]]]:
         """Lets the first `count` imagine together until a moment of `time.perf_counter`.
 
@@ -108,7 +109,7 @@ def team(count: int, scratch: Path) -> Iterator[Team]:
 
 
 @contextlib.contextmanager
-def servers(config: Config, model: Path, scratch: Path) -> Iterator[list[str]]:
+def servers(config: Config, model: Path, scratch: Path) -> Iterator[list[Address]]:
     """Yields the addresses of model servers, as a run starts them."""
     faults: list[str] = []
     scratch.mkdir(exist_ok=True)

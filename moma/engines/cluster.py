@@ -11,6 +11,7 @@ from pathlib import Path
 from moma.engines.board import Board
 from moma.engines.supervisor import Command, Supervisor
 from moma_core import documents
+from moma_core.address import Address
 from moma_core.config import Config
 from moma_core.runtime import process
 from moma_core.runtime.run import RunDirectory
@@ -67,7 +68,7 @@ def _start(
     servers = start_servers(supervisor, config, run.model, begin)
 
     def learn(_: int, listen: str, announce: Path) -> list[str]:
-        where = ["--resume", str(run.path), "--model-server", *servers]
+        where = ["--resume", str(run.path), "--model-server", *map(str, servers)]
         return [*begin("learner"), *where, *_at(listen, announce)]
 
     supervisor.start("learner", learn)
@@ -76,10 +77,10 @@ def _start(
         name, server = f"worker-{index}", servers[index % len(servers)]
 
         def work(
-            incarnation: int, _: str, __: Path, name: str = name, server: str = server
+            incarnation: int, _: str, __: Path, name: str = name, server: Address = server
         ) -> list[str]:
             identity = ["--name", name, "--incarnation", str(incarnation)]
-            where = ["--learner", learner, "--model-server", server]
+            where = ["--learner", str(learner), "--model-server", str(server)]
             return [*begin("rollout_workers"), *where, *identity]
 
         supervisor.start(name, work, home(index, len(servers)))
@@ -90,7 +91,7 @@ def start_servers(
     config: Config,
     model: Path,
     begin: Callable[[str], list[str]] = module,
-) -> list[str]:
+) -> list[Address]:
     """Starts the model servers of a run; returns their addresses."""
     roles = [f"model-server-{index}" for index in range(model_servers(config))]
     for index, role in enumerate(roles):

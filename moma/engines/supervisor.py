@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from moma.engines.board import ProcessInfo
+from moma_core.address import FREE, Address
 from moma_core.runtime.process import BAD_INPUT, LIFELINE
 
 Command = Callable[[int, str, Path], list[str]]
@@ -37,7 +38,7 @@ class _Child:
     command: Command
     cores: set[int] | None
     process: subprocess.Popen[bytes] = field(init=False)
-    address: str = ""
+    address: Address | None = None
     incarnation: int = 0
     started: float = 0.0
     deaths: deque[float] = field(default_factory=lambda: deque(maxlen=_DEATHS))
@@ -72,7 +73,7 @@ class Supervisor:
         self._spawn(child)
         self._children[role] = child
 
-    def address(self, role: str) -> str:
+    def address(self, role: str) -> Address:
         """Waits for the address that a process announces; once started again it is to keep it."""
         child = self._children[role]
         child.address = child.address or self._await_address(child)
@@ -105,7 +106,7 @@ class Supervisor:
             ProcessInfo(
                 role=child.role,
                 pid=child.process.pid,
-                address=child.address,
+                address=str(child.address or ""),
                 restarts=child.incarnation,
                 alive=child.process.poll() is None,
             )
@@ -137,7 +138,7 @@ class Supervisor:
     def _spawn(self, child: _Child) -> None:
         announce = self._addresses / f"{child.role}.json"
         announce.unlink(missing_ok=True)
-        listen = child.address or "127.0.0.1:0"
+        listen = str(child.address or FREE)
         with (self._logs / f"{child.role}.log").open("ab") as log:
             # Its own session: Ctrl-C is for us alone. Its standard input closes when we are gone.
             child.process = subprocess.Popen(
@@ -172,12 +173,12 @@ class Supervisor:
         self._spawn(child)
         self._fault(f"{what}; started again as process {child.process.pid}; nothing to do")
 
-    def _await_address(self, child: _Child) -> str:
+    def _await_address(self, child: _Child) -> Address:
         announce = self._addresses / f"{child.role}.json"
         until = time.monotonic() + _START_S
         while time.monotonic() < until:
             if announce.exists():
-                return str(json.loads(announce.read_text(encoding="utf-8"))["address"])
+                return Address.parse(json.loads(announce.read_text(encoding="utf-8"))["address"])
             if child.process.poll() is not None:
                 raise RoleError(f"{child.role} did not start; its log ends:\n{self._tail(child)}")
             time.sleep(_POLL_S)

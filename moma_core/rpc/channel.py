@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import grpc
 
+from moma_core.address import Address
 from moma_core.ports import BusyError, DeadlineError, InvalidFieldError, UnavailableError
 
 T = TypeVar("T")
@@ -47,16 +48,9 @@ class StoppedError(Exception):
     """The process was told to stop while it waited for a peer."""
 
 
-def connect(address: str) -> grpc.Channel:
-    """Opens a channel; nothing is sent before the first call.
-
-    Raises:
-        ValueError: the address is not HOST:PORT.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"address {address!r} must be HOST:PORT")
-    return grpc.insecure_channel(address, options=OPTIONS)
+def connect(address: Address) -> grpc.Channel:
+    """Opens a channel; nothing is sent before the first call."""
+    return grpc.insecure_channel(str(address), options=OPTIONS)
 
 
 def call(

@@ -10,14 +10,35 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+)
 
 from moma_core import recipes
+from moma_core.address import Address
 from moma_core.config import Config
 from moma_core.runtime.process import BAD_INPUT
 from moma_core.runtime.run import RunDirectory
 
 T = TypeVar("T")
 R = TypeVar("R", bound="RunCommand")
+_WORDS = ConstructorRegistry()
+"""How a word becomes a value of ours."""
+
+
+@_WORDS.primitive_rule
+def _address(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Address | None] | None:
+    if info.type not in (Address, Address | None):
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="HOST:PORT",
+        instance_from_str=lambda words: Address.parse(words[0]),
+        is_instance=lambda value: value is None or isinstance(value, Address),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +61,7 @@ class RunCommand:
 
 def parse(kind: type[T], argv: Sequence[str], prog: str) -> T:
     """Parses a command without a recipe; wrong usage ends the process with status 2."""
-    return tyro.cli(kind, args=list(argv), prog=prog)
+    return tyro.cli(kind, args=list(argv), prog=prog, registry=_WORDS)
 
 
 def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
@@ -71,7 +92,7 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
         if field.default is MISSING and field.name != "config"
     }
     default = kind(config=base, **required)
-    args = tyro.cli(kind, args=rest, prog=f"{prog} RECIPE", default=default)
+    args = tyro.cli(kind, args=rest, prog=f"{prog} RECIPE", default=default, registry=_WORDS)
     return replace(args, config=_settled(args.config))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
 
+from moma_core.address import Address
 from moma_core.storage import write_text
 
 LIFELINE = "MOMA_LIFELINE"
@@ -114,11 +115,11 @@ def say(line: str) -> None:
     _LOG.warning("%s", line)
 
 
-def announce(path: Path | None, role: str, address: str) -> None:
+def announce(path: Path | None, role: str, address: Address) -> None:
     """Says where this process can be reached: in its log and, for its supervisor, in a file."""
     _LOG.info("%s (process %d) listens on %s", role, os.getpid(), address)
     if path is not None:
-        write_text(path, json.dumps({"role": role, "pid": os.getpid(), "address": address}))
+        write_text(path, json.dumps({"role": role, "pid": os.getpid(), "address": str(address)}))
 
 
 def main(command: Callable[[], int | None]) -> int:

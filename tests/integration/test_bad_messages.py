@@ -38,7 +38,7 @@ def ask(peer, good):
     def send(method, message):
         address, service = addresses[method]
         request = message if isinstance(message, bytes) else message.SerializeToString()
-        with raw(address, f"/moma.pb.{service}/{method}") as call:
+        with raw(address, f"/moma_core.pb.{service}/{method}") as call:
             answer = call(request)
             after = call(good[method].SerializeToString())
         assert after == (grpc.StatusCode.OK, "")
@@ -190,7 +190,7 @@ def test_what_a_segment_says_of_its_maker_is_checked_too(ask, good, name, bad):
     ],
 )
 def test_a_request_for_work_is_checked_by_field(peer, fields, name):
-    with raw(peer.learner, "/moma.pb.Learner/Assign") as call:
+    with raw(peer.learner, "/moma_core.pb.Learner/Assign") as call:
         request = learner_pb2.AssignRequest(**fields).SerializeToString()
         status, text = call(request)
         good = learner_pb2.AssignRequest(worker="w", wait_s=0.0).SerializeToString()

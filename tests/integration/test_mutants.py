@@ -70,7 +70,7 @@ def test_mutants_are_refused_or_answered_and_leave_nothing_behind(peer, model):
     draw, seen, faults = random.Random(20), Counter(), set()
     valid = predict_request(model.describe())
     process, before = psutil.Process(peer.pid), 0
-    with raw(peer.dynamics, "/moma.pb.Dynamics/Predict") as call:
+    with raw(peer.dynamics, "/moma_core.pb.Dynamics/Predict") as call:
         end = time.monotonic() + SECONDS
         while sum(seen.values()) < MUTANTS and time.monotonic() < end:
             status, text = call(mutant(valid, draw))

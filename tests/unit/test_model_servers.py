@@ -9,6 +9,7 @@ import pytest
 
 from moma.engines.cluster import home, model_servers, model_threads
 from moma_core import recipes
+from moma_core.address import Address
 from moma_core.rpc.pool import together
 from rollout_workers.__main__ import _of
 
@@ -82,7 +83,7 @@ def test_counts_of_all_servers_are_added_and_times_are_the_slowest_ones():
 
 
 def test_a_worker_that_is_told_nothing_keeps_to_one_server_and_workers_spread():
-    addresses = ("a:1", "b:2", "c:3")
+    addresses = [Address("host", port) for port in (1, 2, 3)]
     chosen = [_of(addresses, f"host-{number}") for number in range(300)]
     assert chosen == [_of(addresses, f"host-{number}") for number in range(300)]
     assert all(70 <= chosen.count(address) <= 130 for address in addresses)
