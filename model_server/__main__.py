@@ -35,6 +35,8 @@ class Serve:
     """HOST:PORT; port 0 takes a free one and says which."""
     threads: int = 0
     """Batches that are run at once, each on a core of its own; 0: one per core."""
+    direct: bool = False
+    """Run a lone caller's batch where it is awaited; for one thread on the CPU."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where the model computes."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -63,13 +65,15 @@ def _serve(args: Serve) -> None:
     threads = args.threads or process.cores()
     torch.set_num_threads(threads)
     on_cores = args.device == "cpu" and args.model is not None
+    if args.direct and not (on_cores and threads == 1):
+        raise ValueError("--direct needs a model on the CPU and --threads 1: it runs one at a time")
     limits = Limits(max_rows=args.max_rows, queue_rows=args.queue_rows, delay_s=args.delay_ms / 1e3)
     model = Batching(
         _dynamics(args),
         limits,
         alone=args.deterministic,
         streams=threads if on_cores else 1,
-        direct=on_cores,
+        direct=args.direct,
     )
     server = serve_dynamics(model, endpoint)
     process.announce(args.announce, "model-server", server.address)

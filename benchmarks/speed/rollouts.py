@@ -16,7 +16,8 @@ from benchmarks.speed.sizes import Size
 from benchmarks.speed.table import More, Row
 from benchmarks.speed.team import Team, servers, team
 from benchmarks.speed.timing import Effort, per_window, repeat, second
-from moma.engines import cluster
+from moma.engines import training
+from moma.engines.topology import Plan, Server
 from moma_core.address import Address
 from moma_core.config import Config
 from moma_core.rpc.pool import Watched
@@ -48,36 +49,35 @@ def in_process(ground: Ground, size: Size) -> list[Row]:
 def remote(ground: Ground, size: Size) -> list[Row]:
     """Transitions per second of N processes together that ask the model servers of a run."""
     ground.say(f"rollout over gRPC, {size.name}: the processes start")
-    found: dict[int, list[Address]] = {}
+    found: dict[tuple[Server, ...], list[Address]] = {}
     rows = []
     with team(max(ground.workers), ground.scratch) as workers, contextlib.ExitStack() as started:
         for count in sorted(ground.workers):
-            config = replace(size.config, workers=count)
-            number = cluster.model_servers(config)
-            if number not in found:
-                place = ground.scratch / f"{size.name}-{number}"
-                wanted = servers(config, ground.directory(size), place)
-                found[number] = started.enter_context(wanted)
+            config = size.imagining(ROWS, groups=_groups(count))
+            plan = training.plan(replace(config, workers=count))
+            if plan.servers not in found:
+                place = ground.scratch / f"{size.name}-{len(found)}"
+                wanted = servers(config, ground.directory(size), plan.servers, place)
+                found[plan.servers] = started.enter_context(wanted)
             each = [ROWS, ROWS // count] if count == _SHARED else [ROWS]
-            rows += [_together(ground, size, workers, count, found[number], n) for n in each]
+            rows += [_together(ground, size, workers, plan, found[plan.servers], n) for n in each]
     return rows
 
 
 def _together(
-    ground: Ground, size: Size, workers: Team, count: int, addresses: Sequence[Address], each: int
+    ground: Ground, size: Size, workers: Team, plan: Plan, addresses: Sequence[Address], each: int
 ) -> Row:
-    """Counts the rows of `count` workers, `each` a request, and what the servers make of them."""
+    """Counts the rows of a plan's workers, `each` a request, and what the servers make of them."""
+    count = len(plan.workers)
     name = f"rollout over gRPC, {count} worker{'s' if count > 1 else ''}"
     name += "" if each == ROWS else f" of {each} rows"
     ground.say(f"{name}, {size.name}")
     model = ground.model(size)
     effort = _long_enough(ground.effort, count * second(prediction(model)))
-    # A worker alone pays for two groups: while one is predicted, the other's actors act. Several
-    # workers do that for each other, and larger requests are cheaper (docs/performance.md).
-    config = size.imagining(each, groups=2 if count == 1 else 1)
+    config = size.imagining(each, groups=_groups(count))
     with contextlib.closing(Watched(addresses)) as watched:
         before = watched.metrics()
-        rates = _rates(effort, config, workers, count, addresses)
+        rates = _rates(effort, config, workers, plan, addresses)
         after = watched.metrics()
     done = {name: after[name] - before[name] for name in before}
     more: dict[str, More] = {
@@ -91,6 +91,15 @@ def _together(
     return Row(name=name, size=size.name, rates=rates, parts=parts, more=more)
 
 
+def _groups(count: int) -> int:
+    """Returns in how many groups `count` workers imagine a segment each.
+
+    A worker alone pays for two: while one is predicted, the other's actors act. Several workers do
+    that for each other, and larger requests are cheaper (docs/performance.md).
+    """
+    return 2 if count == 1 else 1
+
+
 def _long_enough(effort: Effort, answer_s: float) -> Effort:
     """Returns windows in which every worker gets several answers, `answer_s` seconds each."""
     least = min(_ANSWERS * answer_s, _LONGEST_S)
@@ -100,7 +109,7 @@ def _long_enough(effort: Effort, answer_s: float) -> Effort:
 
 
 def _rates(
-    effort: Effort, config: Config, workers: Team, count: int, addresses: Sequence[Address]
+    effort: Effort, config: Config, workers: Team, plan: Plan, addresses: Sequence[Address]
 ) -> list[float]:
     """Returns rows per second of every window, all workers being at it when the first begins.
 
@@ -110,8 +119,10 @@ def _rates(
     for longer in _WARM_UPS:
         begin = time.perf_counter() + longer * effort.warm_up_s
         until = begin + effort.windows * effort.window_s + _LATE_S
-        finished = workers.imagine(count, addresses, config, until)
+        finished = workers.imagine(plan, addresses, config, until)
         if all(each and each[0][0] < begin for each in finished):
             rows = itertools.chain.from_iterable(finished)
             return per_window(rows, begin, effort.window_s, effort.windows)
-    raise RuntimeError(f"not all of {count} workers had an answer before the first window began")
+    raise RuntimeError(
+        f"not all of {len(plan.workers)} workers had an answer before the first window began"
+    )

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from moma import fitting, local
-from moma.engines import cluster, view
+from moma.engines import training, view
 from moma.engines.board import Board
-from moma.engines.supervisor import RoleError
+from moma.engines.local import LocalEngine
+from moma.engines.supervision import RoleError
 from moma.evaluation import evaluate
 from moma.reports import result as report
 from moma_core.rpc.channel import StoppedError
@@ -54,8 +55,11 @@ def _phases(args: Train, run: RunDirectory, board: Board, stopping: Callable[[],
         fitting.model(run, config, board, stopping)
         if not stopping():
             board.enter("train")
-            train = local.train if args.in_process else cluster.train
-            done, peak = train(run, config, board, stopping)
+            if args.in_process:
+                done, peak = local.train(run, config, board, stopping)
+            else:
+                engine = LocalEngine(run.logs, run.addresses)
+                done, peak = training.train(run, config, board, stopping, engine)
     except StoppedError:
         pass
     if not done:

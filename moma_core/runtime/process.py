@@ -63,12 +63,17 @@ def cores() -> int:
 
     The machine may have more: a batch system lends some of them, a container has a quota.
     """
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    own = len(own_cores()) or os.cpu_count() or 1
     try:
         quota, period = map(float, _QUOTA.read_text(encoding="ascii").split())
     except (OSError, ValueError):  # no such file, or "max"
         return own
     return min(own, max(1, math.ceil(quota / period)))
+
+
+def own_cores() -> list[int]:
+    """Returns the numbers of this machine's cores that are ours; none where nothing can be kept."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def compute_on(threads: int) -> None:
