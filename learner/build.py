@@ -19,6 +19,7 @@ from learner.loop import Loop, Peers, Rounds, Schedule
 from learner.service import LearnerService
 from learner.starts import CarriedStarts, Starts, TrueStarts, drawing
 from moma_core import seeds, tasks
+from moma_core.address import Address
 from moma_core.config import Config
 from moma_core.datasets import Dataset, StartSampler
 from moma_core.datasets.view import works_on
@@ -100,7 +101,7 @@ def service(
     run: RunDirectory,
     config: Config,
     team: TaskSpec,
-    model_addresses: Sequence[str],
+    model_servers: Sequence[Address],
     begin: Beginnings,
     counters: Counters,
 ) -> LearnerService:
@@ -110,14 +111,14 @@ def service(
         run: its name is told to workers.
         config: rollouts, pessimism and actors, which workers are told.
         team: as the model sees it.
-        model_addresses: HOST:PORT of the servers of the run's model.
+        model_servers: where the servers of the run's model are called.
         begin: where rollouts begin.
         counters: their resumes tell segments of the time before a resume.
     """
     card = RunCard(
         run=run.name,
         task=team,
-        model_addresses=tuple(model_addresses),
+        model_servers=tuple(model_servers),
         rollout=config.rollout,
         pessimism=config.pessimism,
         actor=config.actor,

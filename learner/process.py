@@ -10,6 +10,7 @@ from learner.command import Learn
 from learner.loop import Here, Loop, Peers
 from moma_core import documents, tasks
 from moma_core.rpc import pool
+from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.learner import serve_learner
 from moma_core.runtime import process
 from moma_core.runtime.metrics import MetricsWriter
@@ -29,7 +30,7 @@ def learn(args: Learn) -> int:
 
 def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     """Learns until the last round or a stop, with workers where the algorithm needs any."""
-    config = args.config
+    config, endpoint = args.config, Endpoint(bind=args.listen)
     process.compute_on(config.threads)
     dataset = tasks.dataset(config, run.data)
     learned = build.algorithm(config, dataset)
@@ -58,7 +59,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
         carried=begin.carried,
     )
     loop, writer = build.loop(run, config, learned, service, counters, peers)
-    server = serve_learner(service, args.listen)
+    server = serve_learner(service, endpoint)
     process.announce(args.announce, "learner", server.address)
     try:
         return _run(loop, writer)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from moma_core.address import FREE, Address
+
 
 @dataclass(frozen=True, kw_only=True)
 class Serve:
@@ -15,10 +17,12 @@ class Serve:
     """Model directory, RUN/model."""
     simulator: str = ""
     """Task whose simulator to serve instead of a model."""
-    listen: str = "127.0.0.1:0"
+    listen: Address = FREE
     """HOST:PORT to listen on; port 0 takes a free one and says which."""
     threads: int = 0
     """Batches that are run at once, each on a core of its own; 0: one per core."""
+    direct: bool = False
+    """Lone callers' batches run where they are awaited; for one thread on the CPU."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Device that the model computes on."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -10,6 +10,7 @@ from model_server.world_model import files
 from moma_core import tasks
 from moma_core.ports import Dynamics
 from moma_core.rpc.dynamics import serve_dynamics
+from moma_core.rpc.endpoint import Endpoint
 from moma_core.runtime import process
 
 
@@ -19,19 +20,22 @@ def serve(args: Serve) -> None:
     Raises:
         ValueError: neither or both of a model and a task's simulator are named.
     """
+    endpoint = Endpoint(bind=args.listen)
     stopping = process.begin()
     threads = args.threads or process.cores()
     process.compute_on(threads)
     on_cores = args.device == "cpu" and args.model is not None
+    if args.direct and not (on_cores and threads == 1):
+        raise ValueError("--direct needs a model on the CPU and --threads 1: it runs one at a time")
     limits = Limits(max_rows=args.max_rows, queue_rows=args.queue_rows)
     model = Batching(
         _dynamics(args),
         limits,
         alone=args.deterministic,
         streams=threads if on_cores else 1,
-        direct=on_cores,
+        direct=args.direct,
     )
-    server = serve_dynamics(model, args.listen)
+    server = serve_dynamics(model, endpoint)
     process.announce(args.announce, "model-server", server.address)
     stopping.wait()
     server.stop()

@@ -89,7 +89,7 @@ def imagination(
     card = RunCard(
         run=run.name,
         task=team,
-        model_addresses=(),
+        model_servers=(),
         rollout=config.rollout,
         pessimism=config.pessimism,
         actor=config.actor,

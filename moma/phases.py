@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
 from moma import fitting, local
-from moma.engines import cluster, view
+from moma.engines import training, view
 from moma.engines.board import Board
-from moma.engines.supervisor import RoleError
+from moma.engines.local import LocalEngine
+from moma.engines.supervision import RoleError
 from moma.evaluation import evaluate
 from moma.reports import result as report
 from moma_core.config import Config
 from moma_core.runtime import process
 from moma_core.runtime.run import RunDirectory
-from moma_core.stopping import STOPPED, StoppedError
+from moma_core.stopping import STOPPED, Stop, StoppedError
 
 
 def train(run: RunDirectory, config: Config, *, in_process: bool) -> int:
@@ -42,7 +42,7 @@ def _phases(
     run: RunDirectory,
     config: Config,
     board: Board,
-    stopping: Callable[[], bool],
+    stopping: Stop,
     *,
     in_process: bool,
 ) -> int:
@@ -52,8 +52,11 @@ def _phases(
         fitting.model(run, config, board, stopping)
         if not stopping():
             board.enter("train")
-            train = local.train if in_process else cluster.train
-            done, peak = train(run, config, board, stopping)
+            if in_process:
+                done, peak = local.train(run, config, board, stopping)
+            else:
+                engine = LocalEngine(run.logs, run.addresses)
+                done, peak = training.train(run, config, board, stopping, engine)
     except StoppedError:
         pass
     if not done:

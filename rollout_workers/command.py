@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from moma_core.address import Address
+
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
     """Imagines segments for a learner until the run is over. Any number may join or leave."""
 
-    learner: str
+    learner: Address
     """HOST:PORT of the learner."""
     name: str = ""
     """Name of the worker, unique within the run; default: host and process number."""
     incarnation: int = 0
     """Number of times that this worker has been started before."""
-    model_server: str = ""
+    model_server: Address | None = None
     """HOST:PORT of the model server to ask; default: one of those that the learner names."""
     threads: int = 1
     """Torch threads."""

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Sequence
 
 from moma_core import seeds
+from moma_core.address import Address
 from moma_core.rpc.channel import Patience
 from moma_core.rpc.dynamics import DynamicsClient
 from moma_core.rpc.learner import LearnerClient
@@ -31,7 +32,7 @@ def work(args: Work) -> int:
 
     try:
         learner = LearnerClient(args.learner, patience(f"the learner at {args.learner}"))
-        address = args.model_server or choose(learner.describe().model_addresses, name)
+        address = args.model_server or choose(learner.describe().model_servers, name)
         dynamics = DynamicsClient(address, patience(f"the model server at {address}"))
         worker = Worker(learner, dynamics, name, args.incarnation)
         _LOG.info("%s works for the learner at %s, imagines at %s", name, args.learner, address)
@@ -43,6 +44,6 @@ def work(args: Work) -> int:
     return STOPPED
 
 
-def choose(addresses: Sequence[str], name: str) -> str:
+def choose(addresses: Sequence[Address], name: str) -> Address:
     """Returns a worker's own server: always the same, and about as often as any other."""
     return addresses[seeds.derive(0, "model server", name) % len(addresses)]

@@ -85,7 +85,8 @@ class Worker:
             ValueError: it was made for another task.
         """
         model = self._dynamics.describe()
-        check_model(model, self._card.task, " or ".join(self._card.model_addresses))
+        asked = " or ".join(map(str, self._card.model_servers))
+        check_model(model, self._card.task, asked or "hand")
         self._truncate_above = pessimism.threshold(self._card.pessimism, model)
 
     def _identity(self, assignment: Assignment) -> Identity:

@@ -15,6 +15,7 @@ from learner.algorithms.moma_ppo.ppo import MomaPPO
 from model_server.world_model.ensemble import Ensemble
 from model_server.world_model.model import WorldModel
 from moma_core import seeds
+from moma_core.address import Address
 from moma_core.config import (
     ActorConfig,
     Config,
@@ -184,7 +185,7 @@ def run_card(config, task=SPEC):
     return RunCard(
         run="unit",
         task=task,
-        model_addresses=("nowhere",),
+        model_servers=(Address("nowhere", 1),),
         rollout=config.rollout,
         pessimism=config.pessimism,
         actor=config.actor,
@@ -258,6 +259,11 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_address():
+    """Where nobody listens."""
+    return Address("127.0.0.1", free_port())
 
 
 def sparse_dataset(path, gigabytes, spec=None, length=1000):

@@ -20,7 +20,7 @@ from benchmarks.speed.matmul import Matmul
 from benchmarks.speed.sizes import SIZES, Size
 from benchmarks.speed.table import Row
 from benchmarks.speed.timing import FULL, QUICK
-from moma.engines.supervisor import RoleError
+from moma.engines.supervision import RoleError
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
 from moma_core.stopping import STOPPED

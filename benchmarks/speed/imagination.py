@@ -26,7 +26,7 @@ class Imagination:
         self._card = RunCard(
             run="benchmark",
             task=spec,
-            model_addresses=("",),
+            model_servers=(),
             rollout=config.rollout,
             pessimism=config.pessimism,
             actor=config.actor,

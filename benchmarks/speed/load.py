@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 
 from benchmarks.speed.imagination import Imagination
 from moma_core import documents
+from moma_core.address import Address
 from moma_core.config import Config
 from moma_core.ports import Dynamics
 from moma_core.rpc.dynamics import DynamicsClient
@@ -24,7 +25,7 @@ from moma_core.types import Metrics, ModelCard, Prediction, Query
 class Order:
     """What to imagine, where, and until when."""
 
-    address: str
+    address: Address
     """Of the model server."""
     config: Config
     """With the rows and the horizon of a segment."""
@@ -89,7 +90,7 @@ def main() -> None:
         _answer(carry_out(documents.parse(Order, line, "the order")))
 
 
-def order(address: str, config: Config, until: float) -> str:
+def order(address: Address, config: Config, until: float) -> str:
     """Returns an order as the line that a worker reads."""
     return json.dumps(asdict(Order(address=address, config=config, until=until))) + "\n"
 

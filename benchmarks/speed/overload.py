@@ -24,9 +24,11 @@ import torch
 from model_server.serving.batching import Batching
 from model_server.serving.waiting import Limits
 from moma_core import tasks
+from moma_core.address import Address
 from moma_core.ports import Dynamics
 from moma_core.rpc.channel import Patience
 from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma_core.rpc.endpoint import Endpoint
 from moma_core.runtime import process
 from moma_core.types import Metrics, ModelCard, Prediction, Query
 
@@ -36,7 +38,6 @@ _REQUESTS = 4
 _THREADS = 2
 """Of a worker, each with one request in flight."""
 _WARM_UP_S = 1.5
-_TASK = "reacher-leader"
 
 
 class Sleeper:
@@ -46,8 +47,8 @@ class Sleeper:
         """Makes room for so many rows."""
         zero = torch.zeros(rows)
         self._card = ModelCard(
-            task=tasks.get(_TASK).spec, members=1, elites=(0,), disagreement_quantiles={},
-            measured={}, terminates=False, digest="sleeper",
+            task=tasks.get("reacher-leader").spec, members=1, elites=(0,), measured={},
+            disagreement_quantiles={}, terminates=False, digest="sleeper",
         )  # fmt: skip
         self._answer = {
             "next_state": torch.zeros(rows, self._card.task.state_width),
@@ -80,14 +81,14 @@ def serve(rows: int) -> None:
         model.predict(query)
     alone = 200 * _REQUESTS / (time.monotonic() - begun)
     batching = Batching(model, Limits(max_rows=most, queue_rows=2 * most))
-    server = serve_dynamics(batching, "127.0.0.1:0")
-    print(json.dumps({"address": server.address, "alone": alone}), flush=True)
+    server = serve_dynamics(batching, Endpoint())
+    print(json.dumps({"address": str(server.address), "alone": alone}), flush=True)
     sys.stdin.read()
     server.stop(0.0)
     batching.close()
 
 
-def work(address: str, rows: int) -> None:
+def work(address: Address, rows: int) -> None:
     """Asks from one moment to another, as often as standard input says, and prints what it took."""
     torch.set_num_threads(1)
     process.yield_cores()  # as `moma work` does
@@ -159,13 +160,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--rows", type=int, default=64)
-    parser.add_argument("--workers", default="1,2,4,8,16")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--role", choices=("lead", "serve", "work"), default="lead")
-    parser.add_argument("--address", default="")
+    parser.add_argument("--address", type=Address.parse)
     args = parser.parse_args()
     roles = {"serve": lambda: serve(args.rows), "work": lambda: work(args.address, args.rows)}
-    counts = [int(count) for count in args.workers.split(",")]
-    roles.get(args.role, lambda: lead(counts, args.rows, args.seconds))()
+    roles.get(args.role, lambda: lead(args.workers, args.rows, args.seconds))()
 
 
 def lead(counts: Sequence[int], rows: int, seconds: float) -> None:
@@ -177,7 +177,7 @@ def lead(counts: Sequence[int], rows: int, seconds: float) -> None:
     workers = [Child(*ask) for _ in range(max(counts))]
     for worker in workers:
         worker.line()
-    client = DynamicsClient(told["address"])
+    client = DynamicsClient(Address.parse(told["address"]))
     for count in counts:
         found = measure(client, workers[:count], seconds)
         one = one or found["rate"] / count

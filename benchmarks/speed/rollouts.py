@@ -16,7 +16,9 @@ from benchmarks.speed.sizes import Size
 from benchmarks.speed.table import More, Row
 from benchmarks.speed.team import Team, servers, team
 from benchmarks.speed.timing import Effort, per_window, repeat, second
-from moma.engines import cluster
+from moma.engines import training
+from moma.engines.topology import Plan, Server
+from moma_core.address import Address
 from moma_core.config import Config
 from moma_core.rpc.pool import Watched
 
@@ -47,25 +49,26 @@ def in_process(ground: Ground, size: Size) -> list[Row]:
 def remote(ground: Ground, size: Size) -> list[Row]:
     """Transitions per second of N processes together that ask the model servers of a run."""
     ground.say(f"rollout over gRPC, {size.name}: the processes start")
-    found: dict[int, list[str]] = {}
+    found: dict[tuple[Server, ...], list[Address]] = {}
     rows = []
     with team(max(ground.workers), ground.scratch) as workers, contextlib.ExitStack() as started:
         for count in sorted(ground.workers):
-            config = replace(size.config, workers=count)
-            number = cluster.model_servers(config)
-            if number not in found:
-                place = ground.scratch / f"{size.name}-{number}"
-                wanted = servers(config, ground.directory(size), place)
-                found[number] = started.enter_context(wanted)
+            config = size.imagining(ROWS)
+            plan = training.plan(replace(config, workers=count))
+            if plan.servers not in found:
+                place = ground.scratch / f"{size.name}-{len(found)}"
+                wanted = servers(config, ground.directory(size), plan.servers, place)
+                found[plan.servers] = started.enter_context(wanted)
             each = [ROWS, ROWS // count] if count == _SHARED else [ROWS]
-            rows += [_together(ground, size, workers, count, found[number], n) for n in each]
+            rows += [_together(ground, size, workers, plan, found[plan.servers], n) for n in each]
     return rows
 
 
 def _together(
-    ground: Ground, size: Size, workers: Team, count: int, addresses: Sequence[str], each: int
+    ground: Ground, size: Size, workers: Team, plan: Plan, addresses: Sequence[Address], each: int
 ) -> Row:
-    """Counts the rows of `count` workers, `each` a request, and what the servers make of them."""
+    """Counts the rows of a plan's workers, `each` a request, and what the servers make of them."""
+    count = len(plan.workers)
     name = f"rollout over gRPC, {count} worker{'s' if count > 1 else ''}"
     name += "" if each == ROWS else f" of {each} rows"
     ground.say(f"{name}, {size.name}")
@@ -74,7 +77,7 @@ def _together(
     config = size.imagining(each)
     with contextlib.closing(Watched(addresses)) as watched:
         before = watched.metrics()
-        rates = _rates(effort, config, workers, count, addresses)
+        rates = _rates(effort, config, workers, plan, addresses)
         after = watched.metrics()
     done = {name: after[name] - before[name] for name in before}
     more: dict[str, More] = {
@@ -97,7 +100,7 @@ def _long_enough(effort: Effort, answer_s: float) -> Effort:
 
 
 def _rates(
-    effort: Effort, config: Config, workers: Team, count: int, addresses: Sequence[str]
+    effort: Effort, config: Config, workers: Team, plan: Plan, addresses: Sequence[Address]
 ) -> list[float]:
     """Returns rows per second of every window, all workers being at it when the first begins.
 
@@ -107,8 +110,10 @@ def _rates(
     for longer in _WARM_UPS:
         begin = time.perf_counter() + longer * effort.warm_up_s
         until = begin + effort.windows * effort.window_s + _LATE_S
-        finished = workers.imagine(count, addresses, config, until)
+        finished = workers.imagine(plan, addresses, config, until)
         if all(each and each[0][0] < begin for each in finished):
             rows = itertools.chain.from_iterable(finished)
             return per_window(rows, begin, effort.window_s, effort.windows)
-    raise RuntimeError(f"not all of {count} workers had an answer before the first window began")
+    raise RuntimeError(
+        f"not all of {len(plan.workers)} workers had an answer before the first window began"
+    )

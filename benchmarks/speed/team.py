@@ -14,8 +14,11 @@ from typing import Any
 import psutil
 
 from benchmarks.speed.load import order
-from moma.engines import cluster
-from moma.engines.supervisor import RoleError, Supervisor
+from moma.engines import training
+from moma.engines.local import LocalEngine
+from moma.engines.supervision import RoleError, Supervisor
+from moma.engines.topology import Plan, Server
+from moma_core.address import Address
 from moma_core.config import Config
 
 _GRACE_S = 10.0
@@ -37,17 +40,23 @@ class Team:
             self._answer(worker)
 
     def imagine(
-        self, count: int, addresses: Sequence[str], config: Config, until: float
+        self, plan: Plan, addresses: Sequence[Address], config: Config, until: float
     ) -> list[list[tuple[float, int]]]:
-        """Lets the first `count` imagine together until a moment of `time.perf_counter`.
+        """Lets a plan's workers imagine together until a moment of `time.perf_counter`.
+
+        Args:
+            plan: who asks which server, on which core.
+            addresses: the servers'.
+            config: with the rows and the horizon of a segment.
+            until: when they stop.
 
         Returns:
             For each of them, when which number of rows was answered.
         """
-        at_work = self._workers[:count]
-        for index, worker in enumerate(at_work):
-            address = addresses[index % len(addresses)]
-            _keep_to(worker.pid, cluster.home(index, len(addresses)))
+        at_work = self._workers[: len(plan.workers)]
+        for planned, worker in zip(plan.workers, at_work, strict=True):
+            address = addresses[planned.server]
+            _keep_to(worker.pid, planned.core)
             assert worker.stdin is not None
             with contextlib.suppress(BrokenPipeError):  # it has ended: its answer will be missing
                 worker.stdin.write(order(address, config, until))
@@ -75,14 +84,15 @@ class Team:
         return json.loads(line)
 
 
-def _keep_to(pid: int, cores: set[int] | None) -> None:
-    """Lets a process run on the cores that a run's worker would, threads that it has included."""
+def _keep_to(pid: int, core: int | None) -> None:
+    """Lets a process run on the core that a run's worker would, threads that it has included."""
     if not hasattr(os, "sched_setaffinity"):
         return
+    cores = os.sched_getaffinity(0) if core is None else {core}
     with contextlib.suppress(psutil.NoSuchProcess):  # it has ended: its answer will be missing
         for thread in psutil.Process(pid).threads():
             with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(thread.id, cores or os.sched_getaffinity(0))
+                os.sched_setaffinity(thread.id, cores)
 
 
 def _start(errors: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - an open file
@@ -108,12 +118,21 @@ def team(count: int, scratch: Path) -> Iterator[Team]:
 
 
 @contextlib.contextmanager
-def servers(config: Config, model: Path, scratch: Path) -> Iterator[list[str]]:
-    """Yields the addresses of model servers, as a run starts them."""
+def servers(
+    config: Config, model: Path, planned: tuple[Server, ...], scratch: Path
+) -> Iterator[list[Address]]:
+    """Yields the addresses of model servers, as a run starts them.
+
+    Args:
+        config: the run's.
+        model: the fitted model's directory.
+        planned: the run's servers.
+        scratch: where logs and addresses go.
+    """
     faults: list[str] = []
     scratch.mkdir(exist_ok=True)
-    supervisor = Supervisor(scratch, scratch / "addresses", faults.append)
+    supervisor = Supervisor(LocalEngine(scratch, scratch / "addresses"), faults.append)
     try:
-        yield cluster.start_servers(supervisor, config, model)
+        yield training.start_servers(supervisor, config, model, planned)
     finally:
         supervisor.stop([], _GRACE_S)

@@ -26,8 +26,9 @@ from benchmarks.speed.trace import read
 from learner import checkpoint
 from model_server.world_model import files
 from moma import fitting, local
-from moma.engines import cluster
 from moma.engines.board import Board
+from moma.engines.local import LocalEngine, module
+from moma.engines.training import train
 from moma.engines.view import PlainView
 from moma_core.config import Config
 from moma_core.runtime.run import RunDirectory
@@ -101,8 +102,9 @@ def _distributed(ground: Ground, run: RunDirectory, config: Config, traces: Path
     """
     board = _board(ground, run)
     board.enter("train")
-    begin = cluster.module if ground.profiles is None else traced.begin(traces)
-    done, peak = cluster.train(run, config, board, _never, begin)
+    begin = module if ground.profiles is None else traced.begin(traces)
+    engine = LocalEngine(run.logs, run.addresses, begin)
+    done, peak = train(run, config, board, _never, engine)
     board.close()
     _check(done)
     return peak

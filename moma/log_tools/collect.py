@@ -127,7 +127,7 @@ def play(cast: Cast, simulator: Simulator, source: Source, rows: int, seed: int)
     card = RunCard(
         run=source.run,
         task=spec,
-        model_addresses=("",),
+        model_servers=(),
         rollout=RolloutConfig(rows=rows, horizon=limit),
         pessimism=PessimismConfig(disagreement=0.0),
         actor=cast.actor,

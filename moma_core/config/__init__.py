@@ -72,7 +72,7 @@ class Config:
     keep_every: int = 0
     """Rounds between two policies that are kept for good, to make data with; 0: none."""
     model_servers: int = 0
-    """Processes that serve the model and share the cores; 0: one per worker and core, at most 4."""
+    """Processes that serve the model and share the cores; 0: one per worker, while cores last."""
     threads: int = 0
     """Torch threads of the learner, batches that the model servers run at once; 0: one per core."""
     device: Literal["cpu", "cuda"] = "cpu"

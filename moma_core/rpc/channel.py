@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import grpc
 
+from moma_core.address import Address
 from moma_core.ports import BusyError, DeadlineError, InvalidFieldError, UnavailableError
 from moma_core.stopping import Stop, StoppedError
 
@@ -44,16 +45,9 @@ class ExpiredError(DeadlineError):
     """The caller's own deadline has passed; asking again is of no use."""
 
 
-def connect(address: str) -> grpc.Channel:
-    """Opens a channel; nothing is sent before the first call.
-
-    Raises:
-        ValueError: the address is not HOST:PORT.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"address {address!r} must be HOST:PORT")
-    return grpc.insecure_channel(address, options=OPTIONS)
+def connect(address: Address) -> grpc.Channel:
+    """Opens a channel; nothing is sent before the first call."""
+    return grpc.insecure_channel(str(address), options=OPTIONS)
 
 
 def call(

@@ -6,10 +6,12 @@ import math
 import time
 
 from moma_core import documents
+from moma_core.address import Address
 from moma_core.pb import dynamics_pb2, dynamics_pb2_grpc
 from moma_core.ports import QueuedDynamics
 from moma_core.rpc import codec
 from moma_core.rpc.channel import ExpiredError, Persistence, call, connect, once
+from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.handlers import Methods
 from moma_core.rpc.server import RunningServer, serve
 from moma_core.rpc.streams import Streams
@@ -22,11 +24,11 @@ _PREDICT_S = 60.0
 class DynamicsClient:
     """A model on the other side of an address."""
 
-    def __init__(self, address: str, patience: Persistence = once) -> None:
+    def __init__(self, address: Address, patience: Persistence = once) -> None:
         """Connects at the first call.
 
         Args:
-            address: HOST:PORT.
+            address: where it is called.
             patience: how to ask: `Patience` asks again while the peer is away.
         """
         self._channel = connect(address)
@@ -64,7 +66,7 @@ class DynamicsClient:
         self._channel.close()
 
 
-def serve_dynamics(dynamics: QueuedDynamics, listen: str) -> RunningServer:
+def serve_dynamics(dynamics: QueuedDynamics, endpoint: Endpoint) -> RunningServer:
     """Serves a `Dynamics` on loopback; what waits in its queue holds no thread."""
 
     def describe(_: object, __: float) -> dynamics_pb2.DescribeModelReply:
@@ -84,4 +86,4 @@ def serve_dynamics(dynamics: QueuedDynamics, listen: str) -> RunningServer:
         "Predict": (dynamics_pb2.PredictRequest, predict),
         "Metrics": (dynamics_pb2.MetricsRequest, metrics),
     }
-    return serve("moma_core.pb.Dynamics", methods, listen)
+    return serve("moma_core.pb.Dynamics", methods, endpoint)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from moma_core import documents
+from moma_core.address import Address
 from moma_core.checks import check_worker
 from moma_core.pb import learner_pb2, learner_pb2_grpc
 from moma_core.ports import InvalidFieldError, Learner
 from moma_core.rpc import codec
 from moma_core.rpc.channel import Persistence, call, connect, once
+from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.handlers import Methods
 from moma_core.rpc.server import RunningServer, serve
 from moma_core.types import Assignment, PolicySnapshot, Receipt, RunCard, Trajectory
@@ -20,11 +22,11 @@ _MAX_WAIT_S = 30.0
 class LearnerClient:
     """A learner on the other side of an address."""
 
-    def __init__(self, address: str, patience: Persistence = once) -> None:
+    def __init__(self, address: Address, patience: Persistence = once) -> None:
         """Connects at the first call.
 
         Args:
-            address: HOST:PORT.
+            address: where it is called.
             patience: how to ask: `Patience` asks again while the peer is away.
         """
         self._channel = connect(address)
@@ -66,7 +68,7 @@ class LearnerClient:
         self._channel.close()
 
 
-def serve_learner(learner: Learner, listen: str) -> RunningServer:
+def serve_learner(learner: Learner, endpoint: Endpoint) -> RunningServer:
     """Serves a `Learner` on loopback."""
 
     def describe(_: object, __: float) -> learner_pb2.DescribeRunReply:
@@ -92,4 +94,4 @@ def serve_learner(learner: Learner, listen: str) -> RunningServer:
         "FetchPolicy": (learner_pb2.FetchPolicyRequest, fetch_policy),
         "Submit": (learner_pb2.Trajectory, submit),
     }
-    return serve("moma_core.pb.Learner", methods, listen)
+    return serve("moma_core.pb.Learner", methods, endpoint)

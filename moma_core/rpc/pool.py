@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from moma_core.address import Address
 from moma_core.checks import check_model
 from moma_core.ports import DeadlineError, UnavailableError
 from moma_core.rpc.channel import Patience
@@ -13,7 +14,7 @@ from moma_core.types import Metrics, ModelCard, TaskSpec
 
 
 def wait_for(
-    addresses: Sequence[str],
+    addresses: Sequence[Address],
     task: TaskSpec,
     stopping: Stop,
     say: Callable[[str], None],
@@ -21,7 +22,7 @@ def wait_for(
     """Waits until all servers answer; returns their model's card.
 
     Args:
-        addresses: HOST:PORT of every server.
+        addresses: where every server is called.
         task: the run's; the model must have been fitted for it.
         stopping: true once the process shall stop.
         say: takes a line for whoever watches.
@@ -32,14 +33,14 @@ def wait_for(
     """
     if not addresses:
         raise ValueError("no model server is named, need one HOST:PORT at least")
-    cards = {}
+    cards: dict[Address, ModelCard] = {}
     for address in addresses:
         patience = Patience(f"the model server at {address}", stopping, say)
         client = DynamicsClient(address, patience)
         cards[address] = client.describe()
         client.close()
-        check_model(cards[address], task, address)
-    digests = {address: card.digest for address, card in cards.items()}
+        check_model(cards[address], task, str(address))
+    digests = {str(address): card.digest for address, card in cards.items()}
     if len(set(digests.values())) != 1:
         raise ValueError(f"the model servers hold different models: {digests}")
     return cards[addresses[0]]
@@ -48,7 +49,7 @@ def wait_for(
 class Watched:
     """Asks all servers for their counters; one that is away is left out."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
+    def __init__(self, addresses: Sequence[Address]) -> None:
         self._clients = [DynamicsClient(address) for address in addresses]
 
     def close(self) -> None:

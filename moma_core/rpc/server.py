@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from threading import Thread
@@ -12,7 +11,9 @@ import grpc
 import psutil
 import torch
 
+from moma_core.address import Address
 from moma_core.rpc.channel import MAX_MESSAGE
+from moma_core.rpc.endpoint import Endpoint, ListenError
 from moma_core.rpc.handlers import Methods, Resting, handlers
 
 _THREADS = 256
@@ -27,10 +28,6 @@ _OPTIONS = (
 )
 
 
-class ListenError(OSError):
-    """The server cannot listen where it was told to."""
-
-
 class RunningServer:
     """A server that answers until it is stopped.
 
@@ -40,8 +37,13 @@ class RunningServer:
         address: where it listens, HOST:PORT.
     """
 
-    def __init__(self, server: grpc.aio.Server, resting: Resting, address: str) -> None:
-        self._server, self._resting, self.address = server, resting, address
+    def __init__(self, server: grpc.aio.Server, resting: Resting, endpoint: Endpoint) -> None:
+        self._server, self._resting, self.endpoint = server, resting, endpoint
+
+    @property
+    def address(self) -> Address:
+        """Where peers are told to call."""
+        return self.endpoint.address
 
     def stop(self, grace_s: float = 2.0) -> None:
         """Refuses new calls, lets running ones finish for `grace_s` seconds."""
@@ -53,18 +55,18 @@ class RunningServer:
         asyncio.run_coroutine_threadsafe(stop(), _loop()).result()
 
 
-def serve(service: str, methods: Methods, listen: str) -> RunningServer:
+def serve(service: str, methods: Methods, endpoint: Endpoint) -> RunningServer:
     """Starts a server.
 
     Args:
         service: the service's full name in the .proto file.
         methods: by name, the request's message class and what answers it.
-        listen: HOST:PORT on loopback; port 0 takes a free one.
+        endpoint: where to listen.
 
     Raises:
-        ListenError: not loopback, or the port is taken: it says by whom.
+        ListenError: the port is taken: it says by whom.
     """
-    host, port = _loopback(listen)
+    bind = endpoint.bind
     pool = ThreadPoolExecutor(_THREADS, "rpc", initializer=_alone)
     resting = Resting()
     answering = handlers(methods, pool, resting)
@@ -73,14 +75,14 @@ def serve(service: str, methods: Methods, listen: str) -> RunningServer:
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, answering),))
         try:
-            bound = server.add_insecure_port(f"{host}:{port}")
+            bound = server.add_insecure_port(str(bind))
         except RuntimeError as error:
-            raise ListenError(f"cannot listen on {host}:{port}: {_owner(port)}") from error
+            raise ListenError(f"cannot listen on {bind}: {_owner(bind.port)}") from error
         await server.start()
         return server, bound
 
-    server, bound = asyncio.run_coroutine_threadsafe(start(), _loop()).result()
-    return RunningServer(server, resting, f"{host}:{bound}")
+    server, port = asyncio.run_coroutine_threadsafe(start(), _loop()).result()
+    return RunningServer(server, resting, endpoint.bound(port))
 
 
 @cache
@@ -103,19 +105,6 @@ def _alone() -> None:
     parallel regions: 5,000 context switches and 15 % of the time of an update (measured).
     """
     torch.set_num_threads(1)
-
-
-def _loopback(listen: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
-    if not port.isdigit() or int(port) > 65535:
-        raise ListenError(f"cannot listen on {listen!r}: need HOST:PORT with a port up to 65535")
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-    except ValueError as error:
-        raise ListenError(f"cannot listen on {listen!r}: {host!r} is no IP address") from error
-    if not address.is_loopback or address.version != 4:
-        raise ListenError(f"cannot listen on {listen!r}: only loopback (127.0.0.1) is allowed")
-    return str(address), int(port)
 
 
 def _owner(port: int) -> str:

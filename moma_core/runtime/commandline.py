@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import tyro
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+)
 
 from moma_core import recipes
+from moma_core.address import Address
 from moma_core.config import Config, refuse_unused
 from moma_core.runtime import short_help
 from moma_core.runtime.run import RunDirectory
@@ -19,6 +25,21 @@ R = TypeVar("R", bound="RunCommand")
 ALIASES = {"--model": "--dynamics", "--data": "--data.path", "--env": "--eval.env"}
 """Short words for settings of the config."""
 _HELP, _HELP_ALL = {"-h", "--help"}, "--help-all"
+_WORDS = ConstructorRegistry()
+"""How a word becomes a value of ours."""
+
+
+@_WORDS.primitive_rule
+def _address(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Address | None] | None:
+    if info.type not in (Address, Address | None):
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="HOST:PORT",
+        instance_from_str=lambda words: Address.parse(words[0]),
+        is_instance=lambda value: value is None or isinstance(value, Address),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +68,7 @@ def parse(kind: type[T], argv: Sequence[str], prog: str) -> T:
         argv: the words after the command's name.
         prog: the command as the user writes it, for its help.
     """
-    return tyro.cli(kind, args=list(argv), prog=prog)
+    return tyro.cli(kind, args=list(argv), prog=prog, registry=_WORDS)
 
 
 def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
@@ -87,7 +108,7 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
         if field.default is MISSING and field.name != "config"
     }
     default = kind(config=base, **required)
-    args = tyro.cli(kind, args=rest, prog=f"{prog} RECIPE", default=default)
+    args = tyro.cli(kind, args=rest, prog=f"{prog} RECIPE", default=default, registry=_WORDS)
     refuse_unused(args.config, base)
     return replace(args, config=_settled(args.config))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
 
+from moma_core.address import Address
 from moma_core.stopping import BAD_INPUT
 from moma_core.storage import write_text
 
@@ -59,7 +60,7 @@ def cores() -> int:
 
     The machine may have more: a batch system lends some of them, a container has a quota.
     """
-    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    own = len(own_cores()) or os.cpu_count() or 1
     try:
         quota, period = map(float, _QUOTA.read_text(encoding="ascii").split())
     except (OSError, ValueError):  # no such file, or "max"
@@ -76,6 +77,11 @@ def spin_briefly() -> None:
     """
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "3000"
+
+
+def own_cores() -> list[int]:
+    """Returns the numbers of this machine's cores that are ours; none where nothing can be kept."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def compute_on(threads: int) -> None:
@@ -129,7 +135,7 @@ def say(line: str) -> None:
     _LOG.warning("%s", line)
 
 
-def announce(path: Path | None, role: str, address: str) -> None:
+def announce(path: Path | None, role: str, address: Address) -> None:
     """Says where this process can be reached: in its log and, for its supervisor, in a file.
 
     Args:
@@ -139,7 +145,7 @@ def announce(path: Path | None, role: str, address: str) -> None:
     """
     _LOG.info("%s (process %d) listens on %s", role, os.getpid(), address)
     if path is not None:
-        write_text(path, json.dumps({"role": role, "pid": os.getpid(), "address": address}))
+        write_text(path, json.dumps({"role": role, "pid": os.getpid(), "address": str(address)}))
 
 
 def main(command: Callable[[], int | None]) -> int:

@@ -121,6 +121,11 @@ class RunDirectory:
         return self.path / "logs"
 
     @property
+    def addresses(self) -> Path:
+        """Where each process that is called says its address."""
+        return self.path / "addresses"
+
+    @property
     def progress(self) -> Path:
         """What the learner says of itself."""
         return self.path / "learner.json"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from moma_core.address import Address
 from moma_core.config import ActorConfig, PessimismConfig, RolloutConfig
 from moma_core.types.experience import StartStates
 from moma_core.types.spec import TaskSpec
@@ -56,8 +57,8 @@ class RunCard:
 
     run: str
     task: TaskSpec
-    model_addresses: tuple[str, ...]
-    """Addresses of servers of one model: a worker asks one of them, always the same."""
+    model_servers: tuple[Address, ...]
+    """Where the servers of one model are called: a worker asks one of them, always the same."""
     rollout: RolloutConfig
     pessimism: PessimismConfig
     actor: ActorConfig

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from moma.cli.main import main
+from moma_core.address import Address
 from tests.integration.parts import fit_run, open_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,8 +27,8 @@ class Peer:
     """A process that serves both ports."""
 
     pid: int
-    dynamics: str
-    learner: str
+    dynamics: Address
+    learner: Address
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +91,8 @@ def peer(run, tmp_path_factory):
         ready, _, _ = select.select([process.stdout], [], [], _START_S)
         line = process.stdout.readline() if ready else b""
         assert line, f"the servers did not start: {log.read_text()}"
-        yield Peer(**json.loads(line))
+        told = json.loads(line)
+        yield Peer(told["pid"], *(Address.parse(told[port]) for port in ("dynamics", "learner")))
         process.stdin.close()
         assert process.wait(20) == 0, log.read_text()
     finally:

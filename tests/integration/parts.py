@@ -17,15 +17,17 @@ from moma import fitting
 from moma.engines.board import Board
 from moma.engines.view import PlainView
 from moma_core import recipes, tasks
+from moma_core.address import FREE, Address
 from moma_core.datasets import StartSampler
 from moma_core.nets.policy import Actors
 from moma_core.rpc.dynamics import serve_dynamics
+from moma_core.rpc.endpoint import Endpoint
 from moma_core.runtime.run import RunDirectory
 from moma_core.types import PolicySnapshot, Query, RunCard, Trajectory
 from rollout_workers.worker import Worker
 
 RECIPE = "reacher-tiny"
-NOBODY = "127.0.0.1:9"
+NOBODY = Address("127.0.0.1", 9)
 """An address that a card may name; no test connects to it."""
 
 
@@ -50,7 +52,7 @@ def make_service(run, *, segments=2, seed=0, version=0):
     card = RunCard(
         run=run.name,
         task=dataset.spec,
-        model_addresses=(NOBODY,),
+        model_servers=(NOBODY,),
         rollout=rollout,
         pessimism=config.pessimism,
         actor=config.actor,
@@ -90,10 +92,10 @@ def make_rows(card, rows=8, seed=0):
 
 
 @contextmanager
-def serving(model, limits=None, listen="127.0.0.1:0"):
+def serving(model, limits=None, listen=FREE):
     """Yields a model's queue and the address that it is served at."""
     batching = Batching(model, limits)
-    server = serve_dynamics(batching, listen)
+    server = serve_dynamics(batching, Endpoint(bind=listen))
     try:
         yield batching, server.address
     finally:

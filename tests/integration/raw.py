@@ -36,7 +36,7 @@ class Raw:
 @contextmanager
 def raw(address, method):
     """Yields the method behind an address."""
-    with grpc.insecure_channel(address, options=UNLIMITED) as channel:
+    with grpc.insecure_channel(str(address), options=UNLIMITED) as channel:
         yield Raw(channel, method)
 
 

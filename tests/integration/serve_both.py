@@ -13,6 +13,7 @@ from pathlib import Path
 
 from model_server.serving.batching import Batching
 from moma_core.rpc.dynamics import serve_dynamics
+from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.learner import serve_learner
 from moma_core.runtime import process
 from moma_core.runtime.run import RunDirectory
@@ -23,9 +24,13 @@ def main():
     process.compute_on(0)
     run = RunDirectory.open(Path(sys.argv[1]))
     model = Batching(open_model(run))
-    dynamics = serve_dynamics(model, "127.0.0.1:0")
-    learner = serve_learner(make_service(run), "127.0.0.1:0")
-    addresses = {"pid": os.getpid(), "dynamics": dynamics.address, "learner": learner.address}
+    dynamics = serve_dynamics(model, Endpoint())
+    learner = serve_learner(make_service(run), Endpoint())
+    addresses = {
+        "pid": os.getpid(),
+        "dynamics": str(dynamics.address),
+        "learner": str(learner.address),
+    }
     sys.stdout.write(json.dumps(addresses) + "\n")
     sys.stdout.flush()
     while os.read(0, 1):

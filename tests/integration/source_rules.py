@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 PACKAGES = ("moma", "model_server", "rollout_workers", "learner", "moma_core", "benchmarks")
-MAX_FILE, MAX_FUNCTION = 200, 40
+MAX_FILE, MAX_FUNCTION = 300, 60
 THE_SERVER = "moma_core/rpc/server.py"
 THE_PICKLE_READER = "moma/log_tools/importing/moma_ppo_pickle.py"
 """The one file that reads a pickle: one that can build arrays of numbers and nothing else."""

@@ -14,6 +14,7 @@ from model_server.simulator import Simulator
 from moma_core import tasks
 from moma_core.ports import DeadlineError, Dynamics, InvalidFieldError
 from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma_core.rpc.endpoint import Endpoint
 from tests.builders import PER_ROW, picked
 from tests.integration.parts import make_rows, open_model, until
 
@@ -39,7 +40,7 @@ def dynamics(request, run):
     if way == "Batching":
         yield batching
     else:
-        server = serve_dynamics(batching, "127.0.0.1:0")
+        server = serve_dynamics(batching, Endpoint())
         client = DynamicsClient(server.address)
         yield client
         client.close()

@@ -12,6 +12,7 @@ import torch
 
 from moma_core import seeds
 from moma_core.ports import InvalidFieldError, Learner
+from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.learner import LearnerClient, serve_learner
 from tests.integration.parts import gather, make_segments, make_service
 
@@ -29,7 +30,7 @@ def side(request, run):
     if request.param == "LearnerService":
         yield SimpleNamespace(learner=service, service=service)
         return
-    server = serve_learner(service, "127.0.0.1:0")
+    server = serve_learner(service, Endpoint())
     client = LearnerClient(server.address)
     yield SimpleNamespace(learner=client, service=service)
     client.close()

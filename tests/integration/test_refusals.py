@@ -57,7 +57,7 @@ def test_a_full_server_answers_resource_exhausted_with_when_to_ask_again(served,
     held, batching, address = served
     calls = fill(served, ask)
     request = predict_request(batching.describe(), ROWS)
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(str(address)) as channel:
         method = channel.unary_unary(
             "/moma_core.pb.Dynamics/Predict",
             request_serializer=lambda message: message.SerializeToString(),

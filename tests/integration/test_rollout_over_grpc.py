@@ -11,6 +11,7 @@ import torch
 
 from model_server.serving.batching import Batching
 from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.learner import LearnerClient, serve_learner
 from rollout_workers.worker import Worker
 from tests.integration.parts import gather, in_thread, make_segments, make_service, until
@@ -23,7 +24,7 @@ CLIENTS = 4
 @contextmanager
 def served(dynamics, service, clients):
     """Yields one remote worker per client."""
-    servers = [serve_dynamics(dynamics, "127.0.0.1:0"), serve_learner(service, "127.0.0.1:0")]
+    servers = [serve_dynamics(dynamics, Endpoint()), serve_learner(service, Endpoint())]
     channels = []
     for _ in range(clients):
         channels.append((LearnerClient(servers[1].address), DynamicsClient(servers[0].address)))

@@ -12,6 +12,7 @@ from model_server.serving.batching import Batching
 from moma_core.ports import InvalidFieldError, UnavailableError
 from moma_core.rpc.channel import Patience
 from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.handlers import Resting
 from tests.integration.parts import Held, in_thread, make_rows, serving, until
 
@@ -28,7 +29,7 @@ def batching(model):
 
 def stopping_takes(batching, model):
     """Stops a server whose client has a stream open and asks nothing; returns the seconds."""
-    server = serve_dynamics(batching, "127.0.0.1:0")
+    server = serve_dynamics(batching, Endpoint())
     client = DynamicsClient(server.address)
     client.predict(make_rows(model.describe()))
     begun = time.monotonic()
@@ -52,7 +53,7 @@ def test_negative_control_streams_that_are_not_ended_hold_it_up(batching, model,
 def test_a_request_under_way_is_answered_before_the_server_ends(model):
     held = Held(model)
     batching = Batching(held)
-    server = serve_dynamics(batching, "127.0.0.1:0")
+    server = serve_dynamics(batching, Endpoint())
     client = DynamicsClient(server.address)
     answer = in_thread(lambda: client.predict(make_rows(model.describe())))
     assert held.asked.wait(10)

@@ -15,6 +15,7 @@ from moma_core import tasks
 from moma_core.datasets import StartSampler
 from moma_core.rpc import codec
 from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
+from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.learner import LearnerClient, serve_learner
 from moma_core.types import RunCard
 from rollout_workers.worker import Worker
@@ -47,7 +48,7 @@ def learner(run):
     fresh = StartSampler(dataset, history, rollout.episode_starts)
     carried = CarriedStarts(fresh, spec, rollout, history)
     card = RunCard(
-        run=run.name, task=spec, model_addresses=(NOBODY,), rollout=rollout,
+        run=run.name, task=spec, model_servers=(NOBODY,), rollout=rollout,
         pessimism=config.pessimism, actor=config.actor,
     )  # fmt: skip
     online = replace(config, ppo=replace(config.ppo, standardise="running"))
@@ -58,7 +59,7 @@ def play(run, dynamics):
     """Imagines and learns for some rounds, all messages over sockets."""
     ppo, carried, service = learner(run)
     batching = Batching(dynamics)
-    servers = serve_dynamics(batching, "127.0.0.1:0"), serve_learner(service, "127.0.0.1:0")
+    servers = serve_dynamics(batching, Endpoint()), serve_learner(service, Endpoint())
     clients = DynamicsClient(servers[0].address), LearnerClient(servers[1].address)
     service.publish(ppo.snapshot())
     worker = Worker(clients[1], clients[0], "w", wait_s=0.0)

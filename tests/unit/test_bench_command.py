@@ -11,7 +11,7 @@ import torch
 from benchmarks.speed import command
 from benchmarks.speed.machine import Reading
 from benchmarks.speed.table import Row
-from moma.engines.supervisor import RoleError
+from moma.engines.supervision import RoleError
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,0 +1,86 @@
+"""The seam between a run and wherever its roles are started: processes here, a cluster elsewhere.
+
+An engine starts a role and tells what becomes of it; it decides nothing. What follows from a death
+or from silence, and in which order all end, is `moma.engines.supervision`'s, for every engine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from moma_core.address import Address
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleSpec:
+    """One role of a run, as it is started for the first time and again."""
+
+    name: str
+    """Unique within the run."""
+    package: str
+    """The Python package whose `__main__` plays it."""
+    words: tuple[str, ...] = ()
+    """Command line, without the words that only an engine knows (`own_words`)."""
+    listens: bool
+    """Whether peers call it: by its address, which it announces. Others have a name instead."""
+    core: int | None = None
+    """The only core that it may run on; None: any."""
+
+
+def own_words(role: RoleSpec, incarnation: int, listen: Address, announce: str) -> list[str]:
+    """Returns what a role is told beside its own words: where to listen, or who it is.
+
+    Args:
+        role: what is started.
+        incarnation: how often it was started before.
+        listen: where to listen.
+        announce: the file that is to hold the address once it is known.
+    """
+    if role.listens:
+        return ["--listen", str(listen), "--announce", announce]
+    return ["--name", role.name, "--incarnation", str(incarnation)]
+
+
+@runtime_checkable
+class Started(Protocol):
+    """A role that was started once. Nothing here waits."""
+
+    @property
+    def number(self) -> int:
+        """Its process number, where it runs."""
+
+    def status(self) -> int | None:
+        """Returns its exit status, a signal's number negated; None while it runs."""
+
+    def address(self) -> Address | None:
+        """Returns where peers call it; None while it has not said so."""
+
+    def silent_s(self) -> float:
+        """Returns the seconds since its last sign of life."""
+
+    def memory(self) -> int:
+        """Returns the bytes that it holds; 0 once it has ended."""
+
+    def tail(self) -> str:
+        """Returns the end of its log."""
+
+    def ask(self) -> None:
+        """Asks it to end."""
+
+    def kill(self) -> None:
+        """Ends it at once."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Somewhere roles can run."""
+
+    def start(self, role: RoleSpec, incarnation: int, address: Address | None) -> Started:
+        """Starts a role and does not wait for it.
+
+        Args:
+            role: what to start.
+            incarnation: how often it was started before.
+            address: where it was called before, to be called there again; None: anywhere.
+        """

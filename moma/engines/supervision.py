@@ -1,0 +1,181 @@
+"""Keeps a run's roles alive on any engine: starts them again, gives up, ends them all in order."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import psutil
+
+from moma.engines.base import Engine, RoleSpec, Started
+from moma.engines.board import ProcessInfo
+from moma_core.address import Address
+from moma_core.stopping import BAD_INPUT
+
+_START_S = 60.0
+"""Seconds within which a role must have said its address."""
+_DEATHS, _DEATHS_S = 5, 60.0
+"""A role that dies so often in so many seconds is given up."""
+_SILENT_S = 10.0
+"""Seconds without a sign of life after which a role is named."""
+_POLL_S = 0.05
+_LAST_S = 2.0
+"""Seconds more for those that are asked after the first ones have ended."""
+_LEAST_S = 0.1
+"""Seconds that anybody who was asked has, even where the time for all is over."""
+_KILLED_S = 5.0
+"""Seconds to wait for the end of what was killed."""
+
+
+class RoleError(RuntimeError):
+    """A role cannot be kept alive; the text holds the end of its log."""
+
+
+@dataclass
+class _Child:
+    role: RoleSpec
+    started: Started
+    since: float
+    address: Address | None = None
+    incarnation: int = 0
+    deaths: deque[float] = field(default_factory=lambda: deque(maxlen=_DEATHS))
+    done: bool = False
+    silent: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.role.name} (process {self.started.number})"
+
+
+class Supervisor:
+    """Keeps a set of roles alive. Used from one thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        fault: Callable[[str], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Takes over nothing that runs already.
+
+        Args:
+            engine: where roles are started.
+            fault: told one line about every death and every silence.
+            clock: monotonic seconds.
+            sleep: pauses for so many seconds.
+        """
+        self._engine, self._fault, self._clock, self._sleep = engine, fault, clock, sleep
+        self._children: dict[str, _Child] = {}
+        self.peak_rss = 0
+
+    def start(self, role: RoleSpec) -> None:
+        """Starts a role and does not wait for it."""
+        started = self._engine.start(role, 0, None)
+        self._children[role.name] = _Child(role, started, self._clock())
+
+    def address(self, name: str) -> Address:
+        """Waits for a role's address, which it is to keep once it is started again.
+
+        Raises:
+            RoleError: it ended instead, or took too long.
+        """
+        child, until = self._children[name], self._clock() + _START_S
+        while (found := child.address or child.started.address()) is None:
+            if child.started.status() is not None:
+                raise RoleError(f"{name} did not start; its log ends:\n{child.started.tail()}")
+            if self._clock() >= until:
+                raise RoleError(f"{name} did not say its address within {_START_S:.0f} s")
+            self._sleep(_POLL_S)
+        child.address = found
+        return found
+
+    def watch(self) -> None:
+        """Starts again what died, names what is silent. Status 0 means that a role was done.
+
+        Raises:
+            RoleError: a role was refused its input or keeps dying.
+        """
+        for child in self._children.values():
+            status = child.started.status()
+            if child.done or status == 0:
+                child.done = True
+            elif status is None:
+                self._hear(child)
+            else:
+                self._revive(child, status)
+        used = sum(child.started.memory() for child in self._children.values())
+        self.peak_rss = max(self.peak_rss, used + psutil.Process().memory_info().rss)
+
+    def done(self, name: str) -> bool:
+        """True when the role ended with status 0."""
+        child = self._children[name]
+        return child.done or child.started.status() == 0
+
+    def table(self) -> list[ProcessInfo]:
+        """Returns what there is to say of each role."""
+        return [
+            ProcessInfo(
+                role=child.role.name,
+                pid=child.started.number,
+                address=str(child.address or ""),
+                restarts=child.incarnation,
+                alive=child.started.status() is None,
+            )
+            for child in self._children.values()
+        ]
+
+    def stop(self, order: Sequence[str], grace_s: float) -> None:
+        """Asks the roles named first to end, one after the other, then all the rest; then kills."""
+        until = self._clock() + grace_s
+        for name in order:
+            if name in self._children:
+                self._end([self._children[name]], until)
+        self._end(list(self._children.values()), until + _LAST_S)
+
+    def _hear(self, child: _Child) -> None:
+        """Says it once when a role gives no sign of life."""
+        silent_s = child.started.silent_s()
+        if silent_s >= _SILENT_S and not child.silent:
+            self._fault(
+                f"{child} has given no sign of life for {silent_s:.0f} s; waiting for it; "
+                "once it is killed it is started again"
+            )
+        child.silent = silent_s >= _SILENT_S
+
+    def _revive(self, child: _Child, status: int) -> None:
+        now = self._clock()
+        how = f"ended with {status}"
+        if status < 0:
+            how = f"was killed by {signal.Signals(-status).name}"
+        what = f"{child} {how} after {now - child.since:.0f} s"
+        child.deaths.append(now)
+        often = len(child.deaths) == _DEATHS and now - child.deaths[0] < _DEATHS_S
+        if status == BAD_INPUT or often:
+            raise RoleError(f"{what}; its log ends:\n{child.started.tail()}")
+        child.incarnation += 1
+        child.started = self._engine.start(child.role, child.incarnation, child.address)
+        child.since, child.silent = self._clock(), False
+        self._fault(f"{what}; started again as process {child.started.number}; nothing to do")
+
+    def _end(self, children: Sequence[_Child], until: float) -> None:
+        for child in children:
+            if child.started.status() is None:
+                child.started.ask()
+        for child in children:
+            if not self._ended(child, max(until, self._clock() + _LEAST_S)):
+                number = child.started.number
+                self._fault(f"{child.role.name} ({number}) did not stop in time; killed")
+                child.started.kill()
+                self._ended(child, self._clock() + _KILLED_S)
+
+    def _ended(self, child: _Child, until: float) -> bool:
+        """Waits for a role's end; returns whether it came in time."""
+        while child.started.status() is None:
+            if self._clock() >= until:
+                return False
+            self._sleep(_POLL_S)
+        return True

@@ -1,0 +1,126 @@
+"""Trains with model servers, workers and the learner as roles of their own that speak gRPC."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from moma.engines import topology
+from moma.engines.base import Engine, RoleSpec
+from moma.engines.board import Board
+from moma.engines.supervision import Supervisor
+from moma.engines.topology import Plan
+from moma_core import documents
+from moma_core.address import Address
+from moma_core.config import Config
+from moma_core.runtime import process
+from moma_core.runtime.progress import Progress
+from moma_core.runtime.run import RunDirectory
+from moma_core.stopping import Stop
+
+_LOOK_S = 0.2
+_GRACE_S = 14.0
+"""For the learner's last checkpoint; with what follows it stays under 20 s."""
+
+
+def train(
+    run: RunDirectory, config: Config, board: Board, stopping: Stop, engine: Engine
+) -> tuple[bool, int]:
+    """Starts all roles and keeps them alive until the learner is done.
+
+    Args:
+        run: where data and model lie already.
+        config: the run's.
+        board: told how far it is.
+        stopping: true once the run shall be stopped.
+        engine: where the roles are started.
+
+    Returns:
+        Whether the last round was reached, and the peak memory of all processes in bytes.
+    """
+    supervisor = Supervisor(engine, board.fault)
+    try:
+        _start(supervisor, run, config)
+        while not supervisor.done("learner") and not stopping():
+            supervisor.watch()
+            _show(supervisor, run, board)
+            time.sleep(_LOOK_S)
+        return supervisor.done("learner"), supervisor.peak_rss
+    finally:
+        _show(supervisor, run, board)
+        supervisor.stop(["learner"], _GRACE_S)
+        board.processes = supervisor.table()
+
+
+def plan(config: Config) -> Plan:
+    """Returns what serves a run's model on this machine, and who asks which."""
+    return topology.plan(
+        cores=process.own_cores(),
+        threads=config.threads or process.cores(),
+        workers=config.workers,
+        servers=config.model_servers,
+        device=config.device,
+        dynamics=config.dynamics,
+    )
+
+
+def start_servers(
+    supervisor: Supervisor, config: Config, model: Path, servers: tuple[topology.Server, ...]
+) -> list[Address]:
+    """Starts the model servers of a run, all at once; returns where they are called.
+
+    Args:
+        supervisor: keeps them alive.
+        config: the run's.
+        model: the fitted model's directory.
+        servers: the plan's.
+    """
+    roles = [_server(f"model-server-{i}", config, model, one) for i, one in enumerate(servers)]
+    for role in roles:
+        supervisor.start(role)
+    return [supervisor.address(role.name) for role in roles]
+
+
+def _start(supervisor: Supervisor, run: RunDirectory, config: Config) -> None:
+    """Starts the servers, then the learner, which is told them, then the workers."""
+    if not config.imagines:  # the learner needs the dataset alone, and nobody calls it
+        supervisor.start(_learner(run, []))
+        return
+    planned = plan(config)
+    servers = start_servers(supervisor, config, run.model, planned.servers)
+    supervisor.start(_learner(run, servers))
+    learner = supervisor.address("learner")
+    for index, worker in enumerate(planned.workers):
+        server = servers[worker.server]
+        supervisor.start(_worker(f"worker-{index}", learner, server, worker.core))
+
+
+def _server(name: str, config: Config, model: Path, server: topology.Server) -> RoleSpec:
+    what = ["--model", str(model), "--precision", config.precision, "--device", config.device]
+    if config.dynamics == "simulator":
+        what = ["--simulator", config.task]
+    what += ["--threads", str(server.threads)]
+    what += ["--direct"] * server.direct + ["--deterministic"] * config.deterministic
+    return RoleSpec(
+        name=name, package="model_server", words=tuple(what), listens=True, core=server.core
+    )
+
+
+def _learner(run: RunDirectory, servers: list[Address]) -> RoleSpec:
+    asked = ("--model-server", *map(str, servers)) if servers else ()
+    words = ("--resume", str(run.path), *asked)
+    return RoleSpec(name="learner", package="learner", words=words, listens=True)
+
+
+def _worker(name: str, learner: Address, server: Address, core: int | None) -> RoleSpec:
+    words = ("--learner", str(learner), "--model-server", str(server))
+    return RoleSpec(name=name, package="rollout_workers", words=words, listens=False, core=core)
+
+
+def _show(supervisor: Supervisor, run: RunDirectory, board: Board) -> None:
+    board.processes = supervisor.table()
+    if run.progress.exists():
+        text = run.progress.read_text(encoding="utf-8")
+        board.update(documents.parse(Progress, text, str(run.progress)))
+    else:
+        board.tell("the processes start")

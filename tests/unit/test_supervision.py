@@ -1,0 +1,283 @@
+"""What follows when roles die, hang, or are to end: on an engine without processes or time."""
+
+from __future__ import annotations
+
+import pytest
+
+from moma.engines.base import Engine, RoleSpec, Started, own_words
+from moma.engines.supervision import RoleError, Supervisor
+from moma_core.address import Address
+from moma_core.runtime.process import BAD_INPUT
+
+HERE = Address("127.0.0.1", 4711)
+SERVER = RoleSpec(name="server", package="model_server", listens=True)
+WORKER = RoleSpec(name="worker", package="rollout_workers", listens=False)
+HUGE = 2**50
+"""Bytes: more than this process has."""
+
+
+class World:
+    """A clock that sleeping moves, and what happens when it gets there."""
+
+    def __init__(self):
+        self.now, self.events = 100.0, []
+
+    def clock(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        for event in [event for event in self.events if event[0] <= self.now]:
+            self.events.remove(event)
+            event[1]()
+
+    def after(self, seconds, do):
+        self.events.append((self.now + seconds, do))
+
+
+class FakeRole:
+    """A role that does what the test says."""
+
+    def __init__(self, number, journal, name):
+        self.number, self._journal, self._name = number, journal, name
+        self.ended, self.called, self.silent, self.held = None, None, 0.0, 0
+        self.on_ask, self.on_kill = lambda: self.end(0), lambda: self.end(-9)
+
+    def end(self, status):
+        self.ended = status
+
+    def status(self):
+        return self.ended
+
+    def address(self):
+        return self.called
+
+    def silent_s(self):
+        return self.silent
+
+    def memory(self):
+        return self.held
+
+    def tail(self):
+        return "  the last words"
+
+    def ask(self):
+        self._journal.append(f"ask {self._name}")
+        self.on_ask()
+
+    def kill(self):
+        self._journal.append(f"kill {self._name}")
+        self.on_kill()
+
+
+class FakeEngine:
+    """Starts nothing; notes what it was asked for."""
+
+    def __init__(self):
+        self.asked, self.roles, self.journal = [], [], []
+
+    def start(self, role, incarnation, address):
+        self.asked.append((role, incarnation, address))
+        self.roles.append(FakeRole(1000 + len(self.roles), self.journal, role.name))
+        return self.roles[-1]
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture
+def engine():
+    return FakeEngine()
+
+
+@pytest.fixture
+def faults():
+    return []
+
+
+@pytest.fixture
+def supervisor(world, engine, faults):
+    return Supervisor(engine, faults.append, clock=world.clock, sleep=world.sleep)
+
+
+def test_what_stands_in_for_an_engine_is_one(engine, supervisor):
+    supervisor.start(WORKER)
+    assert isinstance(engine, Engine)
+    assert isinstance(engine.roles[0], Started)
+
+
+def test_a_role_that_listens_is_told_where_and_another_one_who_it_is():
+    assert own_words(SERVER, 3, HERE, "file") == [
+        "--listen", "127.0.0.1:4711", "--announce", "file",
+    ]  # fmt: skip
+    assert own_words(WORKER, 3, HERE, "file") == ["--name", "worker", "--incarnation", "3"]
+
+
+def test_an_address_is_waited_for(world, engine, supervisor):
+    supervisor.start(SERVER)
+    world.after(7.0, lambda: setattr(engine.roles[0], "called", HERE))
+    assert supervisor.address("server") == HERE
+    assert 107.0 <= world.now < 107.2
+
+
+def test_an_address_that_does_not_come_is_given_up(world, supervisor):
+    supervisor.start(SERVER)
+    with pytest.raises(RoleError, match="server did not say its address within 60 s"):
+        supervisor.address("server")
+    assert 160.0 <= world.now < 160.2
+
+
+def test_a_role_that_ends_instead_of_saying_its_address_is_given_up_at_once(
+    world, engine, supervisor
+):
+    supervisor.start(SERVER)
+    world.after(1.0, lambda: engine.roles[0].end(1))
+    with pytest.raises(RoleError, match="server did not start; its log ends:\n  the last words"):
+        supervisor.address("server")
+    assert world.now < 101.2
+
+
+def test_what_died_is_started_again_under_its_address_and_said_so_once(
+    world, engine, supervisor, faults
+):
+    supervisor.start(SERVER)
+    engine.roles[0].called = HERE
+    supervisor.address("server")
+    world.sleep(30.0)
+    engine.roles[0].end(-9)
+    for _ in range(3):
+        supervisor.watch()
+    assert engine.asked == [(SERVER, 0, None), (SERVER, 1, HERE)]
+    assert faults == [
+        "server (process 1000) was killed by SIGKILL after 30 s; "
+        "started again as process 1001; nothing to do"
+    ]
+    (row,) = supervisor.table()
+    assert (row.role, row.pid, row.address, row.restarts, row.alive) == (
+        "server", 1001, "127.0.0.1:4711", 1, True,
+    )  # fmt: skip
+
+
+def test_incarnations_count_up_and_only_of_the_one_that_died(engine, supervisor, faults):
+    supervisor.start(SERVER)
+    supervisor.start(WORKER)
+    for _ in range(3):
+        engine.roles[-1].end(7)
+        supervisor.watch()
+    assert engine.asked[2:] == [(WORKER, n, None) for n in (1, 2, 3)]
+    assert [row.restarts for row in supervisor.table()] == [0, 3]
+    assert all("worker (process 100" in line and "ended with 7" in line for line in faults)
+
+
+def deaths(supervisor, engine, world, count, apart_s):
+    """Lets a role die so often, so many seconds apart."""
+    supervisor.start(WORKER)
+    for _ in range(count):
+        engine.roles[-1].end(1)
+        supervisor.watch()
+        world.sleep(apart_s)
+
+
+def test_five_deaths_in_a_minute_are_too_many(engine, supervisor, world):
+    with pytest.raises(RoleError, match=r"worker \(process 1004\) ended with 1 after 14 s; its"):
+        deaths(supervisor, engine, world, 5, 14.0)
+    assert len(engine.roles) == 5
+
+
+def test_a_death_every_quarter_of_a_minute_is_not(engine, supervisor, world):
+    deaths(supervisor, engine, world, 40, 15.0)
+    assert len(engine.roles) == 41
+
+
+def test_who_is_refused_its_input_is_not_started_again(engine, supervisor):
+    supervisor.start(WORKER)
+    engine.roles[0].end(BAD_INPUT)
+    with pytest.raises(RoleError, match="ended with 2 after 0 s; its log ends:\n  the last words"):
+        supervisor.watch()
+    assert len(engine.roles) == 1
+
+
+def test_who_is_done_is_not_started_again(engine, supervisor, faults):
+    supervisor.start(WORKER)
+    assert not supervisor.done("worker")
+    engine.roles[0].end(0)
+    assert supervisor.done("worker")
+    supervisor.watch()
+    assert (len(engine.roles), faults) == (1, [])
+    assert not supervisor.table()[0].alive
+
+
+def test_silence_is_named_once_and_again_after_a_sign_of_life(engine, supervisor, faults):
+    supervisor.start(WORKER)
+    for silent in (0.0, 9.9, 10.4, 11.0, 60.0):
+        engine.roles[0].silent = silent
+        supervisor.watch()
+    (line,) = faults
+    assert line.startswith("worker (process 1000) has given no sign of life for 10 s; ")
+    for silent in (0.1, 12.0, 13.0):
+        engine.roles[0].silent = silent
+        supervisor.watch()
+    assert len(faults) == 2
+    assert len(engine.roles) == 1
+
+
+def test_the_silence_of_one_that_died_is_not_its_successors(engine, supervisor, faults):
+    supervisor.start(WORKER)
+    engine.roles[0].silent = 12.0
+    supervisor.watch()
+    engine.roles[0].end(-9)
+    supervisor.watch()
+    engine.roles[1].silent = 12.0
+    supervisor.watch()
+    assert ["no sign of life" in line for line in faults] == [True, False, True]
+
+
+def test_the_first_ones_end_before_the_rest_are_asked(world, engine, supervisor, faults):
+    for role in (SERVER, WORKER, RoleSpec(name="learner", package="learner", listens=True)):
+        supervisor.start(role)
+    learner = engine.roles[2]
+
+    def saves():
+        world.after(5.0, lambda: (engine.journal.append("learner ends"), learner.end(3)))
+
+    learner.on_ask = saves
+    supervisor.stop(["learner", "nobody"], 14.0)
+    assert engine.journal == ["ask learner", "learner ends", "ask server", "ask worker"]
+    assert 105.0 <= world.now < 105.3
+    assert faults == []
+
+
+def test_who_does_not_end_in_its_time_is_killed_and_named(world, engine, supervisor, faults):
+    supervisor.start(SERVER)
+    supervisor.start(WORKER)
+    engine.roles[0].on_ask = lambda: None
+    supervisor.stop(["server"], 14.0)
+    assert engine.journal == ["ask server", "kill server", "ask worker"]
+    assert faults == ["server (1000) did not stop in time; killed"]
+    assert 114.0 <= world.now < 114.3
+
+
+def test_stopping_ends_even_where_killing_does_not_help(world, engine, supervisor):
+    supervisor.start(SERVER)
+    engine.roles[0].on_ask = engine.roles[0].on_kill = lambda: None
+    supervisor.stop([], 1.0)
+    assert world.now < 110.0
+
+
+def test_who_has_ended_is_not_asked(engine, supervisor):
+    supervisor.start(WORKER)
+    engine.roles[0].end(0)
+    supervisor.stop(["worker"], 1.0)
+    assert engine.journal == []
+
+
+def test_memory_is_that_of_all_at_once_at_its_peak(engine, supervisor):
+    supervisor.start(SERVER)
+    supervisor.start(WORKER)
+    for held in ((HUGE, 0), (HUGE, HUGE), (0, HUGE)):
+        for role, size in zip(engine.roles, held, strict=True):
+            role.held = size
+        supervisor.watch()
+    assert 2 * HUGE < supervisor.peak_rss < 2 * HUGE + 2**40
