@@ -67,3 +67,12 @@ def test_whoever_waits_for_a_server_that_is_away_can_be_stopped(serve, model):
     away = free_address()
     with pytest.raises(StoppedError, match=str(away)):
         pool.wait_for([away, serve(model)], model.describe().task, lambda: True, print)
+
+
+@pytest.mark.parametrize("words", [("--threads", "2"), ("--threads", "1", "--device", "cuda")])
+@pytest.mark.usefixtures("one_thread")
+def test_batches_are_run_where_they_are_awaited_only_one_at_a_time_and_on_the_cpu(
+    cli, run, capsys, words
+):
+    assert cli("serve", "--model", run.model, "--direct", *words) == 2
+    assert "--direct needs a model on the CPU and --threads 1" in capsys.readouterr().err

@@ -138,7 +138,7 @@ def test_a_process_holds_a_lifeline_as_long_as_its_starter_lives(tmp_path):
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as starter:
         pid = int(starter.stdout.readline())
         time.sleep(0.5)
-        os.kill(pid, 0)  # it lives
+        assert not gone(pid)
         starter.kill()
         starter.wait(10)
     until(lambda: gone(pid), 10, "end of the child")
