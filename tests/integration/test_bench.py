@@ -107,9 +107,11 @@ def test_the_whole_system_ends_with_the_same_weights_and_shows_its_profile(measu
     roles = Counter(busy["role"] for busy in distributed["busy"])
     servers = min(2, process.cores())
     assert roles == {"learner": 1, "model_server": servers, "rollout_workers": 2}
-    assert {busy["role"]: busy["forward"] > 0 for busy in distributed["busy"]} == {
-        "learner": False, "model_server": True, "rollout_workers": True,
-    }  # fmt: skip
+    forward: Counter[str] = Counter()
+    for busy in distributed["busy"]:  # of two workers one may have made all the segments
+        forward[busy["role"]] += busy["forward"]
+    assert forward["learner"] == 0
+    assert min(forward["model_server"], forward["rollout_workers"]) > 0
     assert sum(local["rollout_alone"].values()) == pytest.approx(local["rollout"])
     assert "profile of whole system, 2 workers, tiny" in out
 
