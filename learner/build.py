@@ -55,7 +55,7 @@ class Beginnings:
     """Where a round's rollouts begin."""
 
     draw: Callable[[int, int], StartStates]
-    """From a slot of the round and a seed to a segment's start states."""
+    """Draw of a segment's start states, by its slot of the round and a seed."""
     carried: CarriedStarts | None
     """Rollouts that go on from round to round; None where none do."""
 

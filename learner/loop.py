@@ -90,13 +90,13 @@ class Peers:
     """What the loop asks of others."""
 
     progress: Callable[[Progress], None]
-    """Told after every round, and while a round waits."""
+    """Listener that is told after every round, and while a round waits."""
     stopping: Stop
-    """True once the run shall be stopped."""
+    """Check that is true once the run shall be stopped."""
     model_measured: Metrics
-    """What was measured of the model when it was fitted; empty without one."""
+    """Measurements of the model from its fit; empty without one."""
     model_metrics: Callable[[], Metrics]
-    """What the model servers say of themselves."""
+    """Source of what the model servers say of themselves."""
     evaluation: Callable[[], Metrics] | None = None
     """Plays the actors in the environment; None when there is none."""
     carried: CarriedStarts | None = None

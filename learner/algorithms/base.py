@@ -30,7 +30,7 @@ class Algorithm(Protocol):
     """Everything that learning changes, and how it changes. Its draws depend on (seed, version)."""
 
     imagines: bool
-    """True where an update needs segments that workers imagine in a model of the team."""
+    """Need of segments that workers imagine in a model of the team."""
     actors: Actors
     """The decentralised policies that it improves."""
     version: int

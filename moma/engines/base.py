@@ -23,7 +23,7 @@ class RoleSpec:
     words: tuple[str, ...] = ()
     """Command line, without the words that only an engine knows (`own_words`)."""
     listens: bool
-    """Whether peers call it: by its address, which it announces. Others have a name instead."""
+    """Callable by peers, at an address that it announces; other roles have a name instead."""
     core: int | None = None
     """The only core that it may run on; None: any."""
 

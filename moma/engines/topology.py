@@ -18,7 +18,7 @@ class Server:
     threads: int
     """Batches that it runs at once, each on one core; of a simulator: MuJoCo's threads."""
     direct: bool
-    """Whether a lone caller's batch is run where it is awaited, without a change of threads."""
+    """Lone callers' batches run where they are awaited, without a change of threads."""
     core: int | None
     """The only core that it may run on; None: any."""
 

@@ -41,7 +41,7 @@ class Score:
 
     task: str
     score: float | None
-    """None where returns have no scale, or where nothing was measured."""
+    """Score on the task's scale; None where it has none, or where nothing was measured."""
     return_mean: float | None
     """Mean return measured in the environment; None where there is none."""
     return_ci95: tuple[float, float] | None

@@ -29,11 +29,11 @@ class Endpoint:
     """
 
     bind: Address = FREE
-    """Where the server listens; port 0 takes a free one."""
+    """Address to listen on; port 0 takes a free one."""
     advertised: Address | None = None
-    """Where peers are told to call; None: where it listens."""
+    """Address that peers are told to call; None: the one listened on."""
     credentials: Credentials | None = None
-    """None: plaintext, which is for loopback alone."""
+    """Proof of who is who; None: plaintext, which is for loopback alone."""
 
     def __post_init__(self) -> None:
         if self.credentials is not None:

@@ -58,7 +58,7 @@ class RunCard:
     run: str
     task: TaskSpec
     model_servers: tuple[Address, ...]
-    """Where the servers of one model are called: a worker asks one of them, always the same."""
+    """Addresses of the servers of one model; a worker asks one of them, always the same."""
     rollout: RolloutConfig
     pessimism: PessimismConfig
     actor: ActorConfig
