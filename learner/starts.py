@@ -7,7 +7,6 @@ from threading import Lock
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float32
 from torch import Tensor, nn
 
 from learner.algorithms import base
@@ -15,7 +14,7 @@ from moma_core import seeds
 from moma_core.config import RolloutConfig
 from moma_core.nets import history
 from moma_core.tasks import Environment
-from moma_core.types import StartStates, TaskSpec, Trajectory
+from moma_core.types import History, StartStates, TaskSpec, Trajectory
 
 _CARRIED = "carried"
 
@@ -40,7 +39,7 @@ class TrueStarts:
         """Resets the system `count` times; callers' threads take turns, there is one system."""
         with self._one_at_a_time:
             resets = [self._environment.reset(seeds.derive(seed, row)) for row in range(count)]
-        return StartStates(state=torch.cat(resets), history=torch.zeros(count, *self._shape))
+        return StartStates(state=torch.cat(resets), history=History.none(count, *self._shape))
 
 
 def segment_seed(seed: int, sequence: int) -> int:
@@ -66,7 +65,8 @@ class CarriedStarts(nn.Module):
     """
 
     state: Tensor
-    history: Tensor
+    frames: Tensor
+    exists: Tensor
     age: Tensor
 
     def __init__(self, fresh: Starts, spec: TaskSpec, rollout: RolloutConfig, frames: int) -> None:
@@ -76,17 +76,20 @@ class CarriedStarts(nn.Module):
         slots, rows = rollout.segments, rollout.rows
         frame = spec.frame_width
         self.register_buffer("state", torch.zeros(slots, rows, spec.state_width))
-        self.register_buffer("history", torch.zeros(slots, rows, len(spec.agents), frames, frame))
+        self.register_buffer("frames", torch.zeros(slots, rows, len(spec.agents), frames, frame))
+        self.register_buffer("exists", torch.zeros(slots, rows, frames, dtype=torch.bool))
         self.register_buffer("age", torch.full((slots, rows), -1, dtype=torch.int64))
 
     def draw(self, slot: int, seed: int) -> StartStates:
         """Returns the start states of one slot's segment."""
-        state, remembered = self.state[slot].clone(), self.history[slot].clone()
+        state = self.state[slot].clone()
+        kept = History(frames=self.frames[slot], exists=self.exists[slot]).clone()
         ended = self.age[slot] < 0
         if count := int(ended.sum()):
             fresh = self._fresh.draw(count, seed)
-            state[ended], remembered[ended] = fresh.state, fresh.history
-        return StartStates(state=state, history=remembered)
+            state[ended], kept.frames[ended] = fresh.state, fresh.history.frames
+            kept.exists[ended] = fresh.history.exists
+        return StartStates(state=state, history=kept)
 
     def kept(self) -> dict[str, Tensor]:
         """Returns what is carried, by the names that it has in a checkpoint."""
@@ -106,12 +109,13 @@ class CarriedStarts(nn.Module):
             if steps < self._horizon:
                 goes_on = torch.zeros_like(goes_on)
             self.state[slot] = trajectory.state[-1]
-            self.history[slot] = self._remembered(trajectory)
+            kept = self._remembered(trajectory)
+            self.frames[slot], self.exists[slot] = kept.frames, kept.exists
             self.age[slot] = torch.where(goes_on, age, -1)
 
-    def _remembered(self, trajectory: Trajectory) -> Float32[Tensor, "B A H F"]:
+    def _remembered(self, trajectory: Trajectory) -> History:
         """The window after the last step."""
         observed = self._spec.observe(trajectory.state[:-1])
         executed = self._spec.clamp(trajectory.action)
         path = history.lay(trajectory.history, observed, executed)
-        return history.after(path, trajectory.history.shape[2])
+        return history.after(path, trajectory.history.exists.shape[1])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from moma_core.config import RolloutConfig
 from moma_core.ports import InvalidFieldError
-from moma_core.types import ModelCard, Query, TaskSpec, Trajectory, layouts
+from moma_core.types import History, ModelCard, Query, TaskSpec, Trajectory, layouts
 
 _MAX_NAME = 200
 _MAX_METRICS = 100
@@ -125,9 +125,22 @@ def check_trajectory(
     steps = trajectory.reward.shape[0] if trajectory.reward.dim() else 0
     if not 1 <= steps <= rollout.horizon:
         raise InvalidFieldError(f"reward: {steps} steps, need 1 to {rollout.horizon}")
-    check_tensors(trajectory, task.sizes | {"T": steps, "B": rollout.rows, "H": history})
+    sizes = task.sizes | {"T": steps, "B": rollout.rows, "H": history}
+    check_tensors(trajectory, sizes)
+    _check_history(trajectory.history, sizes)
     _check_one_hot(task, trajectory.action, trajectory.valid[..., None])
     _check_ends(trajectory)
+
+
+def _check_history(history: History | None, sizes: Mapping[str, int]) -> None:
+    """Frames are as agreed, and those that exist are the newest ones."""
+    if history is None:
+        raise InvalidFieldError("history: is missing")
+    shape = tuple(sizes[axis] for axis in ("B", "A", "H", "F"))
+    check_tensor("history.frames", history.frames, shape, torch.float32)
+    check_tensor("history.exists", history.exists, (sizes["B"], sizes["H"]), torch.bool)
+    if bool((history.exists[:, :-1] & ~history.exists[:, 1:]).any()):
+        raise InvalidFieldError("history.exists: a frame is missing after one that exists")
 
 
 def not_one_hot(

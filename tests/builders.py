@@ -27,7 +27,16 @@ from moma_core.config import (
 from moma_core.datasets import Dataset, EpisodeWriter
 from moma_core.datasets.dataset import SCHEMA
 from moma_core.nets.policy import Actors
-from moma_core.types import ModelCard, Prediction, Query, RunCard, StartStates, TaskSpec, Trajectory
+from moma_core.types import (
+    History,
+    ModelCard,
+    Prediction,
+    Query,
+    RunCard,
+    StartStates,
+    TaskSpec,
+    Trajectory,
+)
 from rollout_workers.rollout import Identity, rollout
 
 # Agents of unequal widths: 3 against 2 observations, 2 against 1 actions, one feature shared.
@@ -192,6 +201,21 @@ def run_card(config, task=SPEC):
     )
 
 
+def as_history(frames):
+    """What agents remember, a frame that is zeros for all of them being one that is missing."""
+    return History(frames=frames, exists=frames.any(-1).any(1))
+
+
+def some(history, rows):
+    """The history of some rollouts."""
+    return History(frames=history.frames[rows], exists=history.exists[rows])
+
+
+def same_history(one, other):
+    """True where no bit differs."""
+    return torch.equal(one.frames, other.frames) and torch.equal(one.exists, other.exists)
+
+
 def make_starts(rows, history, seed=0, task=SPEC):
     """Random start states; each row's window begins with as many absent frames as row % (H + 1)."""
     random = seeds.generator(seed, "test starts")
@@ -201,7 +225,7 @@ def make_starts(rows, history, seed=0, task=SPEC):
     for row in range(rows):
         window[row, :, : row % (history + 1)] = 0
     state = torch.randn(rows, task.state_width, generator=random)
-    return StartStates(state=state, history=window)
+    return StartStates(state=state, history=as_history(window))
 
 
 def make_trajectory(config, *, seed=0, steps=None, **fields):
@@ -249,9 +273,14 @@ def imagine(snapshot, config, dynamics=None, *, sequence=0, task=SPEC):
 
 
 def shift(window, observation, action):
-    """A window after one more step, the slow way: the oldest frame goes, a new one comes."""
+    """A history after one more step, the slow way: the oldest frame goes, a new one comes."""
     frame = torch.cat([observation, action], dim=-1)
-    return torch.cat([window, frame.unsqueeze(-2)], dim=-2)[..., 1:, :]
+    length, real = window.exists.shape[1], torch.ones(len(frame), 1, dtype=torch.bool)
+    frames = torch.cat([window.frames, frame.unsqueeze(-2)], dim=-2)[..., 1:, :]
+    return History(
+        frames=frames[..., frames.shape[-2] - length :, :],
+        exists=torch.cat([window.exists, real], dim=1)[:, 1:],
+    )
 
 
 def free_port():

@@ -8,7 +8,7 @@ from moma_core import seeds
 from moma_core.config import Config
 from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics
-from moma_core.types import RunCard, StartStates, TaskSpec, Trajectory
+from moma_core.types import History, RunCard, StartStates, TaskSpec, Trajectory
 from rollout_workers.rollout import Identity, rollout
 
 
@@ -37,7 +37,10 @@ class Imagination:
         shape = (rows, len(spec.agents), config.actor.history, spec.frame_width)
         self._starts = StartStates(
             state=torch.randn(rows, spec.state_width, generator=random),
-            history=torch.randn(shape, generator=random),
+            history=History(
+                frames=torch.randn(shape, generator=random),
+                exists=torch.ones(rows, config.actor.history, dtype=torch.bool),
+            ),
         )
 
     def segment(self) -> Trajectory:

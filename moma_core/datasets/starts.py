@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float32
 from numpy.typing import NDArray
-from torch import Tensor
 
 from moma_core.datasets.dataset import Dataset
 from moma_core.datasets.mapped import take
-from moma_core.types import StartStates
+from moma_core.types import History, StartStates
 
 
 class StartSampler:
@@ -44,8 +42,8 @@ class StartSampler:
         )
 
 
-def histories(dataset: Dataset, row: NDArray[np.int64], frames: int) -> Float32[Tensor, "B A H F"]:
-    """Returns what every agent remembers at some steps: frames before each, zeros before episodes.
+def histories(dataset: Dataset, row: NDArray[np.int64], frames: int) -> History:
+    """Returns what every agent remembers at some steps: the frames before each in its episode.
 
     Args:
         dataset: the log.
@@ -60,5 +58,6 @@ def histories(dataset: Dataset, row: NDArray[np.int64], frames: int) -> Float32[
     state = take(dataset.state, past + episode[:, None] * exists)
     action = torch.from_numpy(take(dataset.action, past))
     found = torch.cat([spec.observe(torch.from_numpy(state)), action], dim=-1)
-    found = found * torch.from_numpy(exists)[:, :, None, None]
-    return found.permute(0, 2, 1, 3).contiguous()
+    real = torch.from_numpy(exists)
+    found = found * real[:, :, None, None]
+    return History(frames=found.permute(0, 2, 1, 3).contiguous(), exists=real)

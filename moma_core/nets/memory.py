@@ -1,7 +1,7 @@
 """What an agent makes of its last frames: memories behind one signature, all agents stacked.
 
-Each maps the frames `[A N H F]` to a summary `[A N M]`. A frame of zeros is one that does not
-exist (the episode had not begun); attention must give it no weight.
+Each maps the frames `[A N H F]` to a summary `[A N M]`. `exists` `[N H]` says which frames there
+are: where the episode had not begun, the frame is zeros and counts for nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor, nn
 
 from moma_core.config import ActorConfig
@@ -41,7 +41,11 @@ class NoMemory(nn.Module):
 
     width = 0
 
-    def forward(self, frames: Float[Tensor, "A N H F"]) -> Float[Tensor, "A N M"]:
+    def forward(
+        self,
+        frames: Float[Tensor, "A N H F"],
+        exists: Bool[Tensor, "N H"],  # noqa: ARG002
+    ) -> Float[Tensor, "A N M"]:
         """Returns an empty summary."""
         return frames.flatten(2)[..., :0]
 
@@ -53,8 +57,12 @@ class FramesMemory(nn.Module):
         super().__init__()
         self.width = width
 
-    def forward(self, frames: Float[Tensor, "A N H F"]) -> Float[Tensor, "A N M"]:
-        """Joins the frames."""
+    def forward(
+        self,
+        frames: Float[Tensor, "A N H F"],
+        exists: Bool[Tensor, "N H"],  # noqa: ARG002
+    ) -> Float[Tensor, "A N M"]:
+        """Joins the frames, zeros for those that there are not."""
         return frames.flatten(2)
 
 
@@ -74,16 +82,17 @@ class GruMemory(nn.Module):
         self.inputs = StackedLinear(agents, frame, 3 * width, generator)
         self.hidden = StackedLinear(agents, width, 3 * width, generator)
 
-    def forward(self, frames: Float32[Tensor, "A N H F"]) -> Float32[Tensor, "A N M"]:
+    def forward(
+        self, frames: Float32[Tensor, "A N H F"], exists: Bool[Tensor, "N H"]
+    ) -> Float32[Tensor, "A N M"]:
         """Returns the state after the newest frame; zero where there is none."""
         state = frames.new_zeros(*frames.shape[:2], self.width)
-        for frame in frames.unbind(2):
+        for frame, real in zip(frames.unbind(2), exists.unbind(1), strict=True):
             reset_x, update_x, new_x = self.inputs(frame).chunk(3, dim=-1)
             reset_h, update_h, new_h = self.hidden(state).chunk(3, dim=-1)
             update = torch.sigmoid(update_x + update_h)
             new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
-            exists = (frame != 0).any(-1, keepdim=True)
-            state = torch.where(exists, (1 - update) * new + update * state, state)
+            state = torch.where(real[:, None], (1 - update) * new + update * state, state)
         return state
 
 
@@ -114,15 +123,16 @@ class AttentionMemory(nn.Module):
         self.query = nn.Parameter(torch.randn(agents, 1, width, generator=generator))
         self.register_buffer("positions", sinusoids(history, width), persistent=False)
 
-    def forward(self, frames: Float32[Tensor, "A N H F"]) -> Float32[Tensor, "A N M"]:
+    def forward(
+        self, frames: Float32[Tensor, "A N H F"], exists: Bool[Tensor, "N H"]
+    ) -> Float32[Tensor, "A N M"]:
         """Summarises the frames that exist; the summary of none is zero."""
         _, rows, history, _ = frames.shape
-        exists = (frames != 0).any(-1)
         embedded = self.embed(frames.flatten(1, 2)).unflatten(1, (rows, history)) + self.positions
         flat = self.project(embedded.flatten(1, 2)).unflatten(1, (rows, history))
         query, key, value = flat.chunk(3, dim=-1)
         scores = query @ key.transpose(-1, -2) / math.sqrt(self.width)
-        attended = _weights(scores, exists[:, :, None, :]) @ value
+        attended = _weights(scores, exists[:, None, :]) @ value
         hidden = self.norm((embedded + attended).flatten(1, 2)).unflatten(1, (rows, history))
         pool = (hidden @ self.query[:, None].transpose(-1, -2)).squeeze(-1) / math.sqrt(self.width)
         return torch.einsum("anh,anhm->anm", _weights(pool, exists), hidden)

@@ -6,18 +6,20 @@ Knows the task's widths, not its meaning, and not how it is trained.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 from torch import Tensor, nn
 
 from moma_core import seeds
 from moma_core.config import ActorConfig
 from moma_core.nets import memory
 from moma_core.nets.distributions import Categorical, Distribution, Gaussian
+from moma_core.nets.history import Path
 from moma_core.nets.stacked import StackedLinear, chain, precision
-from moma_core.types import TaskSpec
+from moma_core.types import History, TaskSpec
 
 _HEAD_SCALE = 0.01
 """Scale of the head's first weights: a new policy explores around zero, or all choices alike."""
@@ -73,39 +75,38 @@ class Actors(nn.Module):
         """Returns observations in the networks' units."""
         return (observation - self.observation_mean) / self.observation_std
 
-    def remembered(self, history: Float32[Tensor, "N A H F"]) -> Float32[Tensor, "N A H F"]:
-        """Returns history windows in the networks' units; frames that do not exist stay zero."""
-        exists = (history != 0).any(-1, keepdim=True)
+    def remembered(self, history: History) -> History:
+        """Returns a history in the networks' units; frames that do not exist stay zero."""
         width = self.observation_mean.shape[1]
-        past = history[..., :width].transpose(1, 2)
+        past = history.frames[..., :width].transpose(1, 2)
         past = self.observed(past).transpose(1, 2)
-        return torch.cat([past, history[..., width:]], dim=-1) * exists
+        frames = torch.cat([past, history.frames[..., width:]], dim=-1)
+        return replace(history, frames=frames * history.exists[:, None, :, None])
 
-    def rounded(self, frames: Float32[Tensor, "A B P F"], rows: int) -> Float[Tensor, "A B P F"]:
+    def rounded(self, path: Path, rows: int) -> Path:
         """Returns frames as an update in minibatches of `rows` may keep them.
 
         That is in the precision that the networks would round them to first, where nothing else
         sees them: half as much to gather for every minibatch.
 
         Args:
-            frames: in the networks' units, `[A B P F]`.
+            path: frames in the networks' units.
             rows: steps of a minibatch, N.
         """
         if next(self.memory.parameters(), None) is not None:
-            return frames
-        return frames.to(precision(rows, self.config.width, frames.device, self.hidden))
+            return path
+        kept = precision(rows, self.config.width, path.frames.device, self.hidden)
+        return replace(path, frames=path.frames.to(kept))
 
-    def forward(
-        self, observed: Float32[Tensor, "N A O"], remembered: Float[Tensor, "N A H F"]
-    ) -> Distribution:
+    def forward(self, observed: Float32[Tensor, "N A O"], remembered: History) -> Distribution:
         """Returns the distribution of every agent's action: the kind that the task's actions need.
 
         Args:
             observed: `[N A O]`, as `observed` gives it.
-            remembered: `[N A H F]`, as `remembered` gives it, or windows shifted by frames of such
-                units, or as `rounded` gives them.
+            remembered: as `remembered` gives it, or windows shifted by frames of such units, or of
+                frames as `rounded` gives them.
         """
-        summary = self.memory(remembered.transpose(0, 1))
+        summary = self.memory(remembered.frames.transpose(0, 1), remembered.exists)
         inputs = torch.cat([observed.transpose(0, 1).to(summary.dtype), summary], dim=-1)
         activations = [self.config.activation] * len(self.layers)
         outputs = chain([*self.layers, self.head], inputs, activations, self.hidden)

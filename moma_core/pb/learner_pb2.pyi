@@ -80,6 +80,34 @@ class AssignRequest(_message.Message):
 Global___AssignRequest: _TypeAlias = AssignRequest  # noqa: Y015
 
 @_typing.final
+class History(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRAMES_FIELD_NUMBER: _builtins.int
+    EXISTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def frames(self) -> _tensor_pb2.Tensor:
+        """[B A H F] f32, zero where there is none"""
+
+    @_builtins.property
+    def exists(self) -> _tensor_pb2.Tensor:
+        """[B H] bool, false before the episode began"""
+
+    def __init__(
+        self,
+        *,
+        frames: _tensor_pb2.Tensor | None = ...,
+        exists: _tensor_pb2.Tensor | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["exists", b"exists", "frames", b"frames"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exists", b"exists", "frames", b"frames"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___History: _TypeAlias = History  # noqa: Y015
+
+@_typing.final
 class StartStates(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -90,14 +118,12 @@ class StartStates(_message.Message):
         """[B S] f32"""
 
     @_builtins.property
-    def history(self) -> _tensor_pb2.Tensor:
-        """[B A H F] f32"""
-
+    def history(self) -> Global___History: ...
     def __init__(
         self,
         *,
         state: _tensor_pb2.Tensor | None = ...,
-        history: _tensor_pb2.Tensor | None = ...,
+        history: Global___History | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -247,8 +273,8 @@ class Trajectory(_message.Message):
     incarnation: _builtins.int
     sequence: _builtins.int
     @_builtins.property
-    def history(self) -> _tensor_pb2.Tensor:
-        """[B A H F] f32"""
+    def history(self) -> Global___History:
+        """at the start"""
 
     @_builtins.property
     def state(self) -> _tensor_pb2.Tensor:
@@ -292,7 +318,7 @@ class Trajectory(_message.Message):
         worker: _builtins.str = ...,
         incarnation: _builtins.int = ...,
         sequence: _builtins.int = ...,
-        history: _tensor_pb2.Tensor | None = ...,
+        history: Global___History | None = ...,
         state: _tensor_pb2.Tensor | None = ...,
         action: _tensor_pb2.Tensor | None = ...,
         log_prob: _tensor_pb2.Tensor | None = ...,

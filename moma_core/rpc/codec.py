@@ -19,7 +19,7 @@ from torch import Tensor
 
 from moma_core.pb import tensor_pb2
 from moma_core.ports import InvalidFieldError
-from moma_core.types import StartStates
+from moma_core.types import History, StartStates
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
@@ -33,7 +33,7 @@ _DTYPES = {
     "bool": torch.bool,
 }
 _NAMES = {kind: name for name, kind in _DTYPES.items()}
-_NESTED = {"StartStates": StartStates}
+_NESTED = {"StartStates": StartStates, "History": History}
 _ONE_AT_A_TIME = Lock()
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from moma_core.nets import history
 from moma_core.nets.policy import Actors
 from moma_core.tasks import Environment
-from moma_core.types import TaskSpec
+from moma_core.types import History, TaskSpec
 
 
 def evaluate(
@@ -29,8 +29,8 @@ def evaluate(
     state = environment.reset(seed)
     returns = torch.zeros(len(state))
     alive = torch.ones(len(state), dtype=torch.bool)
-    nothing = torch.zeros(len(state), len(spec.agents), actors.config.history, spec.frame_width)
-    remembered = history.Ring(nothing)
+    begun = History.none(len(state), len(spec.agents), actors.config.history, spec.frame_width)
+    remembered = history.Ring(begun)
     with torch.no_grad():
         for _ in range(spec.episode_limit):
             observed = actors.observed(spec.observe(state))

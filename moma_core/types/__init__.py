@@ -4,7 +4,14 @@ Axes, always in this order: T imagined steps, B rollouts, A agents, O observatio
 S joint state, H history, E ensemble members, N rows; F = O + U is the width of a history frame.
 """
 
-from moma_core.types.experience import Prediction, Query, StartStates, Trajectory, Transitions
+from moma_core.types.experience import (
+    History,
+    Prediction,
+    Query,
+    StartStates,
+    Trajectory,
+    Transitions,
+)
 from moma_core.types.layout import Layout, layouts
 from moma_core.types.messages import (
     Assignment,
@@ -18,6 +25,7 @@ from moma_core.types.spec import TaskSpec
 
 __all__ = [
     "Assignment",
+    "History",
     "Layout",
     "Metrics",
     "ModelCard",

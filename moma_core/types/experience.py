@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jaxtyping import Bool, Float32, Int64
+import torch
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 
@@ -23,12 +24,55 @@ class Transitions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class History:
+    """What every agent remembers: its last own frames, and which of them there are.
+
+    A frame of zeros may be a real one (an agent at rest), so that zeros cannot tell.
+    """
+
+    frames: Float[Tensor, "N A H F"]
+    """Last H own (observation, action) frames, oldest first, zero where there is none."""
+    exists: Bool[Tensor, "N H"]
+    """Mask of real frames: false for steps before the episode began."""
+
+    @classmethod
+    def none(cls, rows: int, agents: int, frames: int, width: int) -> History:
+        """Returns the history of rollouts that begin: no frame exists.
+
+        Args:
+            rows: rollouts, N.
+            agents: agents, A.
+            frames: frames that an agent remembers, H.
+            width: width of a frame, F.
+        """
+        return cls(
+            frames=torch.zeros(rows, agents, frames, width),
+            exists=torch.zeros(rows, frames, dtype=torch.bool),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[History]) -> History:
+        """Returns the histories of several groups of rollouts, one after the other."""
+        return cls(
+            frames=torch.cat([part.frames for part in parts]),
+            exists=torch.cat([part.exists for part in parts]),
+        )
+
+    def to(self, device: torch.device) -> History:
+        """Returns the history on a device."""
+        return History(frames=self.frames.to(device), exists=self.exists.to(device))
+
+    def clone(self) -> History:
+        """Returns a copy that may be changed."""
+        return History(frames=self.frames.clone(), exists=self.exists.clone())
+
+
+@dataclass(frozen=True, kw_only=True)
 class StartStates:
     """Where rollouts begin, with what each agent remembers there."""
 
     state: Float32[Tensor, "B S"]
-    history: Float32[Tensor, "B A H F"]
-    """Last H own (observation, action) frames, oldest first, zero before the episode."""
+    history: History
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +117,7 @@ class Trajectory:
     """Number of times that this worker was started before; a respawned one counts on."""
     sequence: int
     """Number of this segment in the run, as the learner assigned it."""
-    history: Float32[Tensor, "B A H F"]
+    history: History
     """Histories at the start; `moma_core.nets.history.windows` rebuilds every later one."""
     action: Float32[Tensor, "T B A U"]
     """Actions as sampled, before any clamp: what the log-probability belongs to."""

@@ -13,10 +13,19 @@ from tests.integration.parts import make_segments, make_service
 from tests.integration.raw import predict_request, raw
 
 REFUSED = grpc.StatusCode.INVALID_ARGUMENT
-FLOATS = {"Predict": ("state", "action"), "Submit": ("state", "action", "reward", "history")}
+FLOATS = {"Predict": ("state", "action"), "Submit": ("state", "action", "reward", "history.frames")}
 FIELDS = [("Predict", "state"), ("Predict", "action"), ("Predict", "seed")] + [
     ("Submit", name)
-    for name in ("history", "state", "action", "log_prob", "reward", "penalty", "valid")
+    for name in (
+        "history.frames",
+        "history.exists",
+        "state",
+        "action",
+        "log_prob",
+        "reward",
+        "penalty",
+        "valid",
+    )
 ]
 
 
@@ -45,6 +54,14 @@ def ask(peer, good):
         return answer
 
     return send
+
+
+def inside(message, name):
+    """The message that holds a field, and the field's own name: `history.frames`."""
+    *path, last = name.split(".")
+    for part in path:
+        message = getattr(message, part)
+    return message, last
 
 
 def changed(message):
@@ -115,19 +132,20 @@ BAD = {
 @pytest.mark.parametrize("fault", BAD)
 def test_a_bad_tensor_is_refused_by_its_name(ask, good, method, name, fault):
     message = changed(good[method])
+    holder, last = inside(message, name)
     if BAD[fault] is None:
-        message.ClearField(name)
+        holder.ClearField(last)
     else:
-        BAD[fault](getattr(message, name))
+        BAD[fault](getattr(holder, last))
     status, text = ask(method, message)
-    assert (status, name in text) == (REFUSED, True), text
+    assert (status, last in text) == (REFUSED, True), text
 
 
 @pytest.mark.parametrize(("method", "name"), [(m, n) for m, names in FLOATS.items() for n in names])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_no_number_is_refused_by_its_place(ask, good, method, name, bad):
     message = changed(good[method])
-    tensor = getattr(message, name)
+    tensor = getattr(*inside(message, name))
     values = np.frombuffer(tensor.data, "<f4").copy()
     values[-1] = bad
     tensor.data = values.tobytes()
@@ -143,7 +161,7 @@ def test_bytes_that_are_no_whole_message_are_refused(ask, good, method, what):
     request = {"garbage": b"\xff" * 64, "truncated": whole[: len(whole) // 2], "empty": b""}[what]
     status, text = ask(method, request)
     assert status == REFUSED
-    assert text.startswith("message: cannot be parsed" if what != "empty" else ("state", "history"))
+    assert text.startswith("message: cannot be parsed" if what != "empty" else ("state", "action"))
 
 
 @pytest.mark.parametrize("method", ["Predict", "Submit"])

@@ -12,7 +12,7 @@ from benchmarks.speed import flops
 from model_server.world_model.ensemble import Ensemble
 from moma_core.nets import kernels as dense
 from moma_core.nets.policy import Actors
-from tests.builders import SPEC, make_config
+from tests.builders import SPEC, as_history, make_config
 
 INPUTS, MEMBERS, ROWS = SPEC.state_width + 4, 3, 7
 
@@ -36,7 +36,7 @@ def test_backward_passes_cost_twice_as_much():
     actors = Actors(SPEC, make_config().actor)
     # Without a gradient of the inputs the first layer would cost one product less.
     observed = torch.randn(ROWS, 2, SPEC.observation_width, requires_grad=True)
-    remembered = torch.randn(ROWS, 2, 2, SPEC.observation_width + 2)
+    remembered = as_history(torch.randn(ROWS, 2, 2, SPEC.observation_width + 2))
     with FlopCounterMode(display=False) as counter:
         actors(observed, remembered).mean.sum().backward()
     trained = flops.scaled(flops.forward(actors), flops.TRAINING)

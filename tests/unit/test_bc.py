@@ -11,6 +11,7 @@ from moma_core.config import ActorConfig, BCConfig
 from moma_core.datasets import Dataset, EpisodeWriter
 from moma_core.nets.policy import Actors
 from moma_core.tasks import icg
+from moma_core.types import History
 from tests.builders import SPEC, write_dataset
 
 CONFIG = BCConfig(rounds=40, updates=20, minibatch=64, learning_rate=1e-2, patience=40)
@@ -43,7 +44,7 @@ def linear(tmp_path):
 
 def mode(algorithm, state):
     observed = algorithm.actors.observed(SPEC.observe(state))
-    empty = torch.zeros(len(state), 2, 0, 5)
+    empty = History.none(len(state), 2, 0, 5)
     with torch.no_grad():
         return algorithm.actors(observed, empty).mode()
 

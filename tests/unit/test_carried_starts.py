@@ -15,12 +15,13 @@ from learner.starts import CarriedStarts, Starts, TrueStarts, drawing
 from moma_core import seeds, tasks
 from moma_core.config import RolloutConfig
 from moma_core.nets.policy import Actors
-from moma_core.types import StartStates
+from moma_core.types import History, StartStates
 from rollout_workers.rollout import Identity, rollout
 from tests.builders import (
     FRAME,
     SPEC,
     FakeDynamics,
+    as_history,
     make_config,
     make_ppo,
     make_starts,
@@ -50,7 +51,9 @@ class Fresh:
     def draw(self, count, seed):
         self.counts.append(count)
         state = torch.full((count, SPEC.state_width), 100.0 + seed)
-        return StartStates(state=state, history=torch.full((count, 2, FRAMES, FRAME), -1.0))
+        return StartStates(
+            state=state, history=as_history(torch.full((count, 2, FRAMES, FRAME), -1.0))
+        )
 
 
 class Noise:
@@ -101,7 +104,7 @@ def test_two_segments_of_h_are_one_of_2h():
     assert second.truncated[-1].all()
     # Negative controls: without its memory it acts otherwise, and so it does elsewhere.
     remembered = starts.draw(0, 1)
-    forgot = replace(remembered, history=torch.zeros_like(remembered.history))
+    forgot = replace(remembered, history=History.none(ROWS, 2, FRAMES, FRAME))
     assert "action" in differing(long, imagine(forgot, HORIZON, 2 * HORIZON))
     moved = replace(remembered, state=remembered.state + 0.01)
     assert "action" in differing(long, imagine(moved, HORIZON, 2 * HORIZON))
@@ -120,7 +123,7 @@ def test_rows_that_ended_begin_anew_and_the_others_go_on():
     drawn = starts.draw(0, 7)
     assert fresh.counts == [int(ended.sum())]
     assert (drawn.state[ended] == 107).all()
-    assert (drawn.history[ended] == -1).all()
+    assert (drawn.history.frames[ended] == -1).all()
     long = imagine(start, 0, 2 * HORIZON, system=system)
     second = imagine(drawn, HORIZON, 2 * HORIZON, system=system)
     assert differing(long, second, (~ended).nonzero().flatten()) == []
@@ -174,10 +177,10 @@ def test_drawing_changes_nothing_so_that_a_segment_can_be_handed_out_again():
     starts.take([make_trajectory(CONFIG)])
     drawn = starts.draw(0, 0)
     drawn.state.add_(1)
-    drawn.history.add_(1)
+    drawn.history.frames.add_(1)
     again = starts.draw(0, 0)
     assert torch.equal(again.state + 1, drawn.state)
-    assert torch.equal(again.history + 1, drawn.history)
+    assert torch.equal(again.history.frames + 1, drawn.history.frames)
 
 
 def test_what_is_carried_is_part_of_a_checkpoint(tmp_path):
@@ -253,8 +256,8 @@ def test_true_starts_are_the_true_systems_and_remember_nothing():
     starts = TrueStarts(task.environment(1), task.spec, 3)
     drawn = starts.draw(4, 1)
     frame = task.spec.observation_width + task.spec.action_width
-    assert drawn.history.shape == (4, 3, 3, frame)
-    assert not drawn.history.any()
+    assert drawn.history.frames.shape == (4, 3, 3, frame)
+    assert not drawn.history.exists.any()
     alone = task.environment(1)
     for row in range(4):
         assert torch.equal(drawn.state[row], alone.reset(seeds.derive(1, row))[0])

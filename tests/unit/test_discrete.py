@@ -69,8 +69,8 @@ def test_what_was_drawn_is_what_the_model_is_asked_and_what_is_remembered():
     assert torch.equal(dynamics.actions[0], made.action[0])
     assert torch.equal(CHOICES.clamp(made.action), made.action)
     observed = CHOICES.observe(made.state[:-1])
-    laid = history.lay(made.history, observed, made.action)[:, :, made.history.shape[2] :]
-    frames = laid.permute(2, 1, 0, 3)
+    laid = history.lay(made.history, observed, made.action)
+    frames = laid.frames[:, :, made.history.exists.shape[1] :].permute(2, 1, 0, 3)
     assert torch.equal(frames[..., CHOICES.observation_width :], made.action)
     chosen = made.action.flatten(0, 1).sum(0)
     assert (chosen[CHOICES.action_mask] > 0).all()

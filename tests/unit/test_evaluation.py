@@ -13,7 +13,7 @@ from moma_core.datasets import StartSampler
 from moma_core.nets.policy import Actors
 from moma_core.tasks import Environment
 from moma_core.tasks.play import evaluate
-from moma_core.types import Query
+from moma_core.types import History, Query
 from tests.builders import FRAME, SPEC, FakeDynamics, make_starts, shift, step_system
 
 COPIES = 4
@@ -49,7 +49,7 @@ def make_actors():
 
 def slow_return(actors, state, end):
     """One copy, one step after the other, the window kept in the data's own units."""
-    total, window = 0.0, torch.zeros(1, 2, 3, FRAME)
+    total, window = 0.0, History.none(1, 2, 3, FRAME)
     for _ in range(min(end, SPEC.episode_limit)):
         seen = SPEC.observe(state[None])
         with torch.no_grad():
@@ -106,7 +106,7 @@ def by_hand(dataset, cut_above, terminal_above, seed=1):
     actors, system, totals, cuts = make_actors(), FakeDynamics(), [], []
     for first, drawn in zip(starts.split(1), draws.split(1), strict=True):
         state, draw = first, drawn
-        total, window, cut = 0.0, torch.zeros(1, 2, 3, FRAME), False
+        total, window, cut = 0.0, History.none(1, 2, 3, FRAME), False
         for _ in range(SPEC.episode_limit):
             seen = SPEC.observe(state)
             with torch.no_grad():

@@ -166,7 +166,7 @@ def test_polygame_mixes_both_good_modes_and_marginals_do_not_tell(tmp_path, name
 
 def test_histories_inside_of_a_log_hold_the_choices(tmp_path):
     log = make(tmp_path / "log", "icg", episodes=10)
-    window = histories(log, np.array([5]), 3)[0]
+    window = histories(log, np.array([5]), 3).frames[0]
     for agent in range(2):
         np.testing.assert_array_equal(window[agent, :, 4:], log.action[2:5, agent])
 

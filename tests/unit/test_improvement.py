@@ -3,7 +3,7 @@
 import torch
 
 from moma_core.config import ActorConfig, PessimismConfig, PPOConfig, RolloutConfig
-from moma_core.types import Prediction
+from moma_core.types import History, Prediction
 from tests.builders import DIGEST, SPEC, FakeDynamics, imagine, make_config, make_ppo
 
 CONFIG = make_config(
@@ -38,7 +38,7 @@ def test_a_few_updates_find_the_best_action_of_every_agent():
     assert rewards[0] < -1.0
     assert rewards[-1] > 0.4 * rewards[0]
     observed = ppo.actors.observed(SPEC.observe(torch.zeros(1, 5)))
-    mean = ppo.actors(observed, torch.zeros(1, 2, 0, 5)).mean[0][SPEC.action_mask]
+    mean = ppo.actors(observed, History.none(1, 2, 0, 5)).mean[0][SPEC.action_mask]
     assert (mean > 0.2).all()
 
 

@@ -28,9 +28,17 @@ def noise(seed=1):
     return torch.randn(AGENTS, ROWS, HISTORY, FRAME, generator=random)
 
 
-def slow_attention(memory, agent, frames):
+def all_but(absent):
+    """A mask without the first frames of every row."""
+    return (torch.arange(HISTORY) >= absent).expand(ROWS, HISTORY)
+
+
+ALL = all_but(0)
+
+
+def slow_attention(memory, agent, frames, absent):
     """One agent, one row, only the frames that exist, in the paper's order of operations."""
-    kept = [i for i in range(HISTORY) if frames[i].any()]
+    kept = list(range(absent, HISTORY))
     embed = frames[kept] @ memory.embed.weight[agent] + memory.embed.bias[agent]
     embed = embed + memory.positions[kept]
     joined = embed @ memory.project.weight[agent] + memory.project.bias[agent]
@@ -45,33 +53,35 @@ def slow_attention(memory, agent, frames):
 def test_attention_equals_the_slow_one_over_the_frames_that_exist(absent):
     memory, frames = attention(), noise()
     frames[:, :, :absent] = 0
-    got = memory(frames)
+    frames[:, :, -1] = 0  # an agent at rest: zeros that exist
+    got = memory(frames, all_but(absent))
     for agent in range(AGENTS):
         for row in range(ROWS):
-            slow = slow_attention(memory, agent, frames[agent, row])
+            slow = slow_attention(memory, agent, frames[agent, row], absent)
             torch.testing.assert_close(got[agent, row], slow, rtol=1e-4, atol=1e-5)
 
 
 def test_the_summary_of_no_frames_is_zero_and_has_finite_gradients():
     memory = attention()
-    summary = memory(torch.zeros(AGENTS, ROWS, HISTORY, FRAME))
+    summary = memory(torch.zeros(AGENTS, ROWS, HISTORY, FRAME), all_but(HISTORY))
     assert torch.equal(summary, torch.zeros(AGENTS, ROWS, WIDTH))
-    memory(noise() * torch.tensor([0.0, 1, 1])[:, None, None]).sum().backward()
+    some = ALL & torch.tensor([False, True, True])[:, None]
+    memory(noise() * some[..., None], some).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in memory.parameters())
 
 
 def test_attention_looks_at_every_frame_that_exists():
     memory, frames = attention(), noise()
-    before = memory(frames)
+    before = memory(frames, ALL)
     for position in range(HISTORY):
         changed = frames.clone()
         changed[:, :, position] += 1
-        assert not torch.allclose(memory(changed), before, atol=1e-4), position
+        assert not torch.allclose(memory(changed, ALL), before, atol=1e-4), position
 
 
 def test_attention_tells_the_order_of_frames():
     memory, frames = attention(), noise()
-    assert not torch.allclose(memory(frames.flip(2)), memory(frames), atol=1e-4)
+    assert not torch.allclose(memory(frames.flip(2), ALL), memory(frames, ALL), atol=1e-4)
 
 
 def test_sinusoids_equal_the_formula():
@@ -86,8 +96,8 @@ def test_sinusoids_equal_the_formula():
 
 def test_frames_are_joined_and_no_memory_is_empty():
     frames = noise()
-    assert torch.equal(FramesMemory(20)(frames), frames.reshape(AGENTS, ROWS, 20))
-    assert NoMemory()(frames[:, :, :0]).shape == (AGENTS, ROWS, 0)
+    assert torch.equal(FramesMemory(20)(frames, ALL), frames.reshape(AGENTS, ROWS, 20))
+    assert NoMemory()(frames[:, :, :0], ALL[:, :0]).shape == (AGENTS, ROWS, 0)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +122,8 @@ def test_the_gru_equals_torchs_own_over_the_frames_that_exist(absent):
     memory = GruMemory(AGENTS, FRAME, WIDTH, torch.Generator().manual_seed(0))
     frames = noise()
     frames[:, :, :absent] = 0
-    found = memory(frames)
+    frames[:, :, -1:] = 0 if absent < HISTORY else frames[:, :, -1:]  # at rest: zeros that exist
+    found = memory(frames, all_but(absent))
     for agent in range(AGENTS):
         cell = torch.nn.GRUCell(FRAME, WIDTH)
         own = {

@@ -78,7 +78,9 @@ def test_the_learner_sees_what_the_workers_actors_saw(actor):
     # Negative control: forgetting shows.
     if actor.history:
         with torch.no_grad():
-            forgetful = learned.actors(rows.observed, torch.zeros_like(rows.remembered))
+            kept = rows.remembered
+            nothing = replace(kept, frames=0 * kept.frames, exists=~(kept.exists | True))
+            forgetful = learned.actors(rows.observed, nothing)
         forgot = forgetful.log_prob(rows.action)
         assert (forgot - rows.log_prob).abs().max() > 1e-2
 

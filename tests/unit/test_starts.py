@@ -6,7 +6,7 @@ import torch
 
 from moma_core.datasets import StartSampler
 from moma_core.datasets.starts import histories
-from tests.builders import FRAME, SPEC
+from tests.builders import FRAME, SPEC, same_history
 
 
 def slow_history(data, row, length):
@@ -26,9 +26,12 @@ def slow_history(data, row, length):
 @pytest.mark.parametrize("length", [0, 1, 3, 10])
 def test_history_equals_the_slow_loop_at_every_row(dataset, length):
     rows = np.arange(dataset.transitions)
-    fast = histories(dataset, rows, length).numpy()
+    fast = histories(dataset, rows, length)
     slow = np.stack([slow_history(dataset, row, length) for row in rows])
-    np.testing.assert_array_equal(fast, slow)
+    np.testing.assert_array_equal(fast.frames.numpy(), slow)
+    before = rows - dataset.episode_start[dataset.episode_of(rows)]
+    assert fast.exists.sum(1).tolist() == np.minimum(before, length).tolist()
+    assert (fast.exists[:, 1:] >= fast.exists[:, :-1]).all()
     assert length == 0 or slow.any()
 
 
@@ -46,7 +49,7 @@ def share_at_starts(data, episode_starts):
 def test_with_share_one_all_rows_begin_where_episodes_began_and_remember_nothing(dataset):
     drawn, at_start = share_at_starts(dataset, 1.0)
     assert at_start.all()
-    assert not drawn.history.any()
+    assert not drawn.history.exists.any()
     assert len({tuple(s) for s in drawn.state.numpy()}) == dataset.episodes
 
 
@@ -54,7 +57,8 @@ def test_with_share_zero_rows_are_uniform_over_the_data_and_remember(dataset):
     drawn, at_start = share_at_starts(dataset, 0.0)
     expected = dataset.episodes / dataset.transitions
     assert abs(at_start.float().mean() - expected) < 0.1
-    assert drawn.history[~at_start].any(-1).any(-1).all()
+    assert drawn.history.exists[~at_start].any(-1).all()
+    assert drawn.history.frames[~at_start].any(-1).any(-1).all()
 
 
 def test_with_share_one_half_half_the_rows_begin_episodes(dataset):
@@ -74,5 +78,5 @@ def test_draws_depend_on_the_seed_and_on_nothing_else(dataset):
     sampler = StartSampler(dataset, 2, 0.5)
     first, again, other = sampler.draw(50, 1), sampler.draw(50, 1), sampler.draw(50, 2)
     assert torch.equal(first.state, again.state)
-    assert torch.equal(first.history, again.history)
+    assert same_history(first.history, again.history)
     assert not torch.equal(first.state, other.state)

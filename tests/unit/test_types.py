@@ -68,11 +68,10 @@ def test_a_spec_refuses_a_missing_agent(field):
 
 
 def test_a_segments_layout_is_what_its_class_says():
-    sizes = SPEC.sizes | {"T": 7, "B": 9, "H": 0}
+    sizes = SPEC.sizes | {"T": 7, "B": 9}
     shapes = {name: layout.shape(sizes) for name, layout in layouts(Trajectory).items()}
     flags = dict.fromkeys(("terminated", "truncated", "valid"), (7, 9))
     assert shapes == flags | {
-        "history": (9, 2, 0, 5),
         "action": (7, 9, 2, 2),
         "state": (8, 9, 5),
         "log_prob": (7, 9, 2),
@@ -85,5 +84,5 @@ def test_a_segments_layout_is_what_its_class_says():
 
 
 def test_a_layout_asked_without_one_of_its_sizes_is_an_error():
-    with pytest.raises(KeyError, match="H"):
-        layouts(Trajectory)["history"].shape(SPEC.sizes | {"B": 1})
+    with pytest.raises(KeyError, match="T"):
+        layouts(Trajectory)["reward"].shape(SPEC.sizes | {"B": 1})

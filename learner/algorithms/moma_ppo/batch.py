@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from learner.algorithms.moma_ppo.advantages import gae
 from learner.algorithms.moma_ppo.critic import Critic, ValueScale
 from moma_core.config import PPOConfig
 from moma_core.nets import history
+from moma_core.nets.history import Path
 from moma_core.nets.policy import Actors
-from moma_core.types import TaskSpec, Trajectory
+from moma_core.types import History, TaskSpec, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Batch:
     state: Float32[Tensor, "N S"]
     observed: Float32[Tensor, "N A O"]
     """Observations in the actors' units, as is `path`."""
-    path: Float[Tensor, "A B P F"]
+    path: Path
     """Frames of the round, each once, `Actors.rounded`; a row's window begins at its `place`."""
     frames: int
     """Frames of a window: H."""
@@ -38,7 +39,7 @@ class Batch:
     returns: Float32[Tensor, " N"]
 
     @property
-    def remembered(self) -> Float[Tensor, "N A H F"]:
+    def remembered(self) -> History:
         """Every row's window."""
         return history.windows(self.path, self.frames, self.place)
 
@@ -60,7 +61,7 @@ _PER_ROW = ("state", "observed", "place", "action", "log_prob", "advantage", "va
 class _Path:
     """Segments side by side: `[T B ...]`."""
 
-    history: Float32[Tensor, "B A H F"]
+    history: History
     action: Float32[Tensor, "T B A U"]
     state: Float32[Tensor, "T+1 B S"]
     log_prob: Float32[Tensor, "T B A"]
@@ -96,16 +97,16 @@ def prepare(
         )
         observed = actors.observed(spec.observe(path.state[:-1]))
         begun = actors.remembered(path.history)
-        frames = history.lay(begun, observed, spec.clamp(path.action))
+        laid = history.lay(begun, observed, spec.clamp(path.action))
         rows = path.valid
         step, rollout = rows.nonzero().unbind(1)
         flat = advantage[rows]
         return Batch(
             state=path.state[:-1][rows],
             observed=observed[rows],
-            path=actors.rounded(frames, config.minibatch),
-            frames=begun.shape[2],
-            place=history.places(frames, step, rollout),
+            path=actors.rounded(laid, config.minibatch),
+            frames=begun.exists.shape[1],
+            place=history.places(laid, step, rollout),
             action=path.action[rows],
             log_prob=path.log_prob[rows],
             advantage=(flat - flat.mean()) / (flat.std(correction=0) + 1e-8),
@@ -124,7 +125,7 @@ def _side_by_side(trajectories: Sequence[Trajectory], device: torch.device) -> _
         return torch.cat(padded, dim=1).to(device)
 
     return _Path(
-        history=torch.cat([t.history for t in trajectories]).to(device),
+        history=History.joined([t.history for t in trajectories]).to(device),
         state=joined("state", steps + 1),
         **{
             name: joined(name, steps)
