@@ -25,6 +25,7 @@ from moma_core.datasets import Dataset, StartSampler
 from moma_core.datasets.view import works_on
 from moma_core.nets.kernels import hidden
 from moma_core.nets.policy import Actors
+from moma_core.runtime import subject
 from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.run import RunDirectory
 from moma_core.tasks import Task, play
@@ -37,7 +38,7 @@ def algorithm(config: Config, dataset: Dataset | None) -> Algorithm:
     Raises:
         ValueError: the algorithm needs a log, and there is none.
     """
-    team, device = tasks.team(config, dataset), torch.device(config.device)
+    team, device = subject.team(config, dataset), torch.device(config.device)
     actors = Actors(team, config.actor, config.seed)
     actors.hidden = hidden(config.precision)
     if config.algorithm == "bc":
@@ -62,7 +63,7 @@ class Beginnings:
 
 def beginnings(config: Config, dataset: Dataset | None) -> Beginnings:
     """Returns what draws beginnings of rollouts: from the data, or from the simulator's resets."""
-    team, frames = tasks.team(config, dataset), config.actor.history
+    team, frames = subject.team(config, dataset), config.actor.history
     fresh: Starts = (
         TrueStarts(tasks.get(config.task).copies(1), team, frames)
         if dataset is None
@@ -146,7 +147,7 @@ def loop(
     """
     purge = counters.transitions + 1 if counters.resumes else None
     writer = MetricsWriter(run.events, purge_step=purge)
-    task = tasks.of(config, run.data)
+    task = subject.task(config, run.data)
     if config.eval.every and task.environment is not None:
         peers = replace(peers, evaluation=_evaluation(learned, config, task))
     schedule = Schedule(

@@ -27,7 +27,14 @@ class Lease:
 
 
 class Inbox:
-    """One round at a time: `segments` slots, each empty, leased or filled."""
+    """One round at a time: `segments` slots, each empty, leased or filled.
+
+    Args:
+        segments: slots of a round.
+        lease_s: seconds after which a slot is offered to another worker.
+        round_s: seconds after which a round may close with most of its slots filled.
+        epoch: how often the learner was resumed.
+    """
 
     def __init__(self, segments: int, lease_s: float, round_s: float, epoch: int) -> None:
         self._segments, self._lease_s, self._round_s = segments, lease_s, round_s
@@ -43,7 +50,13 @@ class Inbox:
         self._filled, self._leases = {}, {}
 
     def assign(self, worker: str, incarnation: int, now: float) -> int | None:
-        """Leases the next missing segment to a worker; None when none is missing."""
+        """Leases the next missing segment to a worker; None when none is missing.
+
+        Args:
+            worker: its name.
+            incarnation: how often it was started before.
+            now: monotonic seconds.
+        """
         if self._version < 0:
             return None
         first = self._version * self._segments

@@ -8,11 +8,11 @@ from threading import Event
 from learner import build
 from learner.command import Learn
 from learner.loop import Here, Loop, Peers
-from moma_core import documents, tasks
+from moma_core import documents
 from moma_core.rpc import pool
 from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.learner import serve_learner
-from moma_core.runtime import process
+from moma_core.runtime import process, subject
 from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.progress import Progress
 from moma_core.runtime.run import RunDirectory
@@ -32,7 +32,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     """Learns until the last round or a stop, with workers where the algorithm needs any."""
     config, endpoint = args.config, Endpoint(bind=args.listen)
     process.compute_on(config.threads)
-    dataset = tasks.dataset(config, run.data)
+    dataset = subject.dataset(config, run.data)
     learned = build.algorithm(config, dataset)
 
     def tell(progress: Progress) -> None:
@@ -44,7 +44,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     if not learned.imagines:
         counters = build.restore(learned, None, run.checkpoints)
         return _run(*build.loop(run, config, learned, Here(), counters, peers))
-    team = tasks.team(config, dataset)
+    team = subject.team(config, dataset)
     try:
         card = pool.wait_for(args.model_server, team, stopping.is_set, process.say)
     except StoppedError:

@@ -33,7 +33,13 @@ class Roster:
     restarts: int = 0
 
     def greet(self, worker: str, incarnation: int, now: float) -> None:
-        """Notes that a worker was heard of."""
+        """Notes that a worker was heard of.
+
+        Args:
+            worker: its name.
+            incarnation: how often it was started before.
+            now: monotonic seconds.
+        """
         guest = self.workers.setdefault(worker, _Guest(incarnation, now))
         self.restarts += max(0, incarnation - guest.incarnation)
         guest.incarnation, guest.seen = max(guest.incarnation, incarnation), now
@@ -77,7 +83,13 @@ class LearnerService:
         return self._card
 
     def assign(self, worker: str, incarnation: int, wait_s: float) -> Assignment:
-        """Leases a segment, waiting up to `wait_s` seconds for one to be missing."""
+        """Leases a segment, once one is missing.
+
+        Args:
+            worker: its name.
+            incarnation: how often it was started before.
+            wait_s: seconds to wait at most; the answer is an assignment of nothing then.
+        """
         until = self._clock() + wait_s
         with self._changed:
             while True:

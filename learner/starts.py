@@ -28,10 +28,16 @@ class Starts(Protocol):
 
 
 class TrueStarts:
-    """Beginnings of the true system's episodes."""
+    """Beginnings of the environment's episodes."""
 
     def __init__(self, environment: Environment, spec: TaskSpec, frames: int) -> None:
-        """Takes one copy of the true system; `frames` of nothing is what agents remember."""
+        """Takes one copy of the environment.
+
+        Args:
+            environment: one copy.
+            spec: the team.
+            frames: frames that an agent remembers, H; at a beginning none exists.
+        """
         self._environment, self._one_at_a_time = environment, Lock()
         self._shape = (len(spec.agents), frames, spec.frame_width)
 
@@ -70,7 +76,14 @@ class CarriedStarts(nn.Module):
     age: Tensor
 
     def __init__(self, fresh: Starts, spec: TaskSpec, rollout: RolloutConfig, frames: int) -> None:
-        """Begins with nothing to go on with: age -1 stands for a rollout that has ended."""
+        """Begins with nothing to go on with: age -1 stands for a rollout that has ended.
+
+        Args:
+            fresh: draws starts for rollouts that ended.
+            spec: the team.
+            rollout: slots, rows and horizon of a round.
+            frames: frames that an agent remembers, H.
+        """
         super().__init__()
         self._fresh, self._spec, self._horizon = fresh, spec, rollout.horizon
         slots, rows = rollout.segments, rollout.rows

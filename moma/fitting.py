@@ -10,7 +10,7 @@ from moma_core import tasks
 from moma_core.config import Config
 from moma_core.datasets.view import works_on
 from moma_core.ports import Dynamics
-from moma_core.runtime import process
+from moma_core.runtime import process, subject
 from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import Stop, StoppedError
 
@@ -23,9 +23,10 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> No
     """
     process.compute_on(config.threads)
     board.enter("data")
-    dataset = tasks.dataset(config, run.data)
+    dataset = subject.dataset(config, run.data)
     if config.eval.env:
-        tasks.of(config, run.data).copies(1)  # one that does not fit is refused now, not at the end
+        # One that does not fit is refused now, not at the end.
+        subject.task(config, run.data).copies(1)
     needed = config.imagines and config.dynamics == "learned"
     if dataset is None or not needed or run.model.is_dir():
         return

@@ -1,5 +1,12 @@
 """The whole algorithm in one process, without a socket: read it first.
 
+A fixed log of a team's episodes is all there is. A *model* of the team's dynamics is fitted to it.
+*Actors*, one per agent, act inside that model: *rollouts* begin where the log's episodes did, a
+*penalty* takes from the reward what the model is not sure of, and a *truncation* ends a rollout
+where it is too unsure to go on. A critic values what came of it, *advantages* say which joint
+actions were better than expected, and an *update* goes down the *losses* that they weigh. Then the
+actors act again: that is a round.
+
 The distributed run makes the same calls from several processes and ends with the same bits.
 """
 
@@ -8,6 +15,7 @@ from __future__ import annotations
 import resource
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from learner import build
 from learner.build import Beginnings
@@ -15,15 +23,14 @@ from learner.loop import Here, Make, Peers
 from learner.starts import segment_seed, starts_seed
 from moma import fitting
 from moma.engines.board import Board
-from moma_core import tasks
 from moma_core.checks import check_model
 from moma_core.config import Config
 from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics
-from moma_core.runtime import process
+from moma_core.runtime import process, subject
 from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import Stop
-from moma_core.types import PolicySnapshot, RunCard, TaskSpec, Trajectory
+from moma_core.types import PolicySnapshot, TaskSpec, Trajectory
 from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, rollout
 
@@ -41,82 +48,62 @@ def train(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> tu
         Whether the last round was reached, and the peak memory of this process in bytes.
     """
     process.compute_on(config.threads)
+    dataset = subject.dataset(config, run.data)
+    # Actors, critic, advantages, losses and the update that goes down them: `learner.algorithms`.
+    algorithm = build.algorithm(config, dataset)
     peers = Peers(
         progress=board.update, stopping=stopping, model_measured={}, model_metrics=lambda: {}
     )
-    # The dataset: a fixed log of the team's episodes.
-    dataset = tasks.dataset(config, run.data)
-    # What learns: actors, critic, advantages, losses and their update (learner/algorithms).
-    learned = build.algorithm(config, dataset)
-    rounds, carried = Here(), None
-    if learned.imagines:
-        # The model: an ensemble that says what comes next, and how far its members disagree.
-        team, model = tasks.team(config, dataset), fitting.dynamics(run, config)
-        check_model(model.describe(), team, "this process")
-        begin = build.beginnings(config, dataset)
-        carried = begin.carried
-        rounds = Here(imagination(run, config, team, model, begin))
-        card = model.describe()
+    rounds = Here()
+    if algorithm.imagines:
+        team, model = subject.team(config, dataset), fitting.dynamics(run, config)
+        card, begin = model.describe(), build.beginnings(config, dataset)
+        check_model(card, team, "this process")
+        rounds = Here(imagination(config, team, model, begin))
         peers = replace(
-            peers, model_measured=card.measured, model_metrics=model.metrics, carried=carried
+            peers, model_measured=card.measured, model_metrics=model.metrics, carried=begin.carried
         )
-    counters = build.restore(learned, carried, run.checkpoints)
-    loop, writer = build.loop(run, config, learned, rounds, counters, peers)
+    counters = build.restore(algorithm, peers.carried, run.checkpoints)
+    loop, writer = build.loop(run, config, algorithm, rounds, counters, peers)
     try:
-        loop.run()
+        loop.run()  # round by round: imagine, update, save, log, evaluate
     finally:
         writer.close()
-    return loop.done, peak_memory()
+    return loop.done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def imagination(
-    run: RunDirectory, config: Config, team: TaskSpec, model: Dynamics, begin: Beginnings
-) -> Make:
+def imagination(config: Config, team: TaskSpec, model: Dynamics, begin: Beginnings) -> Make:
     """Returns what makes a round's segments with a policy, as the workers of a run would.
 
     Args:
-        run: named in the segments.
-        config: rollouts, pessimism and actors.
+        config: the run's.
         team: as the model sees it.
         model: what the team is imagined in.
         begin: where rollouts begin.
     """
-    # The actors: each agent's network sees its own observations and remembers its own frames.
+    settings = config.rollout
     actors = Actors(team, config.actor)
-    # The truncation: where the members disagree more than this, a rollout stops.
+    penalty = partial(pessimism.penalty, config=config.pessimism)
     limit = pessimism.threshold(config.pessimism, model.describe())
-    # The penalty is part of the card: what the reward loses per unit of disagreement.
-    card = RunCard(
-        run=run.name,
-        task=team,
-        model_servers=(),
-        rollout=config.rollout,
-        pessimism=config.pessimism,
-        actor=config.actor,
-    )
+    truncation = partial(pessimism.truncate, limit=limit)
+
+    def segment(version: int, slot: int) -> Trajectory:
+        """One segment: its seed belongs to its number, so that it comes out alike anywhere."""
+        sequence = version * settings.segments + slot
+        seed = segment_seed(config.seed, sequence)
+        who = Identity(
+            policy_version=version,
+            epoch=0,
+            worker="local",
+            incarnation=0,
+            sequence=sequence,
+            seed=seed,
+        )
+        starts = begin.draw(slot, starts_seed(seed))
+        return rollout(actors, model, starts, settings, penalty, truncation, who)
 
     def imagine(policy: PolicySnapshot) -> Sequence[Trajectory]:
         actors.load(policy.parameters)
-        segments = []
-        for slot in range(config.rollout.segments):
-            sequence = policy.version * config.rollout.segments + slot
-            seed = segment_seed(config.seed, sequence)
-            who = Identity(
-                policy_version=policy.version,
-                epoch=0,
-                worker="local",
-                incarnation=0,
-                sequence=sequence,
-                seed=seed,
-            )
-            # The rollout: act, ask the model, take the penalty off, go on until truncated.
-            starts = begin.draw(slot, starts_seed(seed))
-            segments.append(rollout(actors, model, starts, card, limit, who))
-        return segments
+        return [segment(policy.version, slot) for slot in range(settings.segments)]
 
     return imagine
-
-
-def peak_memory() -> int:
-    """Returns the largest memory that this process held, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from moma_core.config import PessimismConfig
 from moma_core.types import ModelCard, Prediction
+
+Penalty = Callable[[Prediction], Float32[Tensor, " B"]]
+"""What a prediction's uncertainty takes from its reward."""
+Truncation = Callable[[Prediction], Bool[Tensor, " B"]]
+"""Where a prediction is too uncertain to go on from."""
 
 
 def threshold(config: PessimismConfig, card: ModelCard) -> float:

@@ -9,16 +9,19 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from moma_core import seeds
+from moma_core.config import RolloutConfig
 from moma_core.nets import history
 from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics, ModelChangedError
-from moma_core.types import Metrics, Prediction, Query, RunCard, StartStates, Trajectory, layouts
-from rollout_workers import pessimism
+from moma_core.types import Metrics, Prediction, Query, StartStates, TaskSpec, Trajectory, layouts
+from rollout_workers.pessimism import Penalty, Truncation
 
 Place = Int64[Tensor, " G"] | slice
 """Which rollouts of a segment: a slice of them, as long as none is left out."""
 _COMPACT = 0.75
 """Rollouts that have ended are left out once no more than this share goes on."""
+_NO_NUMBER = 1e6
+"""What a disagreement that is no number counts as in the metrics."""
 _STEPWISE = {
     name: layout for name, layout in layouts(Trajectory).items() if layout.axes[0] in ("T", "T+1")
 }
@@ -41,35 +44,37 @@ def rollout(
     actors: Actors,
     dynamics: Dynamics,
     starts: StartStates,
-    card: RunCard,
-    truncate_above: float,
+    settings: RolloutConfig,
+    penalty: Penalty,
+    truncation: Truncation,
     identity: Identity,
 ) -> Trajectory:
     """Imagines one segment of B rollouts, to the horizon or until all have ended.
 
-    Rollouts begin at `starts` and are truncated where the ensemble's disagreement passes
-    `truncate_above`; every draw comes from the seed of `identity`, which goes with the segment.
+    Every draw comes from the seed of `identity`, which goes with the segment.
 
     Args:
         actors: the team, at the version that `identity` names.
         dynamics: what the team is imagined in.
         starts: B states with what each agent remembers there.
-        card: the run's, with the team, the horizon and the penalty.
-        truncate_above: disagreement above which a rollout is truncated.
+        settings: the horizon T, and how long a row stays with one member.
+        penalty: what a prediction's uncertainty takes from its reward.
+        truncation: where a prediction is too uncertain to go on from.
         identity: whose segment this is, and the seed of its draws.
 
     Raises:
         ModelChangedError: answers came from more than one model.
     """
     rows = len(starts.state)
-    store = _Store(card, starts)
+    store = _Store(actors.spec, starts, settings.horizon)
     shape = store.made["action"].shape
     noise = actors.distribution.noise(shape, seeds.generator(identity.seed, "actions"))
     row_seed = seeds.rows(seeds.derive(identity.seed, "members"), rows)
-    turn = torch.arange(card.rollout.horizon) * (card.rollout.member_per == "step")
+    turn = torch.arange(settings.horizon) * (settings.member_per == "step")
     draw = seeds.mix(row_seed + turn[:, None])
     with torch.inference_mode():
-        steps = _imagine(actors, dynamics, store, _Draws(noise=noise, member=draw), truncate_above)
+        draws = _Draws(noise=noise, member=draw)
+        steps = _imagine(actors, dynamics, store, draws, penalty, truncation)
     return store.trajectory(identity, steps)
 
 
@@ -83,15 +88,20 @@ class _Draws:
 
 
 def _imagine(
-    actors: Actors, dynamics: Dynamics, store: _Store, draws: _Draws, truncate_above: float
+    actors: Actors,
+    dynamics: Dynamics,
+    store: _Store,
+    draws: _Draws,
+    penalty: Penalty,
+    truncation: Truncation,
 ) -> int:
     """Goes on until no rollout does; returns the steps made."""
-    spec, settings = store.card.task, store.card.rollout
+    spec, horizon = actors.spec, len(draws.noise)
     state, noise, draw = store.made["state"][0], draws.noise, draws.member
     place: Place = slice(None)
     remembered = history.Ring(actors.remembered(store.history))
     alive = torch.ones(len(state), dtype=torch.bool)
-    for step in range(settings.horizon):
+    for step in range(horizon):
         observed = actors.observed(spec.observe(state))
         distribution = actors(observed, remembered.window)
         action = distribution.sample(noise[step])
@@ -99,10 +109,9 @@ def _imagine(
         prediction = dynamics.predict(Query(state=state, action=executed, seed=draw[step]))
         remembered.push(observed, executed)
         state = prediction.next_state
-        truncate = pessimism.truncate(prediction, truncate_above)
-        truncate = truncate | (step == settings.horizon - 1)
+        truncate = truncation(prediction) | (step == horizon - 1)
         store.put(step, place, action=action, log_prob=distribution.log_prob(action))
-        alive = store.outcome(step, place, prediction, truncate, alive)
+        alive = store.outcome(step, place, prediction, penalty(prediction), truncate, alive)
         going = int(alive.sum())
         if not going:
             break
@@ -118,10 +127,10 @@ def _imagine(
 class _Store:
     """A segment's tensors by their fields in `Trajectory`, as long as its horizon."""
 
-    def __init__(self, card: RunCard, starts: StartStates) -> None:
-        steps, rows = card.rollout.horizon, len(starts.state)
-        sizes = card.task.sizes | {"T": steps, "B": rows}
-        self.card, self.history, self._model = card, starts.history, ""
+    def __init__(self, spec: TaskSpec, starts: StartStates, steps: int) -> None:
+        rows = len(starts.state)
+        sizes = spec.sizes | {"T": steps, "B": rows}
+        self.history, self._model = starts.history, ""
         self.row = torch.arange(rows)
         self.made = {
             name: torch.zeros(layout.shape(sizes), dtype=layout.dtype)
@@ -140,6 +149,7 @@ class _Store:
         step: int,
         place: Place,
         prediction: Prediction,
+        penalty: Float32[Tensor, " G"],
         truncate: Bool[Tensor, " G"],
         alive: Bool[Tensor, " G"],
     ) -> Bool[Tensor, " G"]:
@@ -147,7 +157,6 @@ class _Store:
         if self._model not in ("", prediction.model):
             raise ModelChangedError(f"model {self._model} became {prediction.model} meanwhile")
         self._model = prediction.model
-        penalty = pessimism.penalty(prediction, self.card.pessimism)
         truncated = truncate & ~prediction.terminated  # what terminated is not truncated too
         self.disagreement[step, place] = prediction.disagreement
         self.put(step + 1, place, state=prediction.next_state)
@@ -181,7 +190,7 @@ class _Store:
         rows, count = valid.shape[1], valid.sum()
         reward = (made["reward"] + made["penalty"]) * valid
         found: Tensor = self.disagreement[valid]
-        found = torch.where(found.isfinite(), found, self.card.pessimism.clamp)
+        found = torch.where(found.isfinite(), found, _NO_NUMBER)
         truncated = made["truncated"]
         early = truncated[: steps - 1].sum() if steps == len(valid) else truncated.sum()
         return {

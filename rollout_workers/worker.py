@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
+from functools import partial
 
 from moma_core.checks import check_model
 from moma_core.nets.policy import Actors
@@ -42,6 +43,7 @@ class Worker:
         self._learner, self._dynamics = learner, dynamics
         self._name, self._incarnation, self._wait_s = name, incarnation, wait_s
         self._card = learner.describe()
+        self._penalty = partial(pessimism.penalty, config=self._card.pessimism)
         self._ask_model()
         self._actors = Actors(self._card.task, self._card.actor)
         self._held = (-1, -1)
@@ -62,8 +64,9 @@ class Worker:
                 self._actors,
                 self._dynamics,
                 assignment.starts,
-                self._card,
-                self._truncate_above,
+                self._card.rollout,
+                self._penalty,
+                self._truncation,
                 self._identity(assignment),
             )
         except ModelChangedError as error:
@@ -87,7 +90,8 @@ class Worker:
         model = self._dynamics.describe()
         asked = " or ".join(map(str, self._card.model_servers))
         check_model(model, self._card.task, asked or "hand")
-        self._truncate_above = pessimism.threshold(self._card.pessimism, model)
+        limit = pessimism.threshold(self._card.pessimism, model)
+        self._truncation = partial(pessimism.truncate, limit=limit)
 
     def _identity(self, assignment: Assignment) -> Identity:
         return Identity(

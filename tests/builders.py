@@ -6,6 +6,7 @@ import json
 import math
 import socket
 from dataclasses import asdict, fields, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -37,6 +38,7 @@ from moma_core.types import (
     TaskSpec,
     Trajectory,
 )
+from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, rollout
 
 # Agents of unequal widths: 3 against 2 observations, 2 against 1 actions, one feature shared.
@@ -255,6 +257,12 @@ def make_trajectory(config, *, seed=0, steps=None, **fields):
     return replace(whole, **fields)
 
 
+def believing(config, limit):
+    """Settings of rollouts, their penalty, and their truncation above a disagreement."""
+    penalty = partial(pessimism.penalty, config=config.pessimism)
+    return config.rollout, penalty, partial(pessimism.truncate, limit=limit)
+
+
 def imagine(snapshot, config, dynamics=None, *, sequence=0, task=SPEC):
     """A segment that these actors make in a small system, as a worker would."""
     actors, seed = Actors(task, config.actor), seeds.derive(snapshot.version, "unit", sequence)
@@ -269,7 +277,7 @@ def imagine(snapshot, config, dynamics=None, *, sequence=0, task=SPEC):
         seed=seed,
     )
     system = dynamics or FakeDynamics(task)
-    return rollout(actors, system, starts, run_card(config, task), 0.8, who)
+    return rollout(actors, system, starts, *believing(config, 0.8), who)
 
 
 def shift(window, observation, action):

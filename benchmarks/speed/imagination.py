@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
 import torch
 
 from moma_core import seeds
 from moma_core.config import Config
 from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics
-from moma_core.types import History, RunCard, StartStates, TaskSpec, Trajectory
+from moma_core.types import History, StartStates, TaskSpec, Trajectory
+from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, rollout
 
 
@@ -23,14 +27,9 @@ class Imagination:
             config: with the rows and the horizon that segments have.
             dynamics: where they are imagined.
         """
-        self._card = RunCard(
-            run="benchmark",
-            task=spec,
-            model_servers=(),
-            rollout=config.rollout,
-            pessimism=config.pessimism,
-            actor=config.actor,
-        )
+        self._settings = config.rollout
+        self._penalty = partial(pessimism.penalty, config=config.pessimism)
+        self._truncation = partial(pessimism.truncate, limit=math.inf)
         self._actors = Actors(spec, config.actor, config.seed)
         self._dynamics, self._count = dynamics, 0
         random, rows = seeds.generator(0, "starts"), config.rollout.rows
@@ -58,7 +57,8 @@ class Imagination:
             self._actors,
             self._dynamics,
             self._starts,
-            self._card,
-            float("inf"),
+            self._settings,
+            self._penalty,
+            self._truncation,
             who,
         )

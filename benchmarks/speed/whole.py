@@ -62,7 +62,7 @@ def training(ground: Ground, size: Size) -> list[Row]:
 
 
 def _config(size: Size, rounds: int) -> Config:
-    """Returns the recipe with the size's model, fitted briefly, and no look at the true system."""
+    """Returns the recipe with the size's model, fitted briefly, and no evaluation."""
     config = size.config
     return replace(
         config,

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from learner import checkpoint
 from moma import fitting
 from moma.evaluation.imagined import DynamicsEnvironment
-from moma_core import seeds, tasks
+from moma_core import seeds
 from moma_core.config import ActorConfig, Config
 from moma_core.datasets import StartSampler
 from moma_core.datasets.view import works_on
 from moma_core.nets.policy import Actors
+from moma_core.runtime import subject
 from moma_core.runtime.run import RunDirectory
 from moma_core.tasks import play
 from moma_core.types import TaskSpec
@@ -37,7 +38,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What a policy is worth in the true system, or in the model where that is all there is."""
+    """What a policy is worth in the environment, or in the model where that is all there is."""
 
     task: str
     score: float | None
@@ -54,7 +55,7 @@ class Score:
 
 
 def evaluate(run: RunDirectory, config: Config, episodes: int, seed: int | None = None) -> Score:
-    """Plays the newest whole checkpoint, in the run's model where its task has no true system.
+    """Plays the newest whole checkpoint, in the run's model where its task has no environment.
 
     Raises:
         ValueError: the run has no checkpoint.
@@ -62,7 +63,7 @@ def evaluate(run: RunDirectory, config: Config, episodes: int, seed: int | None 
     newest = checkpoint.newest(run.checkpoints)
     if newest is None:
         raise ValueError(f"{run.path} has no checkpoint yet")
-    task = tasks.of(config, run.data)
+    task = subject.task(config, run.data)
     found = Score(
         task=task.spec.name,
         score=None,
@@ -102,7 +103,7 @@ def _imagined(
     run: RunDirectory, config: Config, episodes: int
 ) -> tuple[TaskSpec, DynamicsEnvironment]:
     """Returns the run's model as an environment, and the team as the model sees it."""
-    dataset = tasks.dataset(config, run.data)
+    dataset = subject.dataset(config, run.data)
     if dataset is None:
         raise ValueError(f"{run.path} has neither data nor an environment to evaluate in")
     data, model = works_on(dataset, config.works_on), fitting.dynamics(run, config)

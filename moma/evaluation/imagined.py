@@ -1,4 +1,4 @@
-"""The model as an environment, for a team whose true system nobody can play in."""
+"""The model as an environment, for a team whose environment nobody has."""
 
 from __future__ import annotations
 

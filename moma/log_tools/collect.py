@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import mujoco
@@ -22,7 +23,8 @@ from moma_core.datasets import Dataset, EpisodeWriter
 from moma_core.nets.policy import Actors
 from moma_core.tasks import Task
 from moma_core.tasks.system import Split, control
-from moma_core.types import RunCard, Trajectory
+from moma_core.types import Trajectory
+from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, rollout
 
 PIECE = 50_000
@@ -124,14 +126,6 @@ def play(cast: Cast, simulator: Simulator, source: Source, rows: int, seed: int)
     actors = Actors(spec, cast.actor, seed)
     if source.parameters:
         actors.load(source.parameters)
-    card = RunCard(
-        run=source.run,
-        task=spec,
-        model_servers=(),
-        rollout=RolloutConfig(rows=rows, horizon=limit),
-        pessimism=PessimismConfig(disagreement=0.0),
-        actor=cast.actor,
-    )
     who = Identity(
         policy_version=source.version,
         epoch=0,
@@ -142,7 +136,11 @@ def play(cast: Cast, simulator: Simulator, source: Source, rows: int, seed: int)
     )
     starts = TrueStarts(cast.expert.copies(1), spec, cast.actor.history)
     begun = starts.draw(rows, seeds.derive(seed, "starts"))
-    return rollout(actors, simulator, begun, card, 0.0, who)
+    # A simulator is always sure: there is nothing to take off and nothing to stop for.
+    penalty = partial(pessimism.penalty, config=PessimismConfig(disagreement=0.0))
+    truncation = partial(pessimism.truncate, limit=0.0)
+    settings = RolloutConfig(rows=rows, horizon=limit)
+    return rollout(actors, simulator, begun, settings, penalty, truncation, who)
 
 
 def _write(writer: EpisodeWriter, cast: Cast, segment: Trajectory, left: int) -> int:

@@ -45,7 +45,7 @@ class RolloutConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PessimismConfig:
-    """What to make of the model's doubt."""
+    """Consequences of the model's uncertainty."""
 
     disagreement: float = 0.1
     """Reward lost per unit of ensemble disagreement (standardised units)."""

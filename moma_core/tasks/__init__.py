@@ -8,9 +8,8 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from moma_core.config import Config
+from moma_core.config import DataConfig
 from moma_core.datasets import Dataset, spec_of
-from moma_core.datasets.view import works_on
 from moma_core.tasks.task import Environment, Task, near
 from moma_core.types import TaskSpec
 
@@ -40,69 +39,57 @@ _FACTORIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 """Name to module, factory and its arguments."""
 NAMES = tuple(_FACTORIES)
+_WHICH = "which data? --data DIR, or a recipe whose task makes its own"
 
 
-def dataset(config: Config, made: Path) -> Dataset | None:
+def dataset(task: str, config: DataConfig, seed: int, made: Path) -> Dataset:
     """Opens the dataset that the config names, or the task's own, making it where it is not yet.
 
-    None where rollouts begin at the task's own starts: online training needs no data.
-
     Args:
-        config: the run's.
+        task: the task's name; empty: the dataset says who the team is.
+        config: where the dataset lies, or which of the task's own to make.
+        seed: of the data that is made.
         made: where the task's own data lies or is to lie.
 
     Raises:
         DatasetError: it cannot be trusted.
         ValueError: it is for another task, or the config names a variant that the task lacks.
     """
-    if config.rollout.starts == "task":
-        return None
-    if config.data.path or made.is_dir():
-        data = Dataset.load(_log(config, made))
+    if config.path or made.is_dir():
+        data = Dataset.load(Path(config.path or made))
+    elif task:
+        data = get(task).make_data(made, config, seed)
     else:
-        data = of(config, made).make_data(made, config.data, config.seed)
-    if config.task:
-        _check_same(data, get(config.task).spec)
+        raise ValueError(_WHICH)
+    if task:
+        _check_same(data, get(task).spec)
     return data
 
 
-def of(config: Config, made: Path) -> Task:
-    """Returns a run's task: the named one, or else what its data says of the team.
+def of(task: str, path: Path, env: str = "") -> Task:
+    """Returns the named task, or else what a dataset says of its team.
 
     Args:
-        config: the run's; where it names an evaluation environment, the task has that one, and
-            returns have no scale.
-        made: where the task's own data lies or is to lie.
+        task: the task's name; empty: the dataset says who the team is.
+        path: of the dataset.
+        env: an evaluation environment, package.module:factory, instead of the task's own; returns
+            have no scale in it.
 
     Raises:
-        ValueError: there is no such task, data or environment.
+        ValueError: there is no such task, dataset or environment.
     """
-    task = get(config.task) if config.task else _unnamed(spec_of(_log(config, made)))
-    if not config.eval.env:
-        return task
+    if not task and not path.is_dir():
+        raise ValueError(_WHICH)
+    found = get(task) if task else _unnamed(spec_of(path))
+    if not env:
+        return found
     from moma_core.tasks import pettingzoo  # it loads slowly, as simulators do
 
-    environment = partial(pettingzoo.PettingZoo, pettingzoo.load(config.eval.env), task.spec)
-    note = f"played in {config.eval.env}"
+    environment = partial(pettingzoo.PettingZoo, pettingzoo.load(env), found.spec)
+    note = f"played in {env}"
     return replace(
-        task, environment=environment, return_at_zero=None, return_at_one=None, note=note
+        found, environment=environment, return_at_zero=None, return_at_one=None, note=note
     )
-
-
-def team(config: Config, data: Dataset | None) -> TaskSpec:
-    """Returns who a run's team is: by its data as it works on it, by its task where it has none."""
-    return get(config.task).spec if data is None else works_on(data, config.works_on).spec
-
-
-def _log(config: Config, made: Path) -> Path:
-    """Returns where the run's data lies.
-
-    Raises:
-        ValueError: it lies nowhere, and no task could make some.
-    """
-    if not (config.data.path or config.task or made.is_dir()):
-        raise ValueError("which data? --data DIR, or a recipe whose task makes its own")
-    return Path(config.data.path or made)
 
 
 def _unnamed(spec: TaskSpec) -> Task:

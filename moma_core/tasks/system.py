@@ -25,7 +25,7 @@ class System:
     """One MuJoCo system whose step is a function of its joint state."""
 
     make: Callable[[], Any]
-    """Factory of the true system: a Gymnasium `MujocoEnv`."""
+    """Factory of the environment: a Gymnasium `MujocoEnv`."""
     positions: Callable[[Array], tuple[Array, Array]]
     """Positions and velocities of joint states; what no state holds (where it stands) is 0."""
     state: Callable[[Array, Array], Array]

@@ -29,7 +29,7 @@ class TaskSpec:
     """Lower bound of each dimension of each agent's action."""
     action_high: tuple[tuple[float, ...], ...]
     episode_limit: int
-    """Steps after which an episode of the true system is truncated."""
+    """Steps after which an episode of the environment is truncated."""
     discrete: bool = False
     """Discrete actions, one-hot: an agent chooses one dimension; all bounds are 0 and 1."""
 
@@ -155,7 +155,7 @@ class TaskSpec:
         return state[..., self._padded_index.to(state.device)] * mask
 
     def clamp(self, action: Float32[Tensor, "... A U"]) -> Float32[Tensor, "... A U"]:
-        """Returns the action cut to the task's bounds, as the model and the true system see it."""
+        """Returns the action clamped to the task's bounds, as model and environment see it."""
         low, high = (bound.to(action.device) for bound in self.action_bounds)
         return torch.clamp(action, low, high)
 

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from moma.cli import main as cli
-from moma_core import tasks
 from moma_core.datasets import StartSampler
+from moma_core.runtime import subject
 from moma_core.runtime.run import RunDirectory
 
 TINY = (
@@ -19,7 +19,7 @@ def main(data, run):
     status = cli.main(["fit", "--data", data, "--run-dir", run, *TINY])
     if status == 0:
         opened = RunDirectory.open(Path(run))
-        dataset = tasks.dataset(opened.config(), opened.data)
+        dataset = subject.dataset(opened.config(), opened.data)
         dataset.state_moments()
         sampler = StartSampler(dataset, 10, 0.5)
         for seed in range(100):

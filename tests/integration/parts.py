@@ -16,12 +16,13 @@ from model_server.world_model import files
 from moma import fitting
 from moma.engines.board import Board
 from moma.engines.view import PlainView
-from moma_core import recipes, tasks
+from moma_core import recipes
 from moma_core.address import FREE, Address
 from moma_core.datasets import StartSampler
 from moma_core.nets.policy import Actors
 from moma_core.rpc.dynamics import serve_dynamics
 from moma_core.rpc.endpoint import Endpoint
+from moma_core.runtime import subject
 from moma_core.runtime.run import RunDirectory
 from moma_core.types import PolicySnapshot, Query, RunCard, Trajectory
 from rollout_workers.worker import Worker
@@ -47,7 +48,7 @@ def open_model(run):
 def make_service(run, *, segments=2, seed=0, version=0):
     """A learner's service with a published policy, as the learner's loop opens a round."""
     config = run.config()
-    dataset = tasks.dataset(config, run.data)
+    dataset = subject.dataset(config, run.data)
     rollout = replace(config.rollout, segments=segments)
     card = RunCard(
         run=run.name,

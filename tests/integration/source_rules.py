@@ -117,7 +117,33 @@ def no_execution(_, tree):
             yield f"line {node.lineno}: shell=True"
 
 
-RULES = (no_pickle, one_door, no_fork, short, no_execution)
+COMPOSITION_ROOTS = (
+    "moma/engines/training.py",
+    "moma/evaluation/evaluate.py",
+    "moma/fitting.py",
+    "moma/local.py",
+    "moma/phases.py",
+    "moma/reports/result.py",
+    "learner/build.py",
+    "moma_core/config/",
+    "moma_core/recipes.py",
+    "moma_core/runtime/",
+    "benchmarks/",
+)
+"""Where the whole config is read, taken apart and handed on in sections."""
+
+
+def own_section(name, tree):
+    """Functions get their own section of the config; the whole tree is the composition roots'."""
+    if name.startswith(COMPOSITION_ROOTS):
+        return
+    for node in ast.walk(tree):
+        kinds = ast.unparse(node.annotation) if getattr(node, "annotation", None) else ""
+        if isinstance(node, ast.arg) and "Config" in kinds.split(" | "):
+            yield f"line {node.lineno}: {node.arg} is the whole Config"
+
+
+RULES = (no_pickle, one_door, no_fork, short, no_execution, own_section)
 
 
 def breaches(name, text):

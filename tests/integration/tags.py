@@ -8,7 +8,7 @@ from operator import attrgetter
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from moma_core import tasks
+from moma_core.runtime import subject
 
 _LINE = re.compile(r"^- `([^`]+)`: (\S.*\.)$")
 _SETTING = re.compile(r"when `([a-z_.]+)` is `([a-z0-9_]+)`")
@@ -23,7 +23,7 @@ def written(run):
 
 def agents_of(run):
     """Names of the run's agents."""
-    return tasks.of(run.config(), run.data).spec.agents
+    return subject.task(run.config(), run.data).spec.agents
 
 
 def general(tag, agents):

@@ -35,6 +35,8 @@ CANARIES = {
     "from torch import multiprocessing": "multiprocessing",
     "eval(text)": "eval",
     "subprocess.run(text, shell=True)": "shell",
+    "def f(config: Config): ...": "whole Config",
+    "def f(*, config: Config | None = None): ...": "whole Config",
     LONG_FUNCTION: f"has {MAX_FUNCTION + 1} lines",
     "x = 1\n" * (MAX_FILE + 1): f"has {MAX_FILE + 1} lines",
 }

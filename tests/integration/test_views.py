@@ -17,6 +17,7 @@ from moma_core.rpc import codec
 from moma_core.rpc.dynamics import DynamicsClient, serve_dynamics
 from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.learner import LearnerClient, serve_learner
+from moma_core.runtime import subject
 from moma_core.types import RunCard
 from rollout_workers.worker import Worker
 from tests.builders import make_ppo
@@ -42,7 +43,7 @@ def views(monkeypatch):
 def learner(run):
     """What learns, what carries rollouts on, and the port to both."""
     config = run.config()
-    dataset = tasks.dataset(config, run.data)
+    dataset = subject.dataset(config, run.data)
     spec, history = dataset.spec, config.actor.history
     rollout = replace(config.rollout, segments=SEGMENTS)
     fresh = StartSampler(dataset, history, rollout.episode_starts)

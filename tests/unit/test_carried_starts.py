@@ -22,11 +22,11 @@ from tests.builders import (
     SPEC,
     FakeDynamics,
     as_history,
+    believing,
     make_config,
     make_ppo,
     make_starts,
     make_trajectory,
-    run_card,
 )
 
 ROWS, HORIZON, FRAMES = 5, 3, 4
@@ -76,7 +76,7 @@ def imagine(starts, begin, end, *, sequence=0, system=None):
     config = replace(CONFIG, rollout=replace(CONFIG.rollout, horizon=end - begin))
     who = Identity(policy_version=0, epoch=0, worker="w", incarnation=0, sequence=sequence, seed=0)
     system = system or Certain(terminal_above=math.inf)
-    return rollout(actors, system, starts, run_card(config), math.inf, who)
+    return rollout(actors, system, starts, *believing(config, math.inf), who)
 
 
 def carried(fresh=None):

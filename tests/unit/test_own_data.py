@@ -9,7 +9,7 @@ import pytest
 from moma.cli.fit import Fit
 from moma.cli.train import Train
 from moma_core import recipes, tasks
-from moma_core.runtime import commandline
+from moma_core.runtime import commandline, subject
 from moma_core.runtime.commandline import RunCommand, parse_run
 from moma_core.runtime.run import RunDirectory
 from moma_core.tasks.pettingzoo import PettingZoo
@@ -80,13 +80,13 @@ def test_a_resumed_run_finds_its_data_from_another_directory(dataset, tmp_path, 
     RunDirectory.create(tmp_path / "run", config("--data", "log"))
     monkeypatch.chdir("/")
     again = config("--resume", tmp_path / "run")
-    assert tasks.dataset(again, tmp_path / "run" / "data").spec == SPEC
+    assert subject.dataset(again, tmp_path / "run" / "data").spec == SPEC
 
 
 def test_the_task_of_a_log_is_its_own_team_without_an_environment_or_a_scale(dataset):
     own = config("--data", dataset.path)
-    assert tasks.dataset(own, Path("nowhere")).spec == SPEC
-    task = tasks.of(own, Path("nowhere"))
+    assert subject.dataset(own, Path("nowhere")).spec == SPEC
+    task = subject.task(own, Path("nowhere"))
     assert (task.spec, task.environment, task.score(1.0)) == (SPEC, None, None)
     with pytest.raises(ValueError, match="task lopsided has no environment"):
         task.copies(1)
@@ -96,21 +96,21 @@ def test_the_task_of_a_log_is_its_own_team_without_an_environment_or_a_scale(dat
 
 def test_the_task_of_a_log_is_known_without_reading_it(dataset, tmp_path):
     shutil.copy(dataset.path / "meta.json", tmp_path)
-    assert tasks.of(config("--data", tmp_path), Path("nowhere")).spec == SPEC
+    assert subject.task(config("--data", tmp_path), Path("nowhere")).spec == SPEC
 
 
 def test_data_of_the_run_itself_needs_no_path(dataset, tmp_path):
     own = replace(recipes.get("data"), seed=1)
     shutil.copytree(dataset.path, tmp_path / "data")
-    assert tasks.dataset(own, tmp_path / "data").spec == SPEC
-    assert tasks.of(own, tmp_path / "data").spec == SPEC
-    for ask in (tasks.dataset, tasks.of):
+    assert subject.dataset(own, tmp_path / "data").spec == SPEC
+    assert subject.task(own, tmp_path / "data").spec == SPEC
+    for ask in (subject.dataset, subject.task):
         with pytest.raises(ValueError, match=r"which data.*--data DIR"):
             ask(own, tmp_path / "nothing")
 
 
 def test_a_registered_task_keeps_its_environment_and_scale(tmp_path):
-    task = tasks.of(recipes.get("reacher-tiny"), tmp_path)
+    task = subject.task(recipes.get("reacher-tiny"), tmp_path)
     assert task.spec.name == "reacher-leader"
     assert task.score(task.return_at_one) == 1.0
     assert task.copies(1).reset(0).shape == (1, 10)
@@ -118,7 +118,7 @@ def test_a_registered_task_keeps_its_environment_and_scale(tmp_path):
 
 def test_data_of_another_task_is_refused_naming_both_and_what_differs(dataset, tmp_path):
     with pytest.raises(ValueError, match=r"for task lopsided .*for task reacher-full ") as error:
-        tasks.dataset(config("--data", dataset.path, "--task", "reacher-full"), tmp_path)
+        subject.dataset(config("--data", dataset.path, "--task", "reacher-full"), tmp_path)
     assert "they differ in name, agents, state_names, " in str(error.value)
     assert "--task ''" in str(error.value)
     assert "discrete" not in str(error.value)
@@ -128,16 +128,16 @@ def test_data_of_the_named_task_is_accepted(tmp_path):
     task = tasks.get("polygame-plus")
     made = task.make_data(tmp_path / "made", recipes.get("polygame-plus").data, 0)
     given = config("--data", made.path, "--task", "polygame-plus")
-    assert tasks.dataset(given, tmp_path).spec == task.spec
-    assert tasks.of(given, tmp_path).score(task.return_at_one) == 1.0
+    assert subject.dataset(given, tmp_path).spec == task.spec
+    assert subject.task(given, tmp_path).score(task.return_at_one) == 1.0
 
 
 def test_a_named_environment_takes_the_place_of_the_tasks_and_has_no_scale(dataset, tmp_path):
     where = f"{Pair.__module__}:Pair"
-    task = tasks.of(config("--data", dataset.path, "--env", where), tmp_path)
+    task = subject.task(config("--data", dataset.path, "--env", where), tmp_path)
     assert isinstance(task.copies(2), PettingZoo)
     assert (task.score(0.0), task.note) == (None, f"played in {where}")
-    other = tasks.of(config("reacher-tiny", "--env", where), tmp_path)
+    other = subject.task(config("reacher-tiny", "--env", where), tmp_path)
     assert other.score(0.0) is None
     with pytest.raises(ValueError, match="agents are wide, narrow; those of task reacher-leader"):
         other.copies(1)

@@ -14,7 +14,7 @@ from moma_core.ports import ModelChangedError
 from moma_core.types import Query
 from rollout_workers import rollout as module
 from rollout_workers.rollout import Identity, rollout
-from tests.builders import SPEC, FakeDynamics, make_config, make_starts, run_card
+from tests.builders import SPEC, FakeDynamics, believing, make_config, make_starts
 
 ROWS, HORIZON, CUT = 24, 6, 0.8
 CONFIG = make_config(
@@ -29,7 +29,7 @@ def imagine(dynamics, *, config=CONFIG, seed=11, cut=CUT, starts=None):
     actors.standardise(torch.full((2, 3), 0.1), torch.full((2, 3), 1.5))
     starts = starts or make_starts(ROWS, config.actor.history)
     who = replace(WHO, seed=seed)
-    return actors, rollout(actors, dynamics, starts, run_card(config), cut, who)
+    return actors, rollout(actors, dynamics, starts, *believing(config, cut), who)
 
 
 def drawn(step):

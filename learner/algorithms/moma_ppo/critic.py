@@ -17,7 +17,14 @@ _DECAY = 0.95
 
 
 class Critic(nn.Module):
-    """Value of a joint state, in normalised units; it may see all: it is used in training only."""
+    """Value of a joint state, in normalised units; it may see all: it is used in training only.
+
+    Args:
+        mean: of every state feature, to standardise by.
+        std: of every state feature, greater than 0.
+        config: width, depth and activation.
+        seed: of the first weights.
+    """
 
     state_mean: Tensor
     state_std: Tensor
