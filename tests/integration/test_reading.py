@@ -1,4 +1,4 @@
-"""docs/reading.md leads from log to update in at most eight files that are there and can be read."""
+"""docs/reading.md leads from log to update in at most eight files that are there to read."""
 
 import re
 from pathlib import Path
