@@ -8,7 +8,7 @@ from torch import Tensor
 
 from moma_core.nets import history
 from moma_core.nets.policy import Actors
-from moma_core.tasks import Environment
+from moma_core.tasks.task import Environment
 from moma_core.types import History, TaskSpec
 
 
