@@ -13,12 +13,14 @@ from moma_core.runtime.run import RunDirectory
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Plays a run's newest checkpoint in its environment, or its model, deterministic actions."""
+    """Plays a run's newest checkpoint in its environment, or its model; most likely actions."""
 
     episodes: int = 0
     """Episodes to play; 0: as many as the run's config says."""
     seed: int | None = None
     """Seed of the start states; default: the run's own evaluation's."""
+    sampled: bool = False
+    """Actions drawn from the policies, which shows chance in what agents agree on by likelihood."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,7 +36,8 @@ def _evaluate(argv: Sequence[str]) -> None:
     from moma.evaluation.evaluate import describe, evaluate  # loads torch
 
     process.compute_on(config.threads)
-    found = evaluate(run, config, args.episodes or config.eval.final_episodes, args.seed)
+    episodes = args.episodes or config.eval.final_episodes
+    found = evaluate(run, config, episodes, args.seed, sampled=args.sampled)
     sys.stdout.write(
         f"{run.name} at checkpoint {found.checkpoint}, {found.task}: {describe(found)}; "
         f"{found.note}\n"

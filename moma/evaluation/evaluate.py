@@ -54,8 +54,22 @@ class Score:
     note: str
 
 
-def evaluate(run: RunDirectory, config: Config, episodes: int, seed: int | None = None) -> Score:
+def evaluate(
+    run: RunDirectory,
+    config: Config,
+    episodes: int,
+    seed: int | None = None,
+    *,
+    sampled: bool = False,
+) -> Score:
     """Plays the newest whole checkpoint, in the run's model where its task has no environment.
+
+    Args:
+        run: the run.
+        config: its config.
+        episodes: to play.
+        seed: of the start states; None: the run's own.
+        sampled: draw actions from the policies; otherwise the most likely ones are taken.
 
     Raises:
         ValueError: the run has no checkpoint.
@@ -77,14 +91,16 @@ def evaluate(run: RunDirectory, config: Config, episodes: int, seed: int | None 
     start = seeds.derive(config.seed if seed is None else seed, "evaluation")
     if task.environment is not None:
         actors = _actors(task.spec, config.actor, newest)
-        returns = play.evaluate(actors, task.spec, task.copies(episodes), start).numpy()
+        returns = play.evaluate(
+            actors, task.spec, task.copies(episodes), start, sampled=sampled
+        ).numpy()
         mean, interval = float(returns.mean()), _interval(returns, start)
         return replace(found, score=task.score(mean), return_mean=mean, return_ci95=interval)
     if not config.imagines:
         return replace(found, episodes=0)
     spec, environment = _imagined(run, config, episodes)
     actors = _actors(spec, config.actor, newest)
-    returns = play.evaluate(actors, spec, environment, start).numpy()
+    returns = play.evaluate(actors, spec, environment, start, sampled=sampled).numpy()
     estimate = Estimate(
         return_mean=float(returns.mean()),
         return_ci95=_interval(returns, start),

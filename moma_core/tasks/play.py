@@ -1,4 +1,4 @@
-"""The policies in an environment: deterministic actions, every agent with its own memory."""
+"""The policies in an environment, every agent with its own memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from moma_core import seeds
 from moma_core.nets import history
 from moma_core.nets.policy import Actors
 from moma_core.tasks.task import Environment
@@ -13,15 +14,16 @@ from moma_core.types import History, TaskSpec
 
 
 def evaluate(
-    actors: Actors, spec: TaskSpec, environment: Environment, seed: int
+    actors: Actors, spec: TaskSpec, environment: Environment, seed: int, *, sampled: bool = False
 ) -> Float32[Tensor, " B"]:
-    """Plays one episode in every copy of the environment with the most likely actions.
+    """Plays one episode in every copy of the environment.
 
     Args:
         actors: the policies.
         spec: the task.
         environment: B copies of the task's environment, or of a model of it.
-        seed: of the start states.
+        seed: of the start states, and of actions that are drawn.
+        sampled: draw actions from the policies; otherwise the most likely ones are taken.
 
     Returns:
         The undiscounted return of every episode, `[B]`.
@@ -31,10 +33,14 @@ def evaluate(
     alive = torch.ones(len(state), dtype=torch.bool)
     begun = History.none(len(state), len(spec.agents), actors.config.history, spec.frame_width)
     remembered = history.Ring(begun)
+    draws = seeds.generator(seed, "actions")
     with torch.no_grad():
         for _ in range(spec.episode_limit):
             observed = actors.observed(spec.observe(state))
-            action = spec.clamp(actors(observed, remembered.window).mode())
+            given = actors(observed, remembered.window)
+            shape = (len(state), len(spec.agents), spec.action_width)
+            action = given.sample(given.noise(shape, draws)) if sampled else given.mode()
+            action = spec.clamp(action)
             remembered.push(observed, action)
             state, reward, terminated = environment.step(action)
             returns += reward * alive

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from moma.evaluation.imagined import DynamicsEnvironment
-from moma_core import seeds
+from moma_core import seeds, tasks
 from moma_core.config import ActorConfig
 from moma_core.datasets import StartSampler
 from moma_core.nets.policy import Actors
@@ -158,3 +158,19 @@ def test_every_step_draws_anew_and_a_doubt_that_is_no_number_cuts(dataset):
     environment.reset(0)
     assert environment.step(torch.zeros(5, 2, 2))[2].all()
     assert environment.truncated.all()
+
+
+def test_sampled_actions_are_the_seeds_and_are_not_the_most_likely_ones():
+    actors, task = (
+        Actors(tasks.get("icg").spec, ActorConfig(width=8, memory="none")),
+        tasks.get("icg"),
+    )
+    first, again, other = (
+        evaluate(actors, task.spec, task.copies(200), seed, sampled=True) for seed in (1, 1, 2)
+    )
+    likely = evaluate(actors, task.spec, task.copies(200), 1)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert likely.std() == 0  # every copy of this game goes alike
+    assert 4.5 < first.mean() < 5.5  # an untrained policy is near uniform: half of ten
+    assert first.std() > 1
