@@ -34,7 +34,7 @@ class RunningServer:
     Args:
         server: gRPC's own.
         resting: its streams that wait for their next request.
-        address: where it listens, HOST:PORT.
+        endpoint: where it listens, with the port that it was given.
     """
 
     def __init__(self, server: grpc.aio.Server, resting: Resting, endpoint: Endpoint) -> None:
