@@ -34,7 +34,7 @@ class RunningServer:
     Args:
         server: gRPC's own.
         resting: its streams that wait for their next request.
-        endpoint: where it listens, with the port that it was given.
+        endpoint: where it listens, and where peers are told to call.
     """
 
     def __init__(self, server: grpc.aio.Server, resting: Resting, endpoint: Endpoint) -> None:
