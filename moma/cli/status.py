@@ -31,7 +31,7 @@ def _status(argv: Sequence[str]) -> None:
     path, rest = take_run(argv, "moma status")
     parse(Status, rest, "moma status RUN")
     run = RunDirectory.open(path)
-    lines = _launcher(json.loads(run.status.read_text("utf-8"))) if run.status.exists() else []
+    lines = _whole(json.loads(run.status.read_text("utf-8"))) if run.status.exists() else []
     if not lines and run.progress.exists():
         text = run.progress.read_text("utf-8")
         lines = [f"learner: {describe(documents.parse(Progress, text, str(run.progress)))}"]
@@ -40,7 +40,7 @@ def _status(argv: Sequence[str]) -> None:
     )
 
 
-def _launcher(status: dict[str, Any]) -> list[str]:
+def _whole(status: dict[str, Any]) -> list[str]:
     """Returns the lines for a run that `moma train` runs or ran."""
     alive = psutil.pid_exists(status["pid"]) and status["phase"] != "end"
     state = "running" if alive else "not running"

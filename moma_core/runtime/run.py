@@ -132,7 +132,7 @@ class RunDirectory:
 
     @property
     def status(self) -> Path:
-        """What the launcher says of the whole run."""
+        """What `moma train` says of the whole run."""
         return self.path / "status.json"
 
     @property

@@ -98,7 +98,7 @@ def alive(pids):
 
 
 def pids_of(run):
-    """The run's processes, the launcher included."""
+    """The run's processes, `moma train` included."""
     status = read(run / "status.json")
     return [status["pid"], *(entry["pid"] for entry in status["processes"])]
 

@@ -1,4 +1,4 @@
-"""Processes that are killed: the run goes on and says so; or, without its launcher, ends."""
+"""Processes that are killed: the run goes on and says so; or, without `moma train`, ends."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_killed_roles_are_started_again_and_the_run_ends_as_if_nothing_had_been(
     assert differing(tensors(alone), tensors(run)) == []
 
 
-def test_a_second_train_is_refused_and_a_killed_launcher_leaves_nobody(moma, tmp_path):
+def test_a_second_train_is_refused_and_a_killed_one_leaves_nobody(moma, tmp_path):
     run = tmp_path / "run"
     first = start(moma, run, "--ppo.rounds", "5000")
     config = (run / "config.json").read_text()

@@ -14,7 +14,7 @@ GIGABYTES, MAX_RSS, MAX_CPU_S = 6.0, 2e9, 60.0
 CARELESS = """
 import sys
 from pathlib import Path
-from moma.data import Dataset
+from moma_core.datasets import Dataset
 Dataset.load(Path(sys.argv[1]), checked=False).state[::5].any()
 """
 

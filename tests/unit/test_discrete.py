@@ -129,7 +129,7 @@ class Agreement(FakeDynamics):
 
 def test_a_few_updates_make_agents_of_unequal_widths_agree():
     ppo = replace(CONFIG.ppo, epochs=4, minibatch=64, learning_rate=1e-2, kl_stop=1.0)
-    rollout = replace(CONFIG.rollout, rows=128, horizon=2)
+    rollout = replace(CONFIG.rollout, rows=64, horizon=2)
     config = replace(CONFIG, ppo=ppo, rollout=rollout, actor=MEMORIES[0])
     learned, rewards = learner(config), []
     for _ in range(15):

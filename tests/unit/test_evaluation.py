@@ -16,7 +16,7 @@ from moma_core.tasks.play import evaluate
 from moma_core.types import History, Query
 from tests.builders import FRAME, SPEC, FakeDynamics, make_starts, shift, step_system
 
-COPIES = 4
+COPIES, IMAGINED = 4, 24
 
 
 class System:
@@ -94,15 +94,15 @@ def test_actions_are_within_the_bounds():
 def imagined(dataset, cut_above, *, terminal_above=1e9, seed=1):
     """An evaluation in a model of the data, and the environment after it."""
     system = FakeDynamics(terminal_above=terminal_above)
-    environment = DynamicsEnvironment(system, StartSampler(dataset, 0, 1.0), 64, cut_above)
+    environment = DynamicsEnvironment(system, StartSampler(dataset, 0, 1.0), IMAGINED, cut_above)
     assert isinstance(environment, Environment)
     return evaluate(make_actors(), SPEC, environment, seed), environment, system
 
 
 def by_hand(dataset, cut_above, terminal_above, seed=1):
     """Returns and cuts of the same episodes, one copy after the other."""
-    starts = StartSampler(dataset, 0, 1.0).draw(64, seeds.derive(seed, "starts")).state
-    draws = seeds.rows(seeds.derive(seed, "members"), 64)
+    starts = StartSampler(dataset, 0, 1.0).draw(IMAGINED, seeds.derive(seed, "starts")).state
+    draws = seeds.rows(seeds.derive(seed, "members"), IMAGINED)
     actors, system, totals, cuts = make_actors(), FakeDynamics(), [], []
     for first, drawn in zip(starts.split(1), draws.split(1), strict=True):
         state, draw = first, drawn
@@ -145,7 +145,7 @@ def test_imagined_episodes_begin_where_the_datas_did(dataset):
 def test_every_step_draws_anew_and_a_doubt_that_is_no_number_cuts(dataset):
     _, _, system = imagined(dataset, 1e9)
     assert not torch.equal(system.seeds[0], system.seeds[1])
-    assert len(system.seeds[0].unique()) == 64
+    assert len(system.seeds[0].unique()) == IMAGINED
 
     class Lost(FakeDynamics):
         def predict(self, query):
