@@ -95,7 +95,7 @@ class TaskSpec:
         """A * U, of all agents' padded actions beside each other."""
         return len(self.agents) * self.action_width
 
-    @property
+    @cached_property
     def sizes(self) -> dict[str, int]:
         """The sizes of the axes that a team fixes, by the axes' names."""
         return {
