@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from learner.algorithms.moma_ppo.advantages import gae
@@ -15,7 +16,7 @@ from moma_core.config import PPOConfig
 from moma_core.nets import history
 from moma_core.nets.history import Path
 from moma_core.nets.policy import Actors
-from moma_core.types import History, TaskSpec, Trajectory
+from moma_core.types import History, TaskSpec, Trajectory, layouts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,20 +56,6 @@ class Batch:
 
 _PER_ROW = ("state", "observed", "place", "action", "log_prob", "advantage", "value", "returns")
 """The fields that have a row for every step."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Path:
-    """Segments side by side: `[T B ...]`."""
-
-    history: History
-    action: Float32[Tensor, "T B A U"]
-    state: Float32[Tensor, "T+1 B S"]
-    log_prob: Float32[Tensor, "T B A"]
-    reward: Float32[Tensor, "T B"]
-    terminated: Bool[Tensor, "T B"]
-    truncated: Bool[Tensor, "T B"]
-    valid: Bool[Tensor, "T B"]
 
 
 def prepare(
@@ -115,20 +102,16 @@ def prepare(
         )
 
 
-def _side_by_side(trajectories: Sequence[Trajectory], device: torch.device) -> _Path:
+def _side_by_side(trajectories: Sequence[Trajectory], device: torch.device) -> Trajectory:
     """Joins segments along B; shorter ones are padded with steps that are not valid."""
-    steps = max(len(t.reward) for t in trajectories)
+    longest = max(len(t.reward) for t in trajectories)
+    missing = [longest - len(t.reward) for t in trajectories]
 
-    def joined(name: str, length: int) -> Tensor:
-        parts = [getattr(t, name) for t in trajectories]
-        padded = [torch.cat([p, p.new_zeros(length - len(p), *p.shape[1:])]) for p in parts]
+    def joined(name: str) -> Tensor:
+        parts = zip((getattr(t, name) for t in trajectories), missing, strict=True)
+        padded = [torch.cat([p, p.new_zeros(less, *p.shape[1:])]) for p, less in parts]
         return torch.cat(padded, dim=1).to(device)
 
-    return _Path(
-        history=History.joined([t.history for t in trajectories]).to(device),
-        state=joined("state", steps + 1),
-        **{
-            name: joined(name, steps)
-            for name in ("action", "log_prob", "reward", "terminated", "truncated", "valid")
-        },
-    )
+    history = History.joined([t.history for t in trajectories]).to(device)
+    tensors: dict[str, Any] = {name: joined(name) for name in layouts(Trajectory)}  # `[T B ...]`
+    return replace(trajectories[0], history=history, **tensors)
