@@ -18,6 +18,12 @@ from moma_core.stopping import Stop, StoppedError
 def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> None:
     """Fits the run's model unless it is there already, or none is needed.
 
+    Args:
+        run: where dataset and model lie or are to lie.
+        config: the run's.
+        board: told how far it is.
+        stopping: true once the process shall stop.
+
     Raises:
         StoppedError: the process was told to stop meanwhile.
     """

@@ -44,7 +44,13 @@ class LocalEngine:
         addresses.mkdir(parents=True, exist_ok=True)
 
     def start(self, role: RoleSpec, incarnation: int, address: Address | None) -> LocalProcess:
-        """Starts a role's process, kept to its core."""
+        """Starts a role's process, kept to its core.
+
+        Args:
+            role: what is started.
+            incarnation: how often it was started before.
+            address: where it has to listen, as before; None: anywhere.
+        """
         announce = self._addresses / f"{role.name}.json"
         announce.unlink(missing_ok=True)
         told = own_words(role, incarnation, address or FREE, str(announce))
@@ -66,7 +72,13 @@ class LocalEngine:
 
 
 class LocalProcess:
-    """A role as a process of this machine."""
+    """A role as a process of this machine.
+
+    Args:
+        process: as it was started.
+        log: the file of its output.
+        announce: the file that is to hold its address.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path, announce: Path) -> None:
         self._process, self._log, self._announce = process, log, announce
