@@ -23,7 +23,7 @@ _COMPACT = 0.75
 _NO_NUMBER = 1e6
 """What a disagreement that is no number counts as in the metrics."""
 _STEPWISE = {
-    name: layout for name, layout in layouts(Trajectory).items() if layout.axes[0] in ("T", "T+1")
+    name: layout for name, layout in layouts(Trajectory).items() if layout.axes[0][0] == "T"
 }
 """The fields of a segment that grow with its steps."""
 
