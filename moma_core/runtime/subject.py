@@ -39,6 +39,8 @@ def task(config: Config, made: Path) -> Task:
     Raises:
         ValueError: there is no such task, dataset or environment.
     """
+    if not (config.task or config.data.path or made.is_dir()):
+        raise ValueError(tasks.WHICH_DATA)
     return tasks.of(config.task, Path(config.data.path or made), config.eval.env)
 
 

@@ -39,7 +39,7 @@ _FACTORIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 """Name to module, factory and its arguments."""
 NAMES = tuple(_FACTORIES)
-_WHICH = "which data? --data DIR, or a recipe whose task makes its own"
+WHICH_DATA = "which data? --data DIR, or a recipe whose task makes its own"
 
 
 def dataset(task: str, config: DataConfig, seed: int, made: Path) -> Dataset:
@@ -60,7 +60,7 @@ def dataset(task: str, config: DataConfig, seed: int, made: Path) -> Dataset:
     elif task:
         data = get(task).make_data(made, config, seed)
     else:
-        raise ValueError(_WHICH)
+        raise ValueError(WHICH_DATA)
     if task:
         _check_same(data, get(task).spec)
     return data
@@ -78,8 +78,6 @@ def of(task: str, path: Path, env: str = "") -> Task:
     Raises:
         ValueError: there is no such task, dataset or environment.
     """
-    if not task and not path.is_dir():
-        raise ValueError(_WHICH)
     found = get(task) if task else _unnamed(spec_of(path))
     if not env:
         return found
