@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import psutil
@@ -93,10 +93,10 @@ class Peers:
     """Listener that is told after every round, and while a round waits."""
     stopping: Stop
     """Check that is true once the run shall be stopped."""
-    model_measured: Metrics
+    model_measured: Metrics = field(default_factory=dict)
     """Measurements of the model from its fit; empty without one."""
-    model_metrics: Callable[[], Metrics]
-    """Source of what the model servers say of themselves."""
+    model_metrics: Callable[[], Metrics] = dict
+    """Source of what the model servers say of themselves; says nothing without them."""
     evaluation: Callable[[], Metrics] | None = None
     """Plays the actors in the environment; None when there is none."""
     carried: CarriedStarts | None = None

@@ -38,9 +38,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     def tell(progress: Progress) -> None:
         write_text(run.progress, documents.dump(progress))
 
-    peers = Peers(
-        progress=tell, stopping=stopping.is_set, model_measured={}, model_metrics=lambda: {}
-    )
+    peers = Peers(progress=tell, stopping=stopping.is_set)
     if not learned.imagines:
         counters = build.restore(learned, None, run.checkpoints)
         return _run(*build.loop(run, config, learned, Here(), counters, peers))

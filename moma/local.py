@@ -51,9 +51,7 @@ def train(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> tu
     dataset = subject.dataset(config, run.data)
     # Actors, critic, advantages, losses and the update that goes down them: `learner.algorithms`.
     algorithm = build.algorithm(config, dataset)
-    peers = Peers(
-        progress=board.update, stopping=stopping, model_measured={}, model_metrics=lambda: {}
-    )
+    peers = Peers(progress=board.update, stopping=stopping)
     rounds = Here()
     if algorithm.imagines:
         team, model = subject.team(config, dataset), fitting.dynamics(run, config)

@@ -16,11 +16,11 @@ _RECENT = 32
 _RETRY_S = (0.001, 1.0)
 """Bounds of when to ask again."""
 _OUTSIDE_S = 0.1
-"""For which a refused caller counts as waiting outside."""
+"""Seconds for which a refused caller counts as waiting outside."""
 
 
 class Load:
-    """Of one model, since its start."""
+    """Counts and timings of one model, since its start."""
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(("requests", "batches", "rows", "expired", "shed"), 0)

@@ -22,7 +22,7 @@ _QUEUED_BATCHES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Of batches and of the queue."""
+    """Bounds of batches and of the queue."""
 
     max_rows: int = 4096
     """Rows of one batch at most; a larger request still goes through, by itself."""

@@ -126,11 +126,6 @@ class Config:
         return self.model.works_on if modelled else "state"
 
     @property
-    def rounds(self) -> int:
-        """Rounds at most of the algorithm that learns."""
-        return self.bc.rounds if self.algorithm == "bc" else self.ppo.rounds
-
-    @property
     def imagines(self) -> bool:
         """True where the algorithm learns from what the team imagines in a model."""
         return self.algorithm != "bc"
