@@ -22,6 +22,7 @@ from moma_core import seeds, tasks
 from moma_core.address import Address
 from moma_core.config import Config
 from moma_core.datasets import Dataset, StartSampler
+from moma_core.datasets.floor import floor
 from moma_core.datasets.view import works_on
 from moma_core.nets.kernels import hidden
 from moma_core.nets.policy import Actors
@@ -31,9 +32,17 @@ from moma_core.runtime.run import RunDirectory
 from moma_core.tasks import Task, play
 from moma_core.types import Metrics, RunCard, StartStates, TaskSpec
 
+CLONE = "log"
+"""Name of the clone of the whole log."""
 
-def algorithm(config: Config, dataset: Dataset | None) -> Algorithm:
+
+def algorithm(config: Config, dataset: Dataset | None, clones: Path) -> Algorithm:
     """Builds what learns, as `config.algorithm` names it.
+
+    Args:
+        config: the run's.
+        dataset: the log; None where there is none.
+        clones: the run's clones of it, which policies begin as where the config says so.
 
     Raises:
         ValueError: the algorithm needs a log, and there is none.
@@ -45,10 +54,18 @@ def algorithm(config: Config, dataset: Dataset | None) -> Algorithm:
         if dataset is None:
             raise ValueError("--algorithm bc learns from a log alone, and this run has none")
         return BehaviourCloning(actors, dataset, config.bc, config.seed, device)
+    clone = None
+    if dataset is not None and config.ppo.begin == "clone":
+        actors.load(checkpoint.actors(clones / CLONE))
+        clone = actors.copy() if config.ppo.near else None
     mean, std = _units(dataset, config, team)
-    critic = Critic(mean, std, config.ppo, config.seed)
+    limit = team.episode_limit if config.ppo.limit == "ends" else None
+    critic = Critic(mean, std, config.ppo, config.seed, limit)
     critic.hidden = actors.hidden
-    return MomaPPO(team, actors, critic, config.ppo, config.seed, device)
+    least = None
+    if dataset is not None and config.ppo.unsure == "floor":
+        least = floor(dataset, config.ppo.discount)
+    return MomaPPO(team, actors, critic, config.ppo, config.seed, device, least, clone)
 
 
 @dataclass(frozen=True, kw_only=True)

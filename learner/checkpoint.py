@@ -84,17 +84,17 @@ def load(
 
 
 def keep_policy(
-    directory: Path, snapshot: PolicySnapshot, transitions: int, score: float | None
+    path: Path, snapshot: PolicySnapshot, transitions: int, score: float | None
 ) -> None:
     """Keeps policies for good, with what was known of them.
 
     Args:
-        directory: of all policies kept.
+        path: their directory.
         snapshot: the policies.
         transitions: steps learned from so far.
         score: of the last evaluation; None where there was none.
     """
-    with new_directory(directory / f"{snapshot.version:08d}") as aside:
+    with new_directory(path) as aside:
         state = {f"{_ACTORS}{k}": v.contiguous() for k, v in snapshot.parameters.items()}
         save_file(state, aside / _TENSORS)
         known = {"version": snapshot.version, "transitions": transitions, "score": score}

@@ -185,7 +185,8 @@ class Loop:
             metrics |= evaluated
         if _due(version, schedule.keep):
             snapshot = self._algorithm.snapshot()
-            checkpoint.keep_policy(self._run.policies, snapshot, self._transitions, self._score)
+            path = self._run.policies / f"{snapshot.version:08d}"
+            checkpoint.keep_policy(path, snapshot, self._transitions, self._score)
         now = time.perf_counter()
         self._sps, self._round_begun = count / (now - self._round_begun), now
         self._writer.write(self._transitions, metrics | self._charts(segments))

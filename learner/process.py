@@ -33,7 +33,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     config, endpoint = args.config, Endpoint(bind=args.listen)
     process.compute_on(config.threads)
     dataset = subject.dataset(config, run.data)
-    learned = build.algorithm(config, dataset)
+    learned = build.algorithm(config, dataset, run.clones)
 
     def tell(progress: Progress) -> None:
         write_text(run.progress, documents.dump(progress))

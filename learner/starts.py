@@ -45,7 +45,11 @@ class TrueStarts:
         """Resets the system `count` times; callers' threads take turns, there is one system."""
         with self._one_at_a_time:
             resets = [self._environment.reset(seeds.derive(seed, row)) for row in range(count)]
-        return StartStates(state=torch.cat(resets), history=History.none(count, *self._shape))
+        return StartStates(
+            state=torch.cat(resets),
+            history=History.none(count, *self._shape),
+            age=torch.zeros(count, dtype=torch.int64),
+        )
 
 
 def segment_seed(seed: int, sequence: int) -> int:
@@ -97,12 +101,13 @@ class CarriedStarts(nn.Module):
         """Returns the start states of one slot's segment."""
         state = self.state[slot].clone()
         kept = History(frames=self.frames[slot], exists=self.exists[slot]).clone()
-        ended = self.age[slot] < 0
+        age = self.age[slot].clone()
+        ended = age < 0
         if count := int(ended.sum()):
             fresh = self._fresh.draw(count, seed)
             state[ended], kept.frames[ended] = fresh.state, fresh.history.frames
-            kept.exists[ended] = fresh.history.exists
-        return StartStates(state=state, history=kept)
+            kept.exists[ended], age[ended] = fresh.history.exists, fresh.age
+        return StartStates(state=state, history=kept, age=age)
 
     def kept(self) -> dict[str, Tensor]:
         """Returns what is carried, by the names that it has in a checkpoint."""
@@ -117,7 +122,7 @@ class CarriedStarts(nn.Module):
         for trajectory in trajectories:
             slot = trajectory.sequence % len(self.age)
             steps = len(trajectory.reward)
-            age = self.age[slot].clamp_min(0) + steps
+            age = trajectory.age + steps
             goes_on = trajectory.truncated[-1] & (age < self._spec.episode_limit)
             if steps < self._horizon:
                 goes_on = torch.zeros_like(goes_on)

@@ -78,6 +78,7 @@ class Simulator:
             disagreement=zero,
             aleatoric=zero,
             reward_disagreement=zero,
+            outside=torch.zeros(len(flat), self._spec.state_width + 1, dtype=torch.bool),
             model=self._digest,
         )
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import torch
+
+from learner import checkpoint
+from learner.algorithms.bc import BehaviourCloning
+from learner.build import CLONE
 from model_server.simulator import Simulator
 from model_server.world_model import files
 from model_server.world_model.fit import FitProgress, fit
@@ -9,6 +14,7 @@ from moma.engines.board import Board
 from moma_core import tasks
 from moma_core.config import Config
 from moma_core.datasets.view import works_on
+from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics
 from moma_core.runtime import process, subject
 from moma_core.runtime.run import RunDirectory
@@ -52,6 +58,39 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> No
         config.seed,
         run.model,
     )
+
+
+def clones(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> None:
+    """Clones the log's agents unless that was done already, or nobody begins as a clone.
+
+    Args:
+        run: where the dataset lies and the clones are to lie.
+        config: the run's.
+        board: told how far it is.
+        stopping: true once the process shall stop.
+
+    Raises:
+        StoppedError: the process was told to stop meanwhile.
+    """
+    dataset = subject.dataset(config, run.data)
+    path = run.clones / CLONE
+    if dataset is None or not config.imagines or path.is_dir():
+        return
+    board.enter("clone")
+    data = works_on(dataset, config.works_on)
+    cloning = BehaviourCloning(
+        Actors(data.spec, config.actor, config.seed),
+        data,
+        config.bc,
+        config.seed,
+        torch.device(config.device),
+    )
+    while not cloning.done:
+        cloning.update(())
+        board.tell(f"round {cloning.version}/{cloning.rounds}")
+        if stopping():
+            raise StoppedError("stopped while cloning; nothing is kept of it")
+    checkpoint.keep_policy(path, cloning.snapshot(), 0, None)
 
 
 def dynamics(run: RunDirectory, config: Config) -> Dynamics:

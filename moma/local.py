@@ -50,7 +50,7 @@ def train(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> tu
     process.compute_on(config.threads)
     dataset = subject.dataset(config, run.data)
     # Actors, critic, advantages, losses and the update that goes down them: `learner.algorithms`.
-    algorithm = build.algorithm(config, dataset)
+    algorithm = build.algorithm(config, dataset, run.clones)
     peers = Peers(progress=board.update, stopping=stopping)
     rounds = Here()
     if algorithm.imagines:
@@ -82,8 +82,7 @@ def imagination(config: Config, team: TaskSpec, model: Dynamics, begin: Beginnin
     settings = config.rollout
     actors = Actors(team, config.actor)
     penalty = partial(pessimism.penalty, config=config.pessimism)
-    limit = pessimism.threshold(config.pessimism, model.describe())
-    truncation = partial(pessimism.truncate, limit=limit)
+    truncation = pessimism.truncation(config.pessimism, model.describe())
 
     def segment(version: int, slot: int) -> Trajectory:
         """One segment: its seed belongs to its number, so that it comes out alike anywhere."""

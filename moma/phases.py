@@ -50,6 +50,7 @@ def _phases(
     done, peak = False, 0
     try:
         fitting.model(run, config, board, stopping)
+        fitting.clones(run, config, board, stopping)
         if not stopping():
             board.enter("train")
             if in_process:

@@ -112,6 +112,9 @@ def expert(name: str) -> Config:
             value_width=256,
             value_activation="relu",
             entropy=0.0,
+            limit="bootstraps",
+            begin="scratch",
+            unsure="bootstraps",
         ),
         eval=EvalConfig(every=50, episodes=10),
     )
@@ -162,7 +165,9 @@ def reference(config: Config) -> Config:
             horizon=_REFERENCE_HORIZON.get(config.task, 10),
             episode_starts=0.0,
         ),
-        pessimism=PessimismConfig(disagreement=0.1, reward_disagreement=0.05, clamp=2.0, cut=2.0),
+        pessimism=PessimismConfig(
+            disagreement=0.1, reward_disagreement=0.05, clamp=2.0, cut=2.0, edge="clamp"
+        ),
         actor=actor,
         ppo=_reference_ppo(config.ppo),
     )
@@ -179,6 +184,9 @@ def _reference_ppo(ppo: PPOConfig) -> PPOConfig:
         learning_rate=5e-5,
         mean_bound=1.0,
         rounds=100_001,
+        limit="bootstraps",
+        begin="scratch",
+        unsure="bootstraps",
     )
 
 

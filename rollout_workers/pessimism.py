@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float32
@@ -14,7 +16,7 @@ from moma_core.types import ModelCard, Prediction
 Penalty = Callable[[Prediction], Float32[Tensor, " B"]]
 """What a prediction's uncertainty takes from its reward."""
 Truncation = Callable[[Prediction], Bool[Tensor, " B"]]
-"""Where a prediction is too uncertain to go on from."""
+"""Where a prediction is not to be gone on from."""
 
 
 def threshold(config: PessimismConfig, card: ModelCard) -> float:
@@ -22,6 +24,11 @@ def threshold(config: PessimismConfig, card: ModelCard) -> float:
     if config.cut is not None:
         return config.cut
     return config.cut_scale * card.disagreement_quantiles[config.cut_quantile]
+
+
+def truncation(config: PessimismConfig, card: ModelCard) -> Truncation:
+    """Returns where a model's predictions are not to be gone on from."""
+    return partial(truncate, limit=threshold(config, card), edge=config.edge)
 
 
 def penalty(prediction: Prediction, config: PessimismConfig) -> Float32[Tensor, " B"]:
@@ -43,6 +50,18 @@ def penalty(prediction: Prediction, config: PessimismConfig) -> Float32[Tensor, 
     return lost
 
 
-def truncate(prediction: Prediction, limit: float) -> Bool[Tensor, " B"]:
-    """Returns where to stop: by the disagreement before any clamp, and where it is no number."""
-    return ~(prediction.disagreement <= limit)
+def truncate(
+    prediction: Prediction, limit: float, edge: Literal["cut", "clamp"]
+) -> Bool[Tensor, " B"]:
+    """Returns where to stop.
+
+    That is where the members disagree, before any clamp, or their disagreement is no number; and
+    where the next state has left what the log holds.
+
+    Args:
+        prediction: what the model says.
+        limit: the disagreement up to which it is believed.
+        edge: whether leaving the log ends a rollout; clamped (reference), it goes on at the edge.
+    """
+    unsure = ~(prediction.disagreement <= limit)
+    return unsure | prediction.outside.any(1) if edge == "cut" else unsure

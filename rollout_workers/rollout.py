@@ -22,6 +22,8 @@ _COMPACT = 0.75
 """Rollouts that have ended are left out once no more than this share goes on."""
 _NO_NUMBER = 1e6
 """What a disagreement that is no number counts as in the metrics."""
+_MOST = 10
+"""Features whose share of the rollouts that left the log is told: the largest ones."""
 _STEPWISE = {
     name: layout for name, layout in layouts(Trajectory).items() if layout.axes[0][0] == "T"
 }
@@ -97,7 +99,8 @@ def _imagine(
 ) -> int:
     """Goes on until no rollout does; returns the steps made."""
     spec, horizon = actors.spec, len(draws.noise)
-    state, noise, draw = store.made["state"][0], draws.noise, draws.member
+    state, age = store.made["state"][0], store.age
+    noise, draw = draws.noise, draws.member
     place: Place = slice(None)
     remembered = history.Ring(actors.remembered(store.history))
     alive = torch.ones(len(state), dtype=torch.bool)
@@ -106,19 +109,21 @@ def _imagine(
         distribution = actors(observed, remembered.window)
         action = distribution.sample(noise[step])
         executed = spec.clamp(action)
-        prediction = dynamics.predict(Query(state=state, action=executed, seed=draw[step]))
+        query = Query(state=state, action=executed, age=age, seed=draw[step])
+        prediction = dynamics.predict(query)
         remembered.push(observed, executed)
-        state = prediction.next_state
-        truncate = truncation(prediction) | (step == horizon - 1)
+        state, age = prediction.next_state, age + 1
+        over = (age >= spec.episode_limit) | (step == horizon - 1)
+        unsure = truncation(prediction)
         store.put(step, place, action=action, log_prob=distribution.log_prob(action))
-        alive = store.outcome(step, place, prediction, penalty(prediction), truncate, alive)
+        alive = store.outcome(step, place, prediction, penalty(prediction), unsure, over, alive)
         going = int(alive.sum())
         if not going:
             break
         if going <= _COMPACT * len(alive):
             kept = alive.nonzero().squeeze(1)
             place = store.row[place][kept]
-            state, alive = state[kept], alive[kept]
+            state, age, alive = state[kept], age[kept], alive[kept]
             noise, draw = noise[:, kept], draw[:, kept]
             remembered.keep(kept)
     return step + 1
@@ -130,7 +135,7 @@ class _Store:
     def __init__(self, spec: TaskSpec, starts: StartStates, steps: int) -> None:
         rows = len(starts.state)
         sizes = spec.sizes | {"T": steps, "B": rows}
-        self.history, self._model = starts.history, ""
+        self.history, self.age, self._model = starts.history, starts.age, ""
         self.row = torch.arange(rows)
         self.made = {
             name: torch.zeros(layout.shape(sizes), dtype=layout.dtype)
@@ -138,6 +143,9 @@ class _Store:
         }
         self.made["state"][0] = starts.state
         self.disagreement = torch.zeros(steps, rows)
+        self._left = torch.zeros(spec.state_width + 1)
+        self._outside, self._cut = 0.0, 0.0
+        self._names = (*spec.state_names, "reward")
 
     def put(self, step: int, place: Place, **values: Tensor) -> None:
         """Stores what a step brought in some rollouts, field by field."""
@@ -150,15 +158,28 @@ class _Store:
         place: Place,
         prediction: Prediction,
         penalty: Float32[Tensor, " G"],
-        truncate: Bool[Tensor, " G"],
+        unsure: Bool[Tensor, " G"],
+        over: Bool[Tensor, " G"],
         alive: Bool[Tensor, " G"],
     ) -> Bool[Tensor, " G"]:
-        """Stores what came of a step; returns the rollouts that go on."""
+        """Stores what came of a step; returns the rollouts that go on.
+
+        Args:
+            step: the step.
+            place: which rollouts made it.
+            prediction: what the model answered.
+            penalty: what its uncertainty takes from the reward.
+            unsure: where the model cannot be believed any more.
+            over: where the rollout or its episode has its last step.
+            alive: the rollouts that had not ended before.
+        """
         if self._model not in ("", prediction.model):
             raise ModelChangedError(f"model {self._model} became {prediction.model} meanwhile")
         self._model = prediction.model
-        truncated = truncate & ~prediction.terminated  # what terminated is not truncated too
+        # What terminated is not truncated too.
+        truncated = (unsure | over) & ~prediction.terminated
         self.disagreement[step, place] = prediction.disagreement
+        self._count(prediction.outside, unsure & alive & ~prediction.terminated)
         self.put(step + 1, place, state=prediction.next_state)
         self.put(
             step,
@@ -167,9 +188,20 @@ class _Store:
             penalty=penalty,
             terminated=prediction.terminated & alive,
             truncated=truncated & alive,
+            unsure=unsure & truncated & alive,
             valid=alive,
         )
         return alive & ~(prediction.terminated | truncated)
+
+    def _count(self, outside: Bool[Tensor, "G S+1"], unsure: Bool[Tensor, " G"]) -> None:
+        """Counts rollouts that end where the model is not sure, by the reason."""
+        if not unsure.any():
+            return
+        left = outside & unsure[:, None]
+        leaving = float(left.any(1).sum())
+        self._left += left.sum(0)
+        self._outside += leaving
+        self._cut += float(unsure.sum()) - leaving
 
     def trajectory(self, identity: Identity, steps: int) -> Trajectory:
         """Returns what was stored of the first `steps` steps."""
@@ -181,18 +213,19 @@ class _Store:
             incarnation=identity.incarnation,
             sequence=identity.sequence,
             history=self.history,
-            metrics=self._metrics(steps),
+            age=self.age,
+            metrics=self._metrics(),
             **{name: tensor[: len(tensor) - unused] for name, tensor in self.made.items()},
         )
 
-    def _metrics(self, steps: int) -> Metrics:
+    def _metrics(self) -> Metrics:
         made, valid = self.made, self.made["valid"]
         rows, count = valid.shape[1], valid.sum()
         reward = (made["reward"] + made["penalty"]) * valid
         found: Tensor = self.disagreement[valid]
         found = torch.where(found.isfinite(), found, _NO_NUMBER)
-        truncated = made["truncated"]
-        early = truncated[: steps - 1].sum() if steps == len(valid) else truncated.sum()
+        most = self._left.argsort(descending=True)[:_MOST].tolist()
+        left = {self._names[i]: float(self._left[i]) / rows for i in most if self._left[i]}
         return {
             "rollout/length": float(count / rows),
             "rollout/return": float(reward.sum() / rows),
@@ -200,6 +233,8 @@ class _Store:
             "rollout/penalty": float((made["penalty"] * valid).sum() / count),
             "rollout/disagreement_mean": float(found.mean()),
             "rollout/disagreement_max": float(found.max()),
-            "rollout/cut_fraction": float(early / rows),
+            "rollout/cut_fraction": self._cut / rows,
+            "rollout/outside_fraction": self._outside / rows,
+            **{f"rollout/outside/{name}": share for name, share in left.items()},
             "rollout/terminated_fraction": float(made["terminated"].sum() / rows),
         }

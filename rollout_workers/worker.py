@@ -90,8 +90,7 @@ class Worker:
         model = self._dynamics.describe()
         asked = " or ".join(map(str, self._card.model_servers))
         check_model(model, self._card.task, asked or "hand")
-        limit = pessimism.threshold(self._card.pessimism, model)
-        self._truncation = partial(pessimism.truncate, limit=limit)
+        self._truncation = pessimism.truncation(self._card.pessimism, model)
 
     def _identity(self, assignment: Assignment) -> Identity:
         return Identity(

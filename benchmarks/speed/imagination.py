@@ -29,7 +29,7 @@ class Imagination:
         """
         self._settings = config.rollout
         self._penalty = partial(pessimism.penalty, config=config.pessimism)
-        self._truncation = partial(pessimism.truncate, limit=math.inf)
+        self._truncation = partial(pessimism.truncate, limit=math.inf, edge="clamp")
         self._actors = Actors(spec, config.actor, config.seed)
         self._dynamics, self._count = dynamics, 0
         random, rows = seeds.generator(0, "starts"), config.rollout.rows
@@ -40,6 +40,7 @@ class Imagination:
                 frames=torch.randn(shape, generator=random),
                 exists=torch.ones(rows, config.actor.history, dtype=torch.bool),
             ),
+            age=torch.zeros(rows, dtype=torch.int64),
         )
 
     def segment(self) -> Trajectory:

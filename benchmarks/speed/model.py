@@ -42,7 +42,8 @@ def prediction(model: Dynamics) -> Callable[[], object]:
     spec, random = model.describe().task, seeds.generator(0, "benchmark")
     state = torch.randn(ROWS, spec.state_width, generator=random)
     action = spec.clamp(torch.randn(ROWS, *spec.action_mask.shape, generator=random))
-    query = Query(state=state, action=action, seed=seeds.rows(0, ROWS))
+    seed = seeds.rows(0, ROWS)
+    query = Query(state=state, action=action, age=torch.zeros_like(seed), seed=seed)
     return lambda: model.predict(query)
 
 

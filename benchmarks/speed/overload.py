@@ -75,7 +75,8 @@ def serve(rows: int) -> None:
     """Says what the model does alone and where it is served, until standard input closes."""
     most = _REQUESTS * rows
     model, state = Sleeper(most), torch.zeros(most, 1)
-    query = Query(state=state, action=state[..., None], seed=torch.arange(most))
+    zero = torch.zeros(most, dtype=torch.int64)
+    query = Query(state=state, action=state[..., None], age=zero, seed=torch.arange(most))
     begun = time.monotonic()
     for _ in range(200):
         model.predict(query)
@@ -95,7 +96,8 @@ def work(address: Address, rows: int) -> None:
     client = DynamicsClient(address, Patience("the server", lambda: False, process.say))
     spec = client.describe().task
     state, action = torch.randn(rows, spec.state_width), torch.zeros(rows, *spec.action_mask.shape)
-    query = Query(state=state, action=action, seed=torch.arange(rows))
+    zero = torch.zeros(rows, dtype=torch.int64)
+    query = Query(state=state, action=action, age=zero, seed=torch.arange(rows))
 
     def ask(begin: float, end: float, took: list[float]) -> None:
         while (asked := time.monotonic()) < end:

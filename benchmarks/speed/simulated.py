@@ -52,7 +52,7 @@ def _step(ground: Ground, name: str) -> Row:
     low, high = task.spec.action_bounds
     for _ in range(_WARM_UP):
         action = low + (high - low) * torch.rand(_ROWS, *low.shape, generator=random)
-        query = Query(state=state, action=action, seed=draw)
+        query = Query(state=state, action=action, age=torch.zeros_like(draw), seed=draw)
         state = simulator.predict(query).next_state
     query = replace(query, state=state)
     raw, once = _raw(task, state, action), replace(ground.effort, repeats=1)

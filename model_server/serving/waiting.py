@@ -9,12 +9,12 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
 
-from moma_core.types import Prediction, Query
+from moma_core.types import Prediction, Query, layouts
 
 T = TypeVar("T")
 _QUEUED_BATCHES = 4
@@ -61,26 +61,16 @@ class Request:
         if self.rows == len(whole.reward):
             return whole
         own = slice(begin, begin + self.rows)
-        return replace(
-            whole,
-            next_state=whole.next_state[own],
-            reward=whole.reward[own],
-            terminated=whole.terminated[own],
-            disagreement=whole.disagreement[own],
-            aleatoric=whole.aleatoric[own],
-            reward_disagreement=whole.reward_disagreement[own],
-        )
+        parts = {name: getattr(whole, name)[own] for name in layouts(Prediction)}
+        return Prediction(**parts, model=whole.model)
 
 
 def join(batch: Sequence[Request]) -> Query:
     """Returns the rows of all requests, copied once; of one request not at all."""
     if len(batch) == 1:
         return batch[0].query
-    return Query(
-        state=torch.cat([request.query.state for request in batch]),
-        action=torch.cat([request.query.action for request in batch]),
-        seed=torch.cat([request.query.seed for request in batch]),
-    )
+    fields = layouts(Query)
+    return Query(**{f: torch.cat([getattr(r.query, f) for r in batch]) for f in fields})
 
 
 def answer(batch: Sequence[Request], outcome: Prediction | Exception) -> None:

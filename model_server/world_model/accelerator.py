@@ -71,11 +71,12 @@ class _Pass:
         self._model, self._device = model, device
         self._width, self._action = task.state_width, (len(task.agents), task.action_width)
         columns = self._width + task.joint_action_width
+        whole = torch.zeros(2, size, dtype=torch.int64)
         pinned = device.type == "cuda"
         self._host = torch.zeros(size, columns, pin_memory=pinned)
-        self._host_seed = torch.zeros(size, dtype=torch.int64, pin_memory=pinned)
-        self._answer = torch.zeros(size, self._width + len(_NAMES), pin_memory=pinned)
-        self._rows, self._seed = self._host.to(device), self._host_seed.to(device)
+        self._host_whole = whole.pin_memory() if pinned else whole
+        self._answer = torch.zeros(size, 2 * self._width + 1 + len(_NAMES), pin_memory=pinned)
+        self._rows, self._whole = self._host.to(device), self._host_whole.to(device, copy=True)
         self._graph = self._record() if pinned else None
         if self._graph is None:
             self._out = self._compute()
@@ -84,10 +85,11 @@ class _Pass:
     def __call__(self, query: Query) -> Prediction:
         """Copies rows in, runs, copies the answer out; nobody looks at the padding."""
         count = query.rows
-        self._host[:count, : self._width], self._host_seed[:count] = query.state, query.seed
+        self._host[:count, : self._width] = query.state
+        self._host_whole[0, :count], self._host_whole[1, :count] = query.seed, query.age
         self._host[:count, self._width :] = query.action.flatten(1)
         self._rows.copy_(self._host, non_blocking=True)
-        self._seed.copy_(self._host_seed, non_blocking=True)
+        self._whole.copy_(self._host_whole, non_blocking=True)
         if self._graph is None:
             self._out = self._compute()
         else:
@@ -96,9 +98,10 @@ class _Pass:
         if self._graph is not None:
             torch.cuda.current_stream(self._device).synchronize()
         answer = self._answer[:count].clone()
-        values = dict(zip(_NAMES, answer[:, self._width :].unbind(1), strict=True))
+        state, outside, rest = answer.split([self._width, self._width + 1, len(_NAMES)], dim=1)
+        values = dict(zip(_NAMES, rest.unbind(1), strict=True))
         values["terminated"] = values["terminated"] > 0
-        values["next_state"] = answer[:, : self._width]
+        values["next_state"], values["outside"] = state, outside > 0
         return Prediction(**values, model=self._model.describe().digest)
 
     @torch.inference_mode()
@@ -106,9 +109,10 @@ class _Pass:
         """Runs the model on what lies on the device; returns all of its answer in one tensor."""
         state, action = self._rows[:, : self._width], self._rows[:, self._width :]
         action = action.unflatten(1, self._action)
-        said = self._model.compute(Query(state=state, action=action, seed=self._seed))
+        seed, age = self._whole
+        said = self._model.compute(Query(state=state, action=action, age=age, seed=seed))
         values = [getattr(said, name).float()[:, None] for name in _NAMES]
-        return torch.cat([said.next_state, *values], dim=1)
+        return torch.cat([said.next_state, said.outside.float(), *values], dim=1)
 
     def _record(self) -> torch.cuda.CUDAGraph:
         aside = torch.cuda.Stream(self._device)

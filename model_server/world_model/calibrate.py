@@ -89,7 +89,12 @@ def along_episodes(
     error, still = [], []
     for step in range(horizon):
         action = torch.from_numpy(take(dataset.action, first + step))
-        query = Query(state=state, action=action, seed=seeds.mix(row_seed + step))
+        query = Query(
+            state=state,
+            action=action,
+            age=torch.full((len(whole),), step),
+            seed=seeds.mix(row_seed + step),
+        )
         state = model.predict(query).next_state
         truth = torch.from_numpy(take(dataset.state, first + whole + step + 1))
         error.append(_rmse(state, truth, model))

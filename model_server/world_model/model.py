@@ -12,6 +12,11 @@ from moma_core import seeds
 from moma_core.checks import check_query
 from moma_core.types import Metrics, ModelCard, Prediction, Query
 
+_MARGIN = 0.05
+"""Standard deviations of a feature past the log's range that are the model's error, not a step."""
+_REWARD_MARGIN = 0.25
+"""The same of the reward."""
+
 
 class WorldModel:
     """A fitted ensemble, ready to be asked. It changes nothing and keeps no state between calls."""
@@ -29,6 +34,10 @@ class WorldModel:
         self._box = box
         self._scale = ensemble.units.output_scale
         self._log_scale = self._scale.clamp_min(1e-12).log()
+        units = ensemble.units
+        self._margin = torch.cat(
+            [_MARGIN * units.state_std, _REWARD_MARGIN * units.reward_std[None]]
+        )
         self._rows = 0
 
     def describe(self) -> ModelCard:
@@ -68,22 +77,24 @@ class WorldModel:
         next_state = units.next_state(query.state, drawn[:, :-1])
         scaled = outputs.mean * self._scale
         log_variance = outputs.log_variance + 2 * self._log_scale
-        low, high = self._box
+        reached = torch.cat([next_state, units.reward(drawn[:, -1:])], dim=1)
+        within = torch.clamp(reached, *self._box)
         return Prediction(
-            next_state=torch.clamp(next_state, low[:-1], high[:-1]),
-            reward=torch.clamp(units.reward(drawn[:, -1]), low[-1], high[-1]),
+            next_state=within[:, :-1],
+            reward=within[:, -1],
             terminated=torch.zeros_like(row, dtype=torch.bool)
             if outputs.termination_logit is None
             else outputs.termination_logit[member, row] > 0,
             disagreement=uncertainty.disagreement(scaled),
             aleatoric=uncertainty.aleatoric(log_variance),
             reward_disagreement=uncertainty.reward_disagreement(scaled),
+            outside=(reached - within).abs() > self._margin,
             model=self._card.digest,
         )
 
     def to(self, device: torch.device) -> WorldModel:
         """Moves the model to a device and returns it."""
         self._ensemble.to(device)
-        self._box = self._box.to(device)
+        self._box, self._margin = self._box.to(device), self._margin.to(device)
         self._scale, self._log_scale = self._scale.to(device), self._log_scale.to(device)
         return self

@@ -123,9 +123,9 @@ def _imagined(
     if dataset is None:
         raise ValueError(f"{run.path} has neither data nor an environment to evaluate in")
     data, model = works_on(dataset, config.works_on), fitting.dynamics(run, config)
-    cut_above = pessimism.threshold(config.pessimism, model.describe())
+    truncation = pessimism.truncation(config.pessimism, model.describe())
     starts = StartSampler(data, history=0, episode_starts=1.0)
-    return data.spec, DynamicsEnvironment(model, starts, episodes, cut_above)
+    return data.spec, DynamicsEnvironment(model, starts, episodes, truncation)
 
 
 def _interval(returns: NDArray[np.float32], seed: int) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from moma_core import seeds
 from moma_core.datasets import StartSampler
 from moma_core.ports import Dynamics
 from moma_core.types import Query
-from rollout_workers import pessimism
+from rollout_workers.pessimism import Truncation
 
 
 class DynamicsEnvironment:
@@ -20,7 +20,7 @@ class DynamicsEnvironment:
     """
 
     def __init__(
-        self, dynamics: Dynamics, starts: StartSampler, count: int, truncate_above: float
+        self, dynamics: Dynamics, starts: StartSampler, count: int, truncation: Truncation
     ) -> None:
         """Makes `count` copies.
 
@@ -28,9 +28,9 @@ class DynamicsEnvironment:
             dynamics: the model.
             starts: draws where episodes of the data began.
             count: copies, B.
-            truncate_above: disagreement above which an episode ends, as a rollout is truncated.
+            truncation: where an episode ends, as a rollout is truncated.
         """
-        self._dynamics, self._starts, self._truncate_above = dynamics, starts, truncate_above
+        self._dynamics, self._starts, self._truncation = dynamics, starts, truncation
         self.truncated = torch.zeros(count, dtype=torch.bool)
         """The copies whose episode ended because the model was not sure."""
         self._over = ~self.truncated
@@ -39,6 +39,7 @@ class DynamicsEnvironment:
         """Draws a start for every copy."""
         count = len(self.truncated)
         self._state = self._starts.draw(count, seeds.derive(seed, "starts")).state
+        self._age = torch.zeros(count, dtype=torch.int64)
         self._draw = seeds.rows(seeds.derive(seed, "members"), count)
         self._over, self.truncated = torch.zeros(2, count, dtype=torch.bool)
         return self._state
@@ -47,10 +48,11 @@ class DynamicsEnvironment:
         self, action: Float32[Tensor, "B A U"]
     ) -> tuple[Float32[Tensor, "B S"], Float32[Tensor, " B"], Bool[Tensor, " B"]]:
         """Asks the model for every copy, each time another member."""
-        query = Query(state=self._state, action=action, seed=self._draw)
+        query = Query(state=self._state, action=action, age=self._age, seed=self._draw)
         prediction = self._dynamics.predict(query)
-        unsure = pessimism.truncate(prediction, self._truncate_above)
+        unsure = self._truncation(prediction)
         self.truncated = self.truncated | (unsure & ~prediction.terminated & ~self._over)
         self._over = self._over | unsure | prediction.terminated
         self._state, self._draw = prediction.next_state, seeds.mix(self._draw)
+        self._age = self._age + 1
         return self._state, prediction.reward, self._over

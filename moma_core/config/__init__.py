@@ -132,7 +132,7 @@ class Config:
 
 
 UNUSED: dict[str, tuple[str, ...]] = {
-    "moma_ppo": ("bc",),
+    "moma_ppo": (),
     "bc": (
         "model", "rollout", "pessimism", "ppo", "workers", "model_servers", "deterministic",
     ),

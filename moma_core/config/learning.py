@@ -56,6 +56,10 @@ class PPOConfig:
 
     rounds: int = 120
     """Rounds, each one batch of segments and one update."""
+    begin: Literal["clone", "scratch"] = "clone"
+    """First policies: clones of the log's agents, or random ones (reference)."""
+    near: float = 0.0
+    """Weight of the KL from the clones to the policies, in deviations of the advantage per nat."""
     ratio: Literal["agent", "joint"] = "agent"
     """Probability ratio that is clipped: each agent's, or the team's product (reference)."""
     clip: float = 0.2
@@ -78,6 +82,10 @@ class PPOConfig:
     """Weight of the entropy bonus."""
     mean_bound: float = 0.01
     """Weight of the penalty on action means outside of the bounds."""
+    limit: Literal["ends", "bootstraps"] = "ends"
+    """Value after an episode's limit: none, the critic seeing the age, or as before (reference)."""
+    unsure: Literal["floor", "bootstraps"] = "floor"
+    """Value where a rollout ends unsure: the least the log ever earned, or the critic's."""
     value_weight: float = 0.5
     """Weight of the critic's loss."""
     value_width: int = 128
@@ -103,6 +111,7 @@ class PPOConfig:
             minibatch=positive(self.minibatch),
             learning_rate=positive(self.learning_rate),
             entropy=not_negative(self.entropy),
+            near=not_negative(self.near),
             mean_bound=not_negative(self.mean_bound),
             value_weight=positive(self.value_weight),
             value_width=positive(self.value_width),

@@ -55,6 +55,8 @@ class PessimismConfig:
     """Reward lost per unit of predicted noise."""
     clamp: float = 2.0
     """Upper limit of each uncertainty in the penalty; truncation is decided before it."""
+    edge: Literal["cut", "clamp"] = "cut"
+    """End of a rollout that leaves the log's range: there, or never, clamped to it (reference)."""
     cut: float | None = None
     """Disagreement above which a rollout is truncated; None: by `cut_quantile`."""
     cut_quantile: Literal["0.90", "0.95", "0.99", "0.999", "1.00"] = "0.99"

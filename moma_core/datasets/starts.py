@@ -36,9 +36,11 @@ class StartSampler:
         first = data.episode_start[random.integers(data.episodes, size=count)]
         anywhere = random.integers(data.transitions, size=count)
         row = np.where(at_start, first, anywhere)
-        state = take(data.state, row + data.episode_of(row))
+        episode = data.episode_of(row)
         return StartStates(
-            state=torch.from_numpy(state), history=histories(data, row, self._history)
+            state=torch.from_numpy(take(data.state, row + episode)),
+            history=histories(data, row, self._history),
+            age=torch.from_numpy(row - data.episode_start[episode]),
         )
 
 

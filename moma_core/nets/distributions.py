@@ -49,6 +49,12 @@ class Gaussian:
         """Returns each agent's differential entropy in nats: 1/2 log(2 pi e std^2), summed."""
         return ((self.log_std + 0.5 * math.log(2 * math.pi * math.e)) * self.mask).sum(-1)
 
+    def kl(self, other: Gaussian) -> Float32[Tensor, "N A"]:
+        """Returns each agent's KL(self || other) in nats, summed over its own dimensions."""
+        ratio = 2 * (self.log_std - other.log_std)
+        apart = (self.mean - other.mean).square() * torch.exp(-2 * other.log_std)
+        return (0.5 * (ratio.exp() - 1 - ratio + apart) * self.mask).sum(-1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Categorical:
@@ -83,6 +89,10 @@ class Categorical:
     def entropy(self) -> Float32[Tensor, "N A"]:
         """Returns each agent's entropy in nats."""
         return -(self._log_probs * self.mean).sum(-1)
+
+    def kl(self, other: Categorical) -> Float32[Tensor, "N A"]:
+        """Returns each agent's KL(self || other) in nats."""
+        return ((self._log_probs - other._log_probs) * self.mean).sum(-1)
 
     @cached_property
     def _log_probs(self) -> Float32[Tensor, "N A U"]:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from moma_core.pb import tensor_pb2 as moma__core_dot_pb_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmoma_core/pb/dynamics.proto\x12\x0cmoma_core.pb\x1a\x19moma_core/pb/tensor.proto\"\x16\n\x14\x44\x65scribeModelRequest\"\"\n\x12\x44\x65scribeModelReply\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"\x7f\n\x0ePredictRequest\x12#\n\x05state\x18\x01 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12$\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12\"\n\x04seed\x18\x03 \x01(\x0b\x32\x14.moma_core.pb.Tensor\"\x9d\x02\n\nPrediction\x12(\n\nnext_state\x18\x01 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12$\n\x06reward\x18\x02 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12(\n\nterminated\x18\x03 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12*\n\x0c\x64isagreement\x18\x04 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12\'\n\taleatoric\x18\x05 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12\x31\n\x13reward_disagreement\x18\x06 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12\r\n\x05model\x18\x07 \x01(\t\"\x10\n\x0eMetricsRequest\"u\n\x0cMetricsReply\x12\x36\n\x06values\x18\x01 \x03(\x0b\x32&.moma_core.pb.MetricsReply.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xe8\x01\n\x08\x44ynamics\x12P\n\x08\x44\x65scribe\x12\".moma_core.pb.DescribeModelRequest\x1a .moma_core.pb.DescribeModelReply\x12\x45\n\x07Predict\x12\x1c.moma_core.pb.PredictRequest\x1a\x18.moma_core.pb.Prediction(\x01\x30\x01\x12\x43\n\x07Metrics\x12\x1c.moma_core.pb.MetricsRequest\x1a\x1a.moma_core.pb.MetricsReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmoma_core/pb/dynamics.proto\x12\x0cmoma_core.pb\x1a\x19moma_core/pb/tensor.proto\"\x16\n\x14\x44\x65scribeModelRequest\"\"\n\x12\x44\x65scribeModelReply\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"\xa2\x01\n\x0ePredictRequest\x12#\n\x05state\x18\x01 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12$\n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12\"\n\x04seed\x18\x03 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12!\n\x03\x61ge\x18\x04 \x01(\x0b\x32\x14.moma_core.pb.Tensor\"\xc4\x02\n\nPrediction\x12(\n\nnext_state\x18\x01 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12$\n\x06reward\x18\x02 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12(\n\nterminated\x18\x03 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12*\n\x0c\x64isagreement\x18\x04 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12\'\n\taleatoric\x18\x05 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12\x31\n\x13reward_disagreement\x18\x06 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12%\n\x07outside\x18\x08 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12\r\n\x05model\x18\x07 \x01(\t\"\x10\n\x0eMetricsRequest\"u\n\x0cMetricsReply\x12\x36\n\x06values\x18\x01 \x03(\x0b\x32&.moma_core.pb.MetricsReply.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xe8\x01\n\x08\x44ynamics\x12P\n\x08\x44\x65scribe\x12\".moma_core.pb.DescribeModelRequest\x1a .moma_core.pb.DescribeModelReply\x12\x45\n\x07Predict\x12\x1c.moma_core.pb.PredictRequest\x1a\x18.moma_core.pb.Prediction(\x01\x30\x01\x12\x43\n\x07Metrics\x12\x1c.moma_core.pb.MetricsRequest\x1a\x1a.moma_core.pb.MetricsReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,16 +38,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DESCRIBEMODELREQUEST']._serialized_end=94
   _globals['_DESCRIBEMODELREPLY']._serialized_start=96
   _globals['_DESCRIBEMODELREPLY']._serialized_end=130
-  _globals['_PREDICTREQUEST']._serialized_start=132
-  _globals['_PREDICTREQUEST']._serialized_end=259
-  _globals['_PREDICTION']._serialized_start=262
-  _globals['_PREDICTION']._serialized_end=547
-  _globals['_METRICSREQUEST']._serialized_start=549
-  _globals['_METRICSREQUEST']._serialized_end=565
-  _globals['_METRICSREPLY']._serialized_start=567
-  _globals['_METRICSREPLY']._serialized_end=684
-  _globals['_METRICSREPLY_VALUESENTRY']._serialized_start=639
-  _globals['_METRICSREPLY_VALUESENTRY']._serialized_end=684
-  _globals['_DYNAMICS']._serialized_start=687
-  _globals['_DYNAMICS']._serialized_end=919
+  _globals['_PREDICTREQUEST']._serialized_start=133
+  _globals['_PREDICTREQUEST']._serialized_end=295
+  _globals['_PREDICTION']._serialized_start=298
+  _globals['_PREDICTION']._serialized_end=622
+  _globals['_METRICSREQUEST']._serialized_start=624
+  _globals['_METRICSREQUEST']._serialized_end=640
+  _globals['_METRICSREPLY']._serialized_start=642
+  _globals['_METRICSREPLY']._serialized_end=759
+  _globals['_METRICSREPLY_VALUESENTRY']._serialized_start=714
+  _globals['_METRICSREPLY_VALUESENTRY']._serialized_end=759
+  _globals['_DYNAMICS']._serialized_start=762
+  _globals['_DYNAMICS']._serialized_end=994
 # @@protoc_insertion_point(module_scope)

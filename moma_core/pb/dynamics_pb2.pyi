@@ -61,6 +61,7 @@ class PredictRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def state(self) -> _tensor_pb2.Tensor:
         """[B S] f32"""
@@ -73,16 +74,21 @@ class PredictRequest(_message.Message):
     def seed(self) -> _tensor_pb2.Tensor:
         """[B] i64, all draws of a row depend on its seed alone"""
 
+    @_builtins.property
+    def age(self) -> _tensor_pb2.Tensor:
+        """[B] i64, steps since the episode began"""
+
     def __init__(
         self,
         *,
         state: _tensor_pb2.Tensor | None = ...,
         action: _tensor_pb2.Tensor | None = ...,
         seed: _tensor_pb2.Tensor | None = ...,
+        age: _tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "seed", b"seed", "state", b"state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "age", b"age", "seed", b"seed", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "seed", b"seed", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "age", b"age", "seed", b"seed", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,6 +104,7 @@ class Prediction(_message.Message):
     DISAGREEMENT_FIELD_NUMBER: _builtins.int
     ALEATORIC_FIELD_NUMBER: _builtins.int
     REWARD_DISAGREEMENT_FIELD_NUMBER: _builtins.int
+    OUTSIDE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """digest of the one model that answered all rows"""
@@ -125,6 +132,10 @@ class Prediction(_message.Message):
     def reward_disagreement(self) -> _tensor_pb2.Tensor:
         """[B] f32"""
 
+    @_builtins.property
+    def outside(self) -> _tensor_pb2.Tensor:
+        """[B S+1] bool, features, and last the reward, that would have left the log's range"""
+
     def __init__(
         self,
         *,
@@ -134,11 +145,12 @@ class Prediction(_message.Message):
         disagreement: _tensor_pb2.Tensor | None = ...,
         aleatoric: _tensor_pb2.Tensor | None = ...,
         reward_disagreement: _tensor_pb2.Tensor | None = ...,
+        outside: _tensor_pb2.Tensor | None = ...,
         model: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["aleatoric", b"aleatoric", "disagreement", b"disagreement", "next_state", b"next_state", "reward", b"reward", "reward_disagreement", b"reward_disagreement", "terminated", b"terminated"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["aleatoric", b"aleatoric", "disagreement", b"disagreement", "next_state", b"next_state", "outside", b"outside", "reward", b"reward", "reward_disagreement", b"reward_disagreement", "terminated", b"terminated"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aleatoric", b"aleatoric", "disagreement", b"disagreement", "model", b"model", "next_state", b"next_state", "reward", b"reward", "reward_disagreement", b"reward_disagreement", "terminated", b"terminated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aleatoric", b"aleatoric", "disagreement", b"disagreement", "model", b"model", "next_state", b"next_state", "outside", b"outside", "reward", b"reward", "reward_disagreement", b"reward_disagreement", "terminated", b"terminated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

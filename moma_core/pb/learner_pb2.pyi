@@ -113,21 +113,27 @@ class StartStates(_message.Message):
 
     STATE_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def state(self) -> _tensor_pb2.Tensor:
         """[B S] f32"""
 
     @_builtins.property
     def history(self) -> Global___History: ...
+    @_builtins.property
+    def age(self) -> _tensor_pb2.Tensor:
+        """[B] i64, steps since the episode began"""
+
     def __init__(
         self,
         *,
         state: _tensor_pb2.Tensor | None = ...,
         history: Global___History | None = ...,
+        age: _tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "state", b"state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "history", b"history", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "history", b"history", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -267,6 +273,8 @@ class Trajectory(_message.Message):
     TRUNCATED_FIELD_NUMBER: _builtins.int
     VALID_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
+    UNSURE_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
     policy_version: _builtins.int
     epoch: _builtins.int
     worker: _builtins.str
@@ -310,6 +318,14 @@ class Trajectory(_message.Message):
 
     @_builtins.property
     def metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]: ...
+    @_builtins.property
+    def unsure(self) -> _tensor_pb2.Tensor:
+        """[T B] bool"""
+
+    @_builtins.property
+    def age(self) -> _tensor_pb2.Tensor:
+        """[B] i64, steps since the episode began, at the start"""
+
     def __init__(
         self,
         *,
@@ -328,10 +344,12 @@ class Trajectory(_message.Message):
         truncated: _tensor_pb2.Tensor | None = ...,
         valid: _tensor_pb2.Tensor | None = ...,
         metrics: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        unsure: _tensor_pb2.Tensor | None = ...,
+        age: _tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "history", b"history", "log_prob", b"log_prob", "penalty", b"penalty", "reward", b"reward", "state", b"state", "terminated", b"terminated", "truncated", b"truncated", "valid", b"valid"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "age", b"age", "history", b"history", "log_prob", b"log_prob", "penalty", b"penalty", "reward", b"reward", "state", b"state", "terminated", b"terminated", "truncated", b"truncated", "unsure", b"unsure", "valid", b"valid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "epoch", b"epoch", "history", b"history", "incarnation", b"incarnation", "log_prob", b"log_prob", "metrics", b"metrics", "penalty", b"penalty", "policy_version", b"policy_version", "reward", b"reward", "sequence", b"sequence", "state", b"state", "terminated", b"terminated", "truncated", b"truncated", "valid", b"valid", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "age", b"age", "epoch", b"epoch", "history", b"history", "incarnation", b"incarnation", "log_prob", b"log_prob", "metrics", b"metrics", "penalty", b"penalty", "policy_version", b"policy_version", "reward", b"reward", "sequence", b"sequence", "state", b"state", "terminated", b"terminated", "truncated", b"truncated", "unsure", b"unsure", "valid", b"valid", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

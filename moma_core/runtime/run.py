@@ -111,6 +111,11 @@ class RunDirectory:
         return self.path / "policies"
 
     @property
+    def clones(self) -> Path:
+        """Policies that imitate the log, by what of it they imitate."""
+        return self.path / "clones"
+
+    @property
     def events(self) -> Path:
         """TensorBoard's directory."""
         return self.path / "events"

@@ -73,6 +73,8 @@ class StartStates:
 
     state: Float32[Tensor, "B S"]
     history: History
+    age: Int64[Tensor, " B"]
+    """Steps since each one's episode began: 0 at a beginning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,8 @@ class Query:
     """Joint states in the data's units."""
     action: Float32[Tensor, "B A U"]
     """Joint actions within the task's bounds."""
+    age: Int64[Tensor, " B"]
+    """Steps since each row's episode began."""
     seed: Int64[Tensor, " B"]
     """All draws of a row depend on its seed and on nothing else."""
 
@@ -102,6 +106,8 @@ class Prediction:
     disagreement: Float32[Tensor, " B"]
     aleatoric: Float32[Tensor, " B"]
     reward_disagreement: Float32[Tensor, " B"]
+    outside: Bool[Tensor, "B S+1"]
+    """Features, and last the reward, that would have left the log's range; they are clamped."""
     model: str
     """Digest of the one model that answered all rows, as its card has it."""
 
@@ -119,6 +125,8 @@ class Trajectory:
     """Number of this segment in the run, as the learner assigned it."""
     history: History
     """Histories at the start; `moma_core.nets.history.windows` rebuilds every later one."""
+    age: Int64[Tensor, " B"]
+    """Steps since each rollout's episode began, at its start."""
     action: Float32[Tensor, "T B A U"]
     """Actions as sampled, before any clamp: what the log-probability belongs to."""
     state: Float32[Tensor, "T+1 B S"]
@@ -128,6 +136,8 @@ class Trajectory:
     penalty: Float32[Tensor, "T B"]
     terminated: Bool[Tensor, "T B"]
     truncated: Bool[Tensor, "T B"]
+    unsure: Bool[Tensor, "T B"]
+    """Mask of truncated steps after which the model is not to be believed."""
     valid: Bool[Tensor, "T B"]
     """Mask of real steps: false after the one at which a row terminated or was truncated."""
     metrics: Mapping[str, float] = field(default_factory=dict)

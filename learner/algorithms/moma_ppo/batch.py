@@ -24,6 +24,7 @@ class Batch:
     """Valid steps only, in the order (step, rollout)."""
 
     state: Float32[Tensor, "N S"]
+    age: Int64[Tensor, " N"]
     observed: Float32[Tensor, "N A O"]
     """Observations in the actors' units, as is `path`."""
     path: Path
@@ -54,7 +55,17 @@ class Batch:
             yield replace(self, **dict(zip(_PER_ROW, part, strict=True)))
 
 
-_PER_ROW = ("state", "observed", "place", "action", "log_prob", "advantage", "value", "returns")
+_PER_ROW = (
+    "state",
+    "age",
+    "observed",
+    "place",
+    "action",
+    "log_prob",
+    "advantage",
+    "value",
+    "returns",
+)
 """The fields that have a row for every step."""
 
 
@@ -65,6 +76,7 @@ def prepare(
     critic: Critic,
     scale: ValueScale,
     config: PPOConfig,
+    floor: Float32[Tensor, " L"] | None = None,
 ) -> Batch:
     """Values, advantages and windows of a round.
 
@@ -75,12 +87,21 @@ def prepare(
         critic: gives the values.
         scale: from the critic's units to returns.
         config: discount, lambda and the minibatch's size.
+        floor: worth of a state of that age in which the model is not to be believed; None: the
+            critic's value, as of any other state.
     """
     path = _side_by_side(trajectories, critic.state_mean.device)
+    age = path.age + torch.arange(len(path.state), device=path.age.device)[:, None]
+    ended, reward = path.terminated, path.reward
+    if config.limit == "ends":
+        ended = ended | (age[1:] == spec.episode_limit)
+    if floor is not None:
+        unknown = config.discount * floor.to(age.device)[age[1:].clamp_max(len(floor) - 1)]
+        ended, reward = ended | path.unsure, reward + path.unsure * unknown
     with torch.no_grad():
-        value = scale.restore(critic(path.state))
+        value = scale.restore(critic(path.state, age))
         advantage = gae(
-            path.reward, value, path.terminated, path.truncated, config.discount, config.gae_lambda
+            reward, value, ended, path.truncated & ~ended, config.discount, config.gae_lambda
         )
         observed = actors.observed(spec.observe(path.state[:-1]))
         begun = actors.remembered(path.history)
@@ -90,6 +111,7 @@ def prepare(
         flat = advantage[rows]
         return Batch(
             state=path.state[:-1][rows],
+            age=age[:-1][rows],
             observed=observed[rows],
             path=actors.rounded(laid, config.minibatch),
             frames=begun.exists.shape[1],
@@ -113,5 +135,7 @@ def _side_by_side(trajectories: Sequence[Trajectory], device: torch.device) -> T
         return torch.cat(padded, dim=1).to(device)
 
     history = History.joined([t.history for t in trajectories]).to(device)
-    tensors: dict[str, Any] = {name: joined(name) for name in layouts(Trajectory)}  # `[T B ...]`
-    return replace(trajectories[0], history=history, **tensors)
+    age = torch.cat([t.age for t in trajectories]).to(device)
+    stepwise = [name for name, layout in layouts(Trajectory).items() if layout.axes[0][0] == "T"]
+    tensors: dict[str, Any] = {name: joined(name) for name in stepwise}
+    return replace(trajectories[0], history=history, age=age, **tensors)

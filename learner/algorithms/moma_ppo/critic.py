@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from moma_core import seeds
@@ -24,6 +24,8 @@ class Critic(nn.Module):
         std: of every state feature, greater than 0.
         config: width, depth and activation.
         seed: of the first weights.
+        limit: steps of an episode, of which the critic sees the share that is over; None: it does
+            not see it.
     """
 
     state_mean: Tensor
@@ -35,10 +37,13 @@ class Critic(nn.Module):
         std: Float32[Tensor, " S"],
         config: PPOConfig,
         seed: int,
+        limit: int | None = None,
     ) -> None:
         super().__init__()
         generator = seeds.generator(seed, "critic")
-        widths = [len(mean), *[config.value_width] * config.value_depth]
+        self._limit = limit
+        inputs = len(mean) + (limit is not None)
+        widths = [inputs, *[config.value_width] * config.value_depth]
         self.layers = nn.ModuleList(StackedLinear(1, i, o, generator) for i, o in pairwise(widths))
         self.head = StackedLinear(1, widths[-1], 1, generator)
         self.hidden = torch.float32
@@ -47,9 +52,15 @@ class Critic(nn.Module):
         self.register_buffer("state_mean", mean.clone())
         self.register_buffer("state_std", std.clone())
 
-    def forward(self, state: Float32[Tensor, "*N S"]) -> Float32[Tensor, "*N"]:
-        """Returns normalised values."""
-        inputs = ((state - self.state_mean) / self.state_std).flatten(0, -2)[None]
+    def forward(
+        self, state: Float32[Tensor, "*N S"], age: Int64[Tensor, "*N"]
+    ) -> Float32[Tensor, "*N"]:
+        """Returns normalised values of states in which an episode is some steps old."""
+        inputs = (state - self.state_mean) / self.state_std
+        if self._limit is not None:
+            over = 2 * age[..., None] / self._limit - 1
+            inputs = torch.cat([inputs, over], dim=-1)
+        inputs = inputs.flatten(0, -2)[None]
         value = chain([*self.layers, self.head], inputs, self._activations, self.hidden)
         return value.reshape(state.shape[:-1])
 

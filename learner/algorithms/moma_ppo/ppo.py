@@ -34,6 +34,8 @@ class MomaPPO:
         config: PPOConfig,
         seed: int,
         device: torch.device | None = None,
+        floor: Float32[Tensor, " L"] | None = None,
+        clone: Actors | None = None,
     ) -> None:
         """Takes the networks over.
 
@@ -44,11 +46,15 @@ class MomaPPO:
             config: the update's settings.
             seed: the run's.
             device: where updates are computed; None: the CPU.
+            floor: worth of a state of that age in which the model is not to be believed; None:
+                the critic's value, as of any other state.
+            clone: what the policies are to stay near; None: nothing.
         """
         self.version, self.rounds = 0, config.rounds
         self.actors, self.critic = actors, critic
         self.scale, self.moments = ValueScale(), RunningMoments(spec.state_width)
         self._spec, self._config, self._seed = spec, config, seed
+        self._floor, self._clone = floor, clone
         self._device = device or torch.device("cpu")
         self._standardise(critic.state_mean.clone(), critic.state_std.clone())
         for module in self._modules().values():
@@ -64,7 +70,9 @@ class MomaPPO:
     def update(self, segments: Sequence[Trajectory]) -> Updated:
         """Improves the policies on one round's segments."""
         config = self._config
-        batch = prepare(segments, self._spec, self.actors, self.critic, self.scale, config)
+        batch = prepare(
+            segments, self._spec, self.actors, self.critic, self.scale, config, self._floor
+        )
         self.scale.update(batch.returns)
         # In the critic's units, which do not change within an update.
         rows = replace(batch, returns=self.scale.normalise(batch.returns))
@@ -125,11 +133,17 @@ class MomaPPO:
         config, bounds, mask = self._config, self._spec.action_bounds, self.actors.action_mask
         distribution = self.actors(rows.observed, rows.remembered)
         log_prob, entropy = distribution.log_prob(rows.action), distribution.entropy().mean(0)
-        value = self.critic(rows.state)
+        value = self.critic(rows.state, rows.age)
         ratios = losses.ratio(log_prob, rows.log_prob, config.ratio)
+        apart = torch.zeros(len(self._spec.agents), device=self._device)
+        if self._clone is not None:
+            with torch.no_grad():
+                logged = self._clone(rows.observed, rows.remembered)
+            apart = distribution.kl(logged).mean(0)
         loss = (
             losses.policy_loss(ratios, rows.advantage, config.clip).sum()
             - config.entropy * entropy.sum()
+            + config.near * apart.sum()
             + config.mean_bound * losses.mean_bound_loss(distribution.mean, bounds, mask)
             + config.value_weight * losses.value_loss(value, rows.returns)
         )
@@ -139,6 +153,7 @@ class MomaPPO:
         return _Seen(
             log_prob=log_prob.detach(),
             entropy=entropy.detach(),
+            apart=apart.detach(),
             mean=distribution.mean.detach(),
             value=value.detach(),
             grad_norm=norm,
@@ -157,6 +172,7 @@ class MomaPPO:
         return {
             "policy": losses.policy_loss(ratios, rows.advantage, config.clip),
             "entropy": torch.stack([step.entropy for step in seen]).mean(0),
+            "clone_kl": torch.stack([step.apart for step in seen]).mean(0),
             "approx_kl": losses.approx_kl(agents),
             "clip_fraction": losses.clip_fraction(agents, config.clip),
             "ratio_max": agents.amax(0),
@@ -188,6 +204,7 @@ class _Seen:
 
     log_prob: Float32[Tensor, "M A"]
     entropy: Float32[Tensor, " A"]
+    apart: Float32[Tensor, " A"]
     mean: Float32[Tensor, "M A U"]
     value: Float32[Tensor, " M"]
     grad_norm: Float32[Tensor, ""]
