@@ -21,7 +21,10 @@ with warnings.catch_warnings():
 PLAYED, IMPORTED = 40, 20
 """Episodes of the best players, and of the log: few, for the tests of all worlds add up."""
 _HIGHEST = {
-    "carts": 40, "carts-walls": 40, "carts-both": 40, "carts-narrow": 40, "coin": 4, "memory": 1,
+    "carts": 40, "carts-walls": 40, "carts-both": 40, "carts-narrow": 40, "memory": 1,
+    "coin": 4, "wind": 15, "slot": 10, "fork": 8,
+    "payday": 4, "shift": 3.2, "delivery": 10, "once": 1, "marathon": 10,
+    "random-play": 15, "clutter": 15, "offset": 15, "bounds": 5, "crew": 10, "relay": 6,
     **{f"convention-{count}": 10 for count in (2, 3, 4, 6)},
 }  # fmt: skip
 """What no episode can earn more than, by the rules of the world."""
@@ -60,20 +63,21 @@ def test_the_log_is_the_same_for_the_same_seed_alone(world, log):
 
 
 def test_the_best_players_earn_the_optimum(world):
-    earned = returns(world.best_play(PLAYED, seed=3))
-    slack = 4 * earned.std() / np.sqrt(PLAYED) + 0.005 * abs(world.optimum)
+    played = min(PLAYED, 2000 // world.make().limit)
+    earned = returns(world.best_play(played, seed=3))
+    slack = 4 * earned.std() / np.sqrt(played) + 0.005 * abs(world.optimum)
     assert earned.mean() == pytest.approx(world.optimum, abs=slack)
 
 
 def test_the_log_mixes_good_and_bad_play_and_none_is_impossible(world, log):
     earned = np.sort(returns(log))
-    assert earned[-1] <= _HIGHEST[world.name]
+    assert earned[-1] <= _HIGHEST[world.name] + 1e-9
     assert earned.mean() < earned[-len(earned) // 10 :].mean()
     assert earned.mean() < world.optimum
     assert max(len(episode.reward) for episode in log) == world.make().limit
 
 
-def test_the_log_imports_without_an_error_and_fits_its_environment(world, log, tmp_path):
+def test_the_log_imports_without_an_error(world, log, tmp_path):
     few, path = replace(world, episodes=IMPORTED), tmp_path / world.name
     if not world.importable:
         with pytest.raises(ImportDataError):
@@ -86,11 +90,24 @@ def test_the_log_imports_without_an_error_and_fits_its_environment(world, log, t
     dataset = Dataset.load(path)
     assert not [found for found in find(dataset) if found.severity == "error"]
     assert dataset.reward.sum() == pytest.approx(returns(begun).sum(), rel=1e-4)
-    env = PettingZoo(world.make, made.spec, 2)
-    env.reset(0)
-    state, reward, _ = env.step(sum(made.spec.action_bounds).expand(2, -1, -1) / 2)
-    assert torch.isfinite(state).all()
-    assert torch.isfinite(reward).all()
+
+
+def test_the_environment_goes_on_as_the_dataset_says(world, tmp_path, monkeypatch):
+    if not world.importable:
+        pytest.skip("the importer has no form for what its agents are")
+    monkeypatch.setattr("moma_core.seeds.derive", lambda seed, *_: seed)  # that of the log
+    spec = write(replace(world, episodes=3), tmp_path / world.name, 0).spec
+    data, begin = Dataset.load(tmp_path / world.name), 0
+    for episode, steps in enumerate(data.lengths):
+        env, first = PettingZoo(world.make, spec, 1), begin + episode
+        state = env.reset(episode)[0]
+        for step in range(min(steps, 50)):
+            np.testing.assert_allclose(state, data.state[first + step], rtol=1e-5, atol=1e-4)
+            action = torch.from_numpy(data.action[begin + step][None].copy())
+            (state,), reward, over = env.step(action)
+            assert reward.item() == pytest.approx(data.reward[begin + step], abs=1e-4)
+            assert over.item() <= (step == steps - 1)
+        begin += steps
 
 
 def test_the_carts_are_those_that_were_measured():
