@@ -31,7 +31,7 @@ class World:
     episodes: int
     """Episodes of the log."""
     optimum: float
-    """Best expected return of a team whose agents see what they see, and may remember it."""
+    """Best known expected return of a team whose agents see what they see, and remember it."""
     known: str
     """How the optimum is known: by which analysis, or as the return of which scripted players."""
     best: Player
