@@ -15,7 +15,7 @@ CHOICES = replace(
     name="choices",
     action_low=((0.0, 0.0), (0.0, 0.0, 0.0)),
     action_high=((1.0, 1.0), (1.0, 1.0, 1.0)),
-    discrete=True,
+    discrete=(True, True),
 )
 
 

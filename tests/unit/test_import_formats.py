@@ -81,7 +81,7 @@ def test_discrete_actions_of_a_vault_become_one_hot(tmp_path):
             tmp_path / f"v{legals}", play(), legals=legals, **{"actions.": choice}
         )
         data, notes = run(path, tmp_path / f"out{legals}")
-        assert data.spec.discrete
+        assert all(data.spec.discrete)
         assert data.action.shape == (13, 2, count)
         assert data.action.sum(axis=2).tolist() == [[1, 1]] * 13
         assert data.action.argmax(axis=2)[:3].tolist() == choice[:3].tolist()

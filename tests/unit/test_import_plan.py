@@ -75,7 +75,7 @@ def test_a_task_says_which_actuator_is_whose(tmp_path):
             {
                 "action_low": ((0.0,), (0.0, 0)),
                 "action_high": ((1.0,), (1.0, 1.0)),
-                "discrete": True,
+                "discrete": (True, True),
             },
             "needs discrete actions",
         ),
@@ -190,7 +190,9 @@ def test_one_file_per_episode_is_read_in_the_order_of_names(tmp_path):
 
 def test_a_choice_that_an_agent_does_not_have_is_refused():
     spec = task_of(
-        action_low=((0.0,) * 2, (0.0,) * 3), action_high=((1.0,) * 2, (1.0,) * 3), discrete=True
+        action_low=((0.0,) * 2, (0.0,) * 3),
+        action_high=((1.0,) * 2, (1.0,) * 3),
+        discrete=(True, True),
     )
     flat, index = np.array([[1, 2], [0, 0]], np.float32), ((0,), (1,))
     assert split_actions(spec, flat, index).tolist() == [[[0, 1, 0], [0, 0, 1]], [[1, 0, 0]] * 2]

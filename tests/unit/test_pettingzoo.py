@@ -13,7 +13,7 @@ from moma_core.tasks.pettingzoo import PettingZoo, load
 from tests.builders import SPEC
 
 CHOICES = replace(
-    SPEC, discrete=True, action_low=((0.0, 0.0, 0.0), (0.0, 0.0)),
+    SPEC, discrete=(True, True), action_low=((0.0, 0.0, 0.0), (0.0, 0.0)),
     action_high=((1.0, 1.0, 1.0), (1.0, 1.0)),
 )  # fmt: skip
 
