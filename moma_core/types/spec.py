@@ -37,9 +37,8 @@ class TaskSpec:
         count = len(self.agents)
         object.__setattr__(self, "discrete", self.discrete or (False,) * count)
         for name in ("observation_index", "action_low", "action_high", "discrete"):
-            entries = getattr(self, name)
-            if not isinstance(entries, tuple) or len(entries) != count:
-                got = len(entries) if isinstance(entries, tuple) else repr(entries)
+            if len(getattr(self, name)) != count:
+                got = len(getattr(self, name))
                 raise ValueError(
                     f"task {self.name}: {name} needs one entry per agent: {count}, got {got}"
                 )

@@ -250,6 +250,30 @@ def test_minari_box_spaces_are_one_agent_and_discrete_ones_choices(tmp_path, mon
     assert data.spec.state_width == 5
 
 
+def test_minari_a_box_beside_a_discrete_space_is_a_mixed_team(tmp_path, monkeypatch):
+    seen = Box(-np.inf, np.inf, (5,), np.float32)
+    acted = Tuple((Discrete(4), Box(-2, 1.5, (1,), np.float32)))
+    path = logs.write_minari(
+        tmp_path,
+        play(),
+        (Tuple((seen, seen)), acted),
+        lambda p: (
+            (p.state, p.state),
+            ((p.action[0][:, 0] > 0).astype(np.int64), p.action[1]),
+        ),
+        monkeypatch,
+    )
+    data, notes = run(path, tmp_path / "out")
+    assert data.spec.discrete == (True, False)
+    assert (data.spec.action_low, data.spec.action_high) == (
+        ((0.0,) * 4, (-2.0,)), ((1.0,) * 4, (1.5,)),
+    )  # fmt: skip
+    acted = [np.concatenate(parts) for parts in zip(*(one.action for one in play()), strict=True)]
+    np.testing.assert_array_equal(data.action[:, 0].argmax(1), acted[0][:, 0] > 0)
+    np.testing.assert_array_equal(data.action[:, 1, :1], acted[1])
+    assert "of the others the log's own" in notes
+
+
 def test_lerobot_is_one_agent_with_named_features(tmp_path):
     plays = play(terminated=(1, 1, 1, 1))
     data, notes = run(logs.write_lerobot(tmp_path / "l", plays, files=2), tmp_path / "out")
