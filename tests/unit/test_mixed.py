@@ -1,5 +1,6 @@
 """Teams in which one agent chooses and another acts continuously: actors, updates, cloning."""
 
+import base64
 import math
 from dataclasses import replace
 
@@ -9,6 +10,8 @@ import torch
 
 from learner.algorithms.bc import BehaviourCloning
 from learner.algorithms.moma_ppo import losses
+from moma.log_tools.conventions import Situations, look
+from moma.reports.card import choices
 from moma_core.checks import check_query, check_trajectory
 from moma_core.config import ActorConfig, BCConfig
 from moma_core.datasets import Dataset, DatasetError, EpisodeWriter
@@ -225,3 +228,18 @@ def test_clones_learn_both_kinds(tmp_path):
     right, off = agreed()
     assert right > 0.95
     assert off < 0.04
+
+
+def test_the_card_draws_a_choice_against_a_number(tmp_path):
+    data = write(tmp_path / "log")
+    first = data.rows(data.episode_start)
+    rows = Situations(where="first step", state=first.state.numpy(), action=first.action.numpy())
+    found = look(MIXED, rows, np.ones(5), 0)
+    assert found.pair == (WIDE, NARROW)
+    edges, chosen = choices._cells(found, MIXED, WIDE)
+    assert edges.tolist() == [-0.5, 0.5, 1.5, 2.5]
+    np.testing.assert_array_equal(chosen, rows.action[:, WIDE])
+    edges, cell = choices._cells(found, MIXED, NARROW)
+    np.testing.assert_allclose(edges, np.linspace(-0.5, 2.0, 11))
+    assert cell.sum(1).tolist() == [1] * len(first.state)
+    assert base64.b64decode(choices.conventions(found, MIXED)).startswith(b"\x89PNG")
