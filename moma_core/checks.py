@@ -146,19 +146,19 @@ def _check_history(history: History | None, sizes: Mapping[str, int]) -> None:
 def not_one_hot(
     task: TaskSpec, action: Tensor, valid: Tensor | None = None
 ) -> tuple[list[int], str] | None:
-    """Finds the first action that is not one-hot, where a task's actions have to be.
+    """Finds the first action that is not one-hot, of the agents whose actions have to be.
 
     Args:
-        task: the team; where its actions are numbers, nothing is found.
+        task: the team; of agents whose actions are numbers nothing is found.
         action: `[... A U]`.
         valid: `[... 1]`, the joint actions to look at; None: all.
 
     Returns:
         Its place among the leading axes, and what is wrong with it in words.
     """
-    if not task.discrete:
+    if not any(task.discrete):
         return None
-    wrong = ~task.one_hot(action)
+    wrong = task.chooses & ~task.one_hot(action)
     wrong = wrong if valid is None else wrong & valid
     if not bool(wrong.any()):
         return None

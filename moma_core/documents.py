@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import dacite
 
@@ -37,7 +37,7 @@ def parse(kind: type[T], text: str, source: str) -> T:
 
 
 def build(kind: type[T], fields: object) -> T:
-    """Builds the dataclass `kind` from plain values; lists become tuples where it wants them.
+    """Builds the dataclass `kind` from plain values; lists become tuples, which ours hold.
 
     Raises:
         ValueError: not exactly the fields of `kind`.
@@ -45,10 +45,20 @@ def build(kind: type[T], fields: object) -> T:
     if not isinstance(fields, dict):
         raise ValueError(f"must be an object, got {type(fields).__name__}")  # noqa: TRY004 - input
     try:
-        rules = dacite.Config(strict=True, cast=[tuple], type_hooks={float: _number})
-        return dacite.from_dict(kind, fields, config=rules)
+        rules = dacite.Config(strict=True, type_hooks={float: _number})
+        return dacite.from_dict(kind, _tuples(fields), config=rules)
     except dacite.DaciteError as error:
         raise ValueError(str(error)) from error
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401 - JSON
+    # By hand: dacite's own cast makes a tuple of any text, and of a number an error without a name.
+    match value:
+        case dict():
+            return {name: _tuples(part) for name, part in value.items()}
+        case list():
+            return tuple(map(_tuples, value))
+    return value
 
 
 def _number(value: object) -> object:

@@ -57,7 +57,15 @@ CHOICES = replace(
     name="choosing",
     action_low=((0.0,) * 3, (0.0,) * 2),
     action_high=((1.0,) * 3, (1.0,) * 2),
-    discrete=True,
+    discrete=(True, True),
+)
+# One of each: the wide agent chooses, the narrow one acts continuously.
+MIXED = replace(
+    SPEC,
+    name="mixed",
+    action_low=((0.0,) * 3, (-0.5,)),
+    action_high=((1.0,) * 3, (2.0,)),
+    discrete=(True, False),
 )
 QUANTILES = {"0.50": 0.1, "0.90": 0.2, "0.95": 0.3, "0.99": 0.4, "0.999": 0.5, "1.00": 0.6}
 DIGEST = "0" * 64

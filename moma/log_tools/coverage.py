@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -47,26 +48,28 @@ def coverage(dataset: Dataset, extremes: Extremes) -> Coverage:
     spec = dataset.spec
     bounds = [bound.numpy() for bound in spec.action_bounds]
 
-    def chosen(action: NDArray[np.float32]) -> NDArray[np.float32]:
-        return action if spec.discrete else _cells(action, *bounds)
-
     def exact(block: Block) -> NDArray[np.uint64]:
         return hashes(block.action, onto=hashes(block.states)[block.at])
 
     def binned(block: Block) -> NDArray[np.uint64]:
         state = _cells(block.states, extremes.low, extremes.high)
-        return hashes(chosen(block.action), onto=hashes(state)[block.at])
+        return hashes(_cells(block.action, *bounds), onto=hashes(state)[block.at])
 
     count = dataset.transitions
     pairs = _distinct(count, (exact(block) for block in blocks(dataset)))
     cells = _distinct(count, (binned(block) for block in blocks(dataset)))
-    visited = _distinct(count, (hashes(chosen(part)) for _, part in pieces(dataset.action)))
-    widths = [len(low) for low in spec.action_low]
+    visited = _distinct(
+        count, (hashes(_cells(part, *bounds)) for _, part in pieces(dataset.action))
+    )
+    possible = [
+        float(len(low)) if chooses else float(CELLS) ** len(low)
+        for low, chooses in zip(spec.action_low, spec.discrete, strict=True)
+    ]
     return Coverage(
         exact=pairs / count,
         binned=cells / count,
         visited=visited,
-        possible=float(np.prod(widths)) if spec.discrete else float(CELLS) ** sum(widths),
+        possible=math.prod(possible),
     )
 
 

@@ -79,7 +79,7 @@ def _lists(rows: NDArray[np.float32]) -> pyarrow.Array:
 def _action(data: Dataset, agent: int, rows: slice) -> NDArray[np.generic]:
     """An agent's own actions `[N U]`, or the numbers of its choices `[N]`."""
     own = data.action[rows, agent, : len(data.spec.action_low[agent])]
-    return own.argmax(axis=1) if data.spec.discrete else own
+    return own.argmax(axis=1) if data.spec.discrete[agent] else own
 
 
 def _meta(data: Dataset) -> Meta:
@@ -89,9 +89,11 @@ def _meta(data: Dataset) -> Meta:
             name=name,
             action_low=low,
             action_high=high,
-            choices=len(low) if spec.discrete else 0,
+            choices=len(low) if chooses else 0,
         )
-        for name, low, high in zip(spec.agents, spec.action_low, spec.action_high, strict=True)
+        for name, low, high, chooses in zip(
+            spec.agents, spec.action_low, spec.action_high, spec.discrete, strict=True
+        )
     )
     return Meta(agents=agents, state_names=spec.state_names)
 

@@ -17,16 +17,16 @@ _LINE_S = 5.0
 
 def describe(made: Imported) -> str:
     """Returns what was made, a line for each thing."""
-    spec, one_of = made.spec, "one of " * made.spec.discrete
+    spec = made.spec
     lines = [
         f"episodes     {made.episodes}: {made.terminated} terminated, "
         f"{made.episodes - made.terminated} truncated, at most {spec.episode_limit} steps",
         f"transitions  {made.transitions}",
         f"joint state  {spec.state_width} features",
         *(
-            f"agent        {name}: observation {len(seen)}, action {one_of}{len(low)}"
-            for name, seen, low in zip(
-                spec.agents, spec.observation_index, spec.action_low, strict=True
+            f"agent        {name}: observation {len(seen)}, action {'one of ' * chooses}{len(low)}"
+            for name, seen, low, chooses in zip(
+                spec.agents, spec.observation_index, spec.action_low, spec.discrete, strict=True
             )
         ),
         *(f"note         {note}" for note in made.notes),

@@ -24,12 +24,12 @@ def table() -> Table:
 
 def _row(task: Task) -> tuple[str, ...]:
     spec = task.spec
-    acted = _widths(len(low) for low in spec.action_low)
+    acted = zip(spec.action_low, spec.discrete, strict=True)
     return (
         spec.name,
         str(len(spec.agents)),
-        _widths(len(index) for index in spec.observation_index),
-        f"one of {acted}" if spec.discrete else acted,
+        _said(str(len(index)) for index in spec.observation_index),
+        _said("one of " * chooses + str(len(low)) for low, chooses in acted),
         str(spec.state_width),
         str(spec.episode_limit),
         ", ".join(task.variants),
@@ -38,7 +38,7 @@ def _row(task: Task) -> tuple[str, ...]:
     )
 
 
-def _widths(widths: Iterable[int]) -> str:
-    """Returns one number where all agents are alike, else one per agent."""
-    each = list(widths)
-    return str(each[0]) if len(set(each)) == 1 else "/".join(map(str, each))
+def _said(of_each: Iterable[str]) -> str:
+    """Returns one word where all agents are alike, else one per agent."""
+    words = list(of_each)
+    return words[0] if len(set(words)) == 1 else "/".join(words)

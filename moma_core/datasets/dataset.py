@@ -155,9 +155,21 @@ def spec_of(path: Path) -> TaskSpec:
 
 def _spec(path: Path, meta: Mapping[str, Any]) -> TaskSpec:
     try:
-        return documents.build(TaskSpec, meta["task"])
+        return documents.build(TaskSpec, _per_agent(meta["task"]))
     except (KeyError, ValueError) as error:
         raise DatasetError(f"{path / 'meta.json'}: task: {error}") from error
+
+
+def _per_agent(task: Any) -> Any:  # noqa: ANN401 - JSON
+    """Writes a team's single `discrete` out for each agent.
+
+    Datasets written before agents could differ have one true or false for the team. They are their
+    owners' and outlive versions, so they are read here; models and runs are made from them anew.
+    """
+    match task:
+        case {"discrete": bool(everyone), "agents": list(agents)}:
+            return {**task, "discrete": [everyone] * len(agents)}
+    return task
 
 
 def _meta(path: Path) -> dict[str, Any]:

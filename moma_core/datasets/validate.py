@@ -46,8 +46,10 @@ def check(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> Non
         raise DatasetError(fault)
     for name in ("state", "action", "reward"):
         _check_finite(path, name, arrays[name])
-    check_actions = _check_one_hot if spec.discrete else _check_bounds
-    check_actions(path, spec, arrays["action"])
+    if any(spec.discrete):
+        _check_one_hot(path, spec, arrays["action"])
+    if not all(spec.discrete):
+        _check_bounds(path, spec, arrays["action"])
 
 
 def check_shapes(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -1,7 +1,7 @@
-"""What an actor draws its action from: two distributions of one shape. Pure.
+"""What an actor draws its action from: distributions of one shape. Pure.
 
-Actions are float32 `[N A U]` either way: continuous values, or one-hot over an agent's own
-dimensions. `mask` says which dimensions are an agent's own; padding counts for nothing.
+Actions are float32 `[N A U]` always: continuous values, or one-hot over an agent's own dimensions.
+`mask` says which dimensions are an agent's own; padding counts for nothing.
 """
 
 from __future__ import annotations
@@ -102,4 +102,47 @@ class Categorical:
         return torch.nn.functional.one_hot(choice, self.logits.shape[-1]).float()
 
 
-Distribution = Gaussian | Categorical
+@dataclass(frozen=True, kw_only=True)
+class Mixed:
+    """A choice for the agents that choose, a Gaussian for the others.
+
+    Either distribution holds every agent; what it says of those that are not its own is dropped.
+    """
+
+    gaussian: Gaussian
+    categorical: Categorical
+    chooses: Bool[Tensor, " A"]
+
+    noise = staticmethod(Gaussian.noise)
+
+    @cached_property
+    def mean(self) -> Float32[Tensor, "N A U"]:
+        """Mean of the action, or probability of every choice."""
+        return self._of_each(self.categorical.mean, self.gaussian.mean)
+
+    def sample(self, noise: Float32[Tensor, "N A U"]) -> Float32[Tensor, "N A U"]:
+        """Returns a draw; choices take the Gumbel that has the quantile of the normal noise."""
+        gumbel = -torch.log(-torch.special.log_ndtr(noise))
+        return self._of_each(self.categorical.sample(gumbel), self.gaussian.sample(noise))
+
+    def mode(self) -> Float32[Tensor, "N A U"]:
+        """Returns the most likely action of each agent."""
+        return self._of_each(self.categorical.mode(), self.gaussian.mode())
+
+    def log_prob(self, action: Float32[Tensor, "N A U"]) -> Float32[Tensor, "N A"]:
+        """Returns the log-probability of each agent's choice, the log-density of its action."""
+        return torch.where(
+            self.chooses, self.categorical.log_prob(action), self.gaussian.log_prob(action)
+        )
+
+    def entropy(self) -> Float32[Tensor, "N A"]:
+        """Returns each agent's entropy in nats, differential where it does not choose."""
+        return torch.where(self.chooses, self.categorical.entropy(), self.gaussian.entropy())
+
+    def _of_each(
+        self, choice: Float32[Tensor, "N A U"], number: Float32[Tensor, "N A U"]
+    ) -> Float32[Tensor, "N A U"]:
+        return torch.where(self.chooses[:, None], choice, number)
+
+
+Distribution = Gaussian | Categorical | Mixed

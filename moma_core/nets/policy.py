@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from moma_core import seeds
 from moma_core.config import ActorConfig
 from moma_core.nets import memory
-from moma_core.nets.distributions import Categorical, Distribution, Gaussian
+from moma_core.nets.distributions import Categorical, Distribution, Gaussian, Mixed
 from moma_core.nets.history import Path
 from moma_core.nets.stacked import StackedLinear, chain, precision
 from moma_core.types import History, TaskSpec
@@ -37,13 +37,16 @@ class Actors(nn.Module):
     observation_mean: Tensor
     observation_std: Tensor
     action_mask: Tensor
+    chooses: Tensor
 
     def __init__(self, spec: TaskSpec, config: ActorConfig, seed: int = 0) -> None:
         super().__init__()
         self.spec, self.config = spec, config
         self.hidden = torch.float32
         """What an update may compute hidden layers in (`moma_core.nets.stacked.chain`)."""
-        self.distribution = Categorical if spec.discrete else Gaussian
+        self.distribution: type[Distribution] = (
+            Categorical if all(spec.discrete) else Mixed if any(spec.discrete) else Gaussian
+        )
         agents, observed, acted = len(spec.agents), spec.observation_width, spec.action_width
         generator = seeds.generator(seed, "actors")
         self.memory = memory.build(config, agents, spec.frame_width, generator)
@@ -51,15 +54,18 @@ class Actors(nn.Module):
         self.layers = nn.ModuleList(
             StackedLinear(agents, i, o, generator) for i, o in pairwise(widths)
         )
-        spread = config.state_dependent_std and not spec.discrete
+        spread = config.state_dependent_std and self.distribution is not Categorical
         outputs = 2 * acted if spread else acted
         self.head = StackedLinear(agents, config.width, outputs, generator, scale=_HEAD_SCALE)
         self.log_std = (
-            None if spec.discrete else nn.Parameter(torch.full((agents, 1, acted), config.log_std))
+            None
+            if self.distribution is Categorical
+            else nn.Parameter(torch.full((agents, 1, acted), config.log_std))
         )
         self.register_buffer("observation_mean", torch.zeros(agents, observed))
         self.register_buffer("observation_std", torch.ones(agents, observed))
         self.register_buffer("action_mask", spec.action_mask.clone(), persistent=False)
+        self.register_buffer("chooses", spec.chooses.clone(), persistent=False)
 
     def standardise(self, mean: Float32[Tensor, "A O"], std: Float32[Tensor, "A O"]) -> None:
         """Sets the observation statistics that travel with the policy."""
@@ -119,9 +125,13 @@ class Actors(nn.Module):
         )
         low, high = self.config.log_std_min, self.config.log_std_max
         log_std = torch.clamp(self.log_std + log_std, low, high)
-        return Gaussian(
+        gaussian = Gaussian(
             mean=mean.transpose(0, 1), log_std=log_std.transpose(0, 1), mask=self.action_mask
         )
+        if self.distribution is Gaussian:
+            return gaussian
+        categorical = Categorical(logits=gaussian.mean, mask=self.action_mask)
+        return Mixed(gaussian=gaussian, categorical=categorical, chooses=self.chooses)
 
     def copy(self) -> Actors:
         """Returns other actors with the same parameters and statistics."""

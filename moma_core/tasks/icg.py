@@ -100,7 +100,7 @@ def icg() -> Task:
         action_low=((0.0,) * ACTIONS,) * len(AGENTS),
         action_high=((1.0,) * ACTIONS,) * len(AGENTS),
         episode_limit=STEPS,
-        discrete=True,
+        discrete=(True,) * len(AGENTS),
     )
     return Task(
         spec=spec,

@@ -135,8 +135,10 @@ def _check(env: Any, spec: TaskSpec) -> None:  # noqa: ANN401 - any environment
             f"the environment's agents are {', '.join(env.possible_agents)}; those of task "
             f"{spec.name} are {', '.join(spec.agents)}"
         )
-    for agent, index, low in zip(spec.agents, spec.observation_index, spec.action_low, strict=True):
-        space, kind = env.action_space(agent), Discrete if spec.discrete else Box
+    for agent, index, low, chooses in zip(
+        spec.agents, spec.observation_index, spec.action_low, spec.discrete, strict=True
+    ):
+        space, kind = env.action_space(agent), Discrete if chooses else Box
         if not isinstance(space, kind):
             raise ValueError(  # noqa: TRY004 - input
                 f"the environment's {agent} acts in {space}; task {spec.name} needs {kind.__name__}"

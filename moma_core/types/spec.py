@@ -30,12 +30,13 @@ class TaskSpec:
     action_high: tuple[tuple[float, ...], ...]
     episode_limit: int
     """Steps after which an episode of the environment is truncated."""
-    discrete: bool = False
-    """Discrete actions, one-hot: an agent chooses one dimension; all bounds are 0 and 1."""
+    discrete: tuple[bool, ...] = ()
+    """Agents that choose one dimension, true per agent: one-hot, bounds 0 and 1; empty: none."""
 
     def __post_init__(self) -> None:
         count = len(self.agents)
-        for name in ("observation_index", "action_low", "action_high"):
+        object.__setattr__(self, "discrete", self.discrete or (False,) * count)
+        for name in ("observation_index", "action_low", "action_high", "discrete"):
             if len(getattr(self, name)) != count:
                 got = len(getattr(self, name))
                 raise ValueError(
@@ -55,7 +56,8 @@ class TaskSpec:
                 )
 
     def _check_bounds(self) -> None:
-        for agent, low, high in zip(self.agents, self.action_low, self.action_high, strict=True):
+        sides = zip(self.agents, self.action_low, self.action_high, self.discrete, strict=True)
+        for agent, low, high, chooses in sides:
             pairs = list(zip(low, high, strict=False))
             fits = len(low) == len(high) > 0
             if not fits or not all(-math.inf < a < b < math.inf for a, b in pairs):
@@ -63,12 +65,11 @@ class TaskSpec:
                     f"task {self.name}: action bounds of {agent} must be pairs of finite numbers, "
                     f"low below high: {low}, {high}"
                 )
-        bounds = {bound for row in (*self.action_low, *self.action_high) for bound in row}
-        if self.discrete and bounds != {0.0, 1.0}:
-            raise ValueError(
-                f"task {self.name}: discrete actions are one-hot, with bounds 0 and 1, "
-                f"got {sorted(bounds)}"
-            )
+            if chooses and {*low, *high} != {0.0, 1.0}:
+                raise ValueError(
+                    f"task {self.name}: discrete actions of {agent} are one-hot, with bounds 0 "
+                    f"and 1, got {sorted({*low, *high})}"
+                )
 
     @property
     def state_width(self) -> int:
@@ -117,6 +118,12 @@ class TaskSpec:
     def action_mask(self) -> Bool[Tensor, "A U"]:
         """True where an agent's padded action holds a dimension of its own."""
         return _mask([len(low) for low in self.action_low])
+
+    @cached_property
+    @_ordinary
+    def chooses(self) -> Bool[Tensor, " A"]:
+        """True where an agent's action is a choice: `discrete` as a tensor."""
+        return torch.tensor(self.discrete)
 
     @cached_property
     @_ordinary

@@ -47,7 +47,7 @@ def team(name, agents, observed, acted, bound, *, limit, discrete=False):
         action_low=((low,) * acted,) * agents,
         action_high=((bound,) * acted,) * agents,
         episode_limit=limit,
-        discrete=discrete,
+        discrete=(discrete,) * agents,
     )
 
 

@@ -50,7 +50,7 @@ def test_the_adapter_equals_the_environment_stepped_by_hand(name):
     }[name]  # fmt: skip
     random, adapter = np.random.default_rng(0), PettingZoo(make, spec, 2)
     agents, width = len(spec.agents), spec.action_width
-    if spec.discrete:
+    if any(spec.discrete):
         choice = random.integers(width, size=(30, 2, agents))
         action = np.eye(width, dtype=np.float32)[choice]
         plain = choice

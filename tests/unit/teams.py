@@ -19,7 +19,7 @@ def task(agents, width, *, discrete=False, state=2):
         action_low=((low,) * width,) * agents,
         action_high=((1.0,) * width,) * agents,
         episode_limit=10,
-        discrete=discrete,
+        discrete=(discrete,) * agents,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from moma.log_tools.coverage import coverage
 from moma.log_tools.summary import summarise
 from moma_core.datasets import Dataset, EpisodeWriter
-from tests.builders import SPEC, write_dataset
+from tests.builders import MIXED, SPEC, write_dataset
 from tests.unit.teams import task
 
 
@@ -45,6 +45,13 @@ def test_discrete_choices_are_their_own_cells(tmp_path):
     actions = np.eye(3)[[[0, 0], [1, 1], [0, 0], [2, 2]]]
     found = covered(log(tmp_path / "log", spec, [(np.zeros((5, 1)), actions)]))
     assert (found.exact, found.binned, found.visited, found.possible) == (0.75, 0.75, 3, 9)
+
+
+def test_a_choice_is_one_cell_and_a_number_five(tmp_path):
+    actions = np.zeros((4, 2, 3))
+    actions[:, 0], actions[:, 1, 0] = np.eye(3)[[0, 1, 0, 0]], [0.1, 0.2, 0.2, 1.9]
+    found = covered(log(tmp_path / "log", MIXED, [(np.zeros((5, 5)), actions)]))
+    assert (found.exact, found.binned, found.visited, found.possible) == (1, 0.75, 3, 3 * 5)
 
 
 def test_unequal_agents_have_cells_of_their_own_dimensions(dataset):

@@ -7,7 +7,7 @@ import pytest
 
 from moma.log_tools.findings import hashes, repeated
 from moma_core.datasets import Dataset, EpisodeWriter
-from tests.builders import SPEC, random_action, write_dataset
+from tests.builders import MIXED, SPEC, random_action, write_dataset
 from tests.unit.spoilt import copy_of, none, only, put
 
 CHOICES = replace(
@@ -15,7 +15,7 @@ CHOICES = replace(
     name="choices",
     action_low=((0.0, 0.0), (0.0, 0.0, 0.0)),
     action_high=((1.0, 1.0), (1.0, 1.0, 1.0)),
-    discrete=True,
+    discrete=(True, True),
 )
 
 
@@ -157,6 +157,24 @@ def test_choices_must_be_one_hot(tmp_path):
     finding = only(sound, "action of narrow: not one-hot")
     assert (finding.severity, finding.count, finding.rows) == ("error", 2, (1, 4))
     assert none(sound, "wide: not one-hot")
+
+
+def test_of_a_mixed_team_each_agent_is_looked_at_by_its_own_kind(tmp_path):
+    random = np.random.default_rng(0)
+    state, _, reward = play(random, 6)
+    action = np.zeros((6, 2, 3), np.float32)
+    action[:, 0], action[:, 1, 0] = np.eye(3)[random.integers(3, size=6)], 0.25
+    log = write(tmp_path / "log", [(state, action, reward)], MIXED)
+    assert none(log, "one-hot")
+    assert none(log, "at a bound")
+    put(log, "action", (slice(3), 1, 0), 2.0)
+    assert only(log, "action of narrow, dimension 0: at a bound in 50.0%").rows == (0, 1, 2)
+    put(log, "action", (slice(None), 1), 0)
+    assert only(log, "action is always 0").what.startswith("narrow")
+    put(log, "action", (2, 0), [0.5, 0.5, 0])
+    assert only(log, "not one-hot").what == "action of wide: not one-hot"
+    put(log, "action", (4, 1, 0), 2.5)
+    assert only(log, "not in [-0.5, 2]").rows == (4,)
 
 
 def test_terminals_at_the_limit_of_a_played_log(tmp_path):

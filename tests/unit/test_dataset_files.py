@@ -7,7 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from moma_core.datasets import Dataset, DatasetError
+from moma_core.datasets import Dataset, DatasetError, EpisodeWriter
+from moma_core.datasets.dataset import spec_of
+from tests.builders import CHOICES, SPEC
 
 ARRAYS = ("state", "action", "reward", "terminated", "truncated", "episode_start")
 
@@ -88,12 +90,29 @@ def meta(path, change):
         (lambda m: m["task"].pop("agents"), "agents"),
         (lambda m: m["task"].update(colour="red"), "colour"),
         (lambda m: m["task"].update(episode_limit="long"), "episode_limit"),
+        (lambda m: m["task"].update(discrete=0), 'field "discrete"'),
+        (lambda m: m["task"].update(agents="ab"), 'field "agents"'),
+        (lambda m: m["task"].update(discrete=[False]), "discrete needs one entry per agent: 2"),
+        (lambda m: m["task"].update(discrete=True), "discrete actions of wide are one-hot"),
         (lambda m: m["task"].update(observation_index=[[0, 2, 4], [1, 9]]), "feature 9"),
     ],
 )
 def test_a_wrong_meta_is_refused(copy, change, word):
     meta(copy, change)
     refused(copy, "meta.json", word)
+
+
+@pytest.mark.parametrize("everyone", [False, True])
+def test_a_meta_that_says_discrete_once_for_the_team_is_read_as_before(tmp_path, everyone):
+    spec = CHOICES if everyone else SPEC
+    state, action = np.zeros((2, 5), np.float32), np.zeros((1, 2, spec.action_width), np.float32)
+    action[..., 0] = everyone
+    with EpisodeWriter(spec, tmp_path / "log", {}) as writer:
+        writer.add(state, action, np.zeros(1, np.float32), terminated=False)
+    meta(tmp_path / "log", lambda m: m["task"].update(discrete=everyone))
+    data = Dataset.load(tmp_path / "log")
+    assert data.spec == spec == spec_of(tmp_path / "log")
+    assert data.spec.discrete == (everyone, everyone)
 
 
 def test_a_meta_that_is_not_json_is_refused(copy):

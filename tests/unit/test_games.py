@@ -64,7 +64,9 @@ def test_random_play_scores_0_and_the_best_play_1(name):
         shape = (count, len(task.spec.agents), task.spec.action_width)
         draw = torch.rand(shape, generator=random)
         action = (
-            (draw == draw.amax(-1, keepdim=True)).float() if task.spec.discrete else 2 * draw - 1
+            (draw == draw.amax(-1, keepdim=True)).float()
+            if all(task.spec.discrete)
+            else 2 * draw - 1
         )
         total += game.step(action)[1].mean().item()
     assert total == pytest.approx(task.return_at_zero, abs=0.05)

@@ -81,7 +81,7 @@ def test_discrete_actions_of_a_vault_become_one_hot(tmp_path):
             tmp_path / f"v{legals}", play(), legals=legals, **{"actions.": choice}
         )
         data, notes = run(path, tmp_path / f"out{legals}")
-        assert data.spec.discrete
+        assert all(data.spec.discrete)
         assert data.action.shape == (13, 2, count)
         assert data.action.sum(axis=2).tolist() == [[1, 1]] * 13
         assert data.action.argmax(axis=2)[:3].tolist() == choice[:3].tolist()
@@ -248,6 +248,30 @@ def test_minari_box_spaces_are_one_agent_and_discrete_ones_choices(tmp_path, mon
     assert [len(low) for low in data.spec.action_low] == [4, 3]
     assert data.action[0, 0].tolist() == np.eye(4)[int(play()[0].action[0][0, 0] > 0)].tolist()
     assert data.spec.state_width == 5
+
+
+def test_minari_a_box_beside_a_discrete_space_is_a_mixed_team(tmp_path, monkeypatch):
+    seen = Box(-np.inf, np.inf, (5,), np.float32)
+    acted = Tuple((Discrete(4), Box(-2, 1.5, (1,), np.float32)))
+    path = logs.write_minari(
+        tmp_path,
+        play(),
+        (Tuple((seen, seen)), acted),
+        lambda p: (
+            (p.state, p.state),
+            ((p.action[0][:, 0] > 0).astype(np.int64), p.action[1]),
+        ),
+        monkeypatch,
+    )
+    data, notes = run(path, tmp_path / "out")
+    assert data.spec.discrete == (True, False)
+    assert (data.spec.action_low, data.spec.action_high) == (
+        ((0.0,) * 4, (-2.0,)), ((1.0,) * 4, (1.5,)),
+    )  # fmt: skip
+    acted = [np.concatenate(parts) for parts in zip(*(one.action for one in play()), strict=True)]
+    np.testing.assert_array_equal(data.action[:, 0].argmax(1), acted[0][:, 0] > 0)
+    np.testing.assert_array_equal(data.action[:, 1, :1], acted[1])
+    assert "of the others the log's own" in notes
 
 
 def test_lerobot_is_one_agent_with_named_features(tmp_path):

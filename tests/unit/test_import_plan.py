@@ -9,7 +9,7 @@ from moma.log_tools.importing.plan import split_actions
 from moma_core.datasets import Dataset
 from moma_core.types import TaskSpec
 from tests import logs
-from tests.builders import SPEC
+from tests.builders import MIXED, SPEC
 from tests.logs import play
 
 
@@ -75,7 +75,7 @@ def test_a_task_says_which_actuator_is_whose(tmp_path):
             {
                 "action_low": ((0.0,), (0.0, 0)),
                 "action_high": ((1.0,), (1.0, 1.0)),
-                "discrete": True,
+                "discrete": (True, True),
             },
             "needs discrete actions",
         ),
@@ -144,6 +144,50 @@ def test_bounds_come_from_the_log_or_else_from_the_data(tmp_path):
     assert "out of its bounds" in notes
 
 
+@pytest.mark.parametrize("said", [0, 4])
+def test_an_agent_with_integers_chooses_and_the_other_keeps_its_bounds(tmp_path, said):
+    choice = np.arange(13) % 3
+    change = {"act/wide": choice}
+    if said:
+        change["meta"] = np.array(
+            '{"agents": [{"name": "wide", "choices": 4},'
+            ' {"name": "narrow", "action_low": [-3], "action_high": [9]}]}'
+        )
+    data, notes = run(npz(tmp_path / "a.npz", change), tmp_path / "out")
+    acted = np.concatenate([p.action[1] for p in play()])
+    own = (-3.0, 9.0) if said else (float(acted.min()), float(acted.max()))
+    count = said or 3
+    assert data.spec.discrete == (True, False)
+    assert data.spec.action_low == ((0.0,) * count, own[:1])
+    assert data.spec.action_high == ((1.0,) * count, own[1:])
+    np.testing.assert_array_equal(data.action[:, 0], np.eye(count)[choice])
+    np.testing.assert_array_equal(data.action[:, 1, :1], acted)
+    assert not data.action[:, 1, 1:].any()
+    source = "the log's own" if said else "the data's extremes"
+    assert f"action bounds: one-hot choices of wide; of the others {source}" in notes
+
+
+def test_an_agent_that_always_makes_the_first_choice_has_a_bound_for_it(tmp_path):
+    still = {"act/wide": np.zeros(13, np.int64), "act/narrow": np.full((13, 1), 0.25, np.float32)}
+    data, notes = run(npz(tmp_path / "a.npz", still), tmp_path / "out")
+    assert data.spec.action_high == ((1.0,), (1.25,))
+    assert "1 that never change are widened by 1" in notes
+
+
+def test_a_mixed_task_needs_a_log_of_the_same_kinds(tmp_path):
+    path = npz(tmp_path / "a.npz", {"act/wide": np.arange(13) % 3})
+    data, _ = run(path, tmp_path / "out", (MIXED, None))
+    assert data.spec == MIXED
+    words = (
+        r"mixed needs discrete, continuous actions of widths \(3, 1\), the log has continuous ones "
+        r"of widths \(2, 1\)"
+    )
+    with pytest.raises(ImportDataError, match=words):
+        run(npz(tmp_path / "b.npz"), tmp_path / "out", (MIXED, None))
+    with pytest.raises(ImportDataError, match=r"needs continuous .* has discrete, continuous ones"):
+        run(path, tmp_path / "out", (SPEC, None))
+
+
 def test_an_action_that_never_changes_gets_bounds_around_it(tmp_path):
     still = {"act/narrow": np.full((13, 1), 0.25, np.float32)}
     data, notes = run(npz(tmp_path / "a.npz", still), tmp_path / "out")
@@ -162,7 +206,18 @@ def test_an_action_that_never_changes_gets_bounds_around_it(tmp_path):
         ({"episode_length": np.array([3, 5, 1, 5])}, "add up to 13"),
         ({"episode_length": np.array([3, 5, 0, 5])}, "numbers of 1 or more"),
         ({"terminated": np.ones(13, np.bool_)}, "terminated is set at row 0, and its episode goes"),
-        ({"act/wide": np.zeros((13, 2), np.int64)}, "integer actions are choices"),
+        ({"act/wide": np.zeros((13, 2), np.int64)}, "act/wide: integer actions are choices, one"),
+        (
+            {"meta": np.array('{"agents": [{"name": "narrow", "choices": 3}]}')},
+            "act/narrow: meta gives narrow 3 choices, its actions are floats",
+        ),
+        (
+            {
+                "act/narrow": np.full(13, 3),
+                "meta": np.array('{"agents": [{"name": "narrow", "choices": 3}]}'),
+            },
+            "narrow has 3 choices, one of its actions is 3",
+        ),
         ({"meta": np.array('{"agents": [{"name": "nobody"}]}')}, "meta names"),
         ({"meta": np.array('{"agents": 3}')}, "is no Meta"),
         ({"reward": np.full(13, np.nan)}, "reward, column 0, is nan at row 0"),
@@ -190,7 +245,9 @@ def test_one_file_per_episode_is_read_in_the_order_of_names(tmp_path):
 
 def test_a_choice_that_an_agent_does_not_have_is_refused():
     spec = task_of(
-        action_low=((0.0,) * 2, (0.0,) * 3), action_high=((1.0,) * 2, (1.0,) * 3), discrete=True
+        action_low=((0.0,) * 2, (0.0,) * 3),
+        action_high=((1.0,) * 2, (1.0,) * 3),
+        discrete=(True, True),
     )
     flat, index = np.array([[1, 2], [0, 0]], np.float32), ((0,), (1,))
     assert split_actions(spec, flat, index).tolist() == [[[0, 1, 0], [0, 0, 1]], [[1, 0, 0]] * 2]

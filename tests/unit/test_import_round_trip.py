@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from moma.log_tools import export
@@ -17,14 +17,14 @@ ARRAYS = ("state", "action", "reward", "terminated", "truncated", "episode_start
 def team(widths, *, discrete):
     """A team whose agents see a feature each and the last one."""
     count = len(widths)
-    low, high = (0.0, 1.0) if discrete else (-1.5, 0.5)
+    sides = [(0.0, 1.0) if chooses else (-1.5, 0.5) for chooses in discrete]
     return TaskSpec(
         name="out",
         agents=tuple(f"robot {i}/x" for i in range(count)),
         state_names=tuple(f"s{i}" for i in range(count + 1)),
         observation_index=tuple((count, i) for i in range(count)),
-        action_low=tuple((low,) * width for width in widths),
-        action_high=tuple((high,) * width for width in widths),
+        action_low=tuple((low,) * n for n, (low, _) in zip(widths, sides, strict=True)),
+        action_high=tuple((high,) * n for n, (_, high) in zip(widths, sides, strict=True)),
         episode_limit=1,
         discrete=discrete,
     )
@@ -37,9 +37,9 @@ def write(spec, path, lengths, seed):
         for steps in lengths:
             state = random.normal(size=(steps + 1, spec.state_width)).astype(np.float32)
             action = np.stack([random_action(random, spec) for _ in range(steps)])
-            if spec.discrete:
-                masked = np.where(spec.action_mask.numpy(), action + 1, 0)
-                action = (masked == masked.max(axis=2, keepdims=True)).astype(np.float32)
+            masked = np.where(spec.action_mask.numpy(), action + 1, 0)
+            choice = (masked == masked.max(axis=2, keepdims=True)).astype(np.float32)
+            action = np.where(spec.chooses.numpy()[:, None], choice, action)
             reward = random.normal(size=steps).astype(np.float32)
             writer.add(state, action, reward, terminated=bool(random.random() < 0.5))
     return Dataset.load(path)
@@ -56,11 +56,12 @@ def _few_rows_at_a_time(monkeypatch):
 )
 @given(
     lengths=st.lists(st.integers(1, 6), min_size=1, max_size=6),
-    widths=st.lists(st.integers(1, 3), min_size=1, max_size=3),
-    discrete=st.booleans(),
+    own=st.lists(st.tuples(st.integers(1, 3), st.booleans()), min_size=1, max_size=3),
     seed=st.integers(0, 99),
 )
-def test_a_dataset_goes_out_and_comes_back(tmp_path, kind, lengths, widths, discrete, seed):
+@example(lengths=[3, 1], own=[(3, True), (2, False), (1, False)], seed=0)
+def test_a_dataset_goes_out_and_comes_back(tmp_path, kind, lengths, own, seed):
+    widths, discrete = zip(*own, strict=True)
     spec = team(widths, discrete=discrete)
     data = write(spec, tmp_path / "data", lengths, seed)
     getattr(export, kind)(data, tmp_path / "file")

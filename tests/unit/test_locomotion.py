@@ -79,7 +79,7 @@ def test_agents_see_and_drive_what_the_tables_say(name):
     assert [len(low) for low in spec.action_low] == [len(own) for own in driven]
     assert {*sum(spec.action_low, ()), *sum(spec.action_high, ())} == {-1.0, 1.0}
     assert spec.episode_limit == 1000
-    assert not spec.discrete
+    assert not any(spec.discrete)
 
 
 @pytest.mark.parametrize("name", TABLES)

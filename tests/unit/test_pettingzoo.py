@@ -10,10 +10,10 @@ from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 
 from moma_core.tasks import Environment
 from moma_core.tasks.pettingzoo import PettingZoo, load
-from tests.builders import SPEC
+from tests.builders import MIXED, SPEC
 
 CHOICES = replace(
-    SPEC, discrete=True, action_low=((0.0, 0.0, 0.0), (0.0, 0.0)),
+    SPEC, discrete=(True, True), action_low=((0.0, 0.0, 0.0), (0.0, 0.0)),
     action_high=((1.0, 1.0, 1.0), (1.0, 1.0)),
 )  # fmt: skip
 
@@ -107,6 +107,18 @@ def test_discrete_actions_are_the_best_dimension_of_the_agents_own():
     adapter.step(torch.tensor([[[0.0, 0.0, 1.0], [1.0, 0.0, 9.0]]]))
     assert pair.actions[0] == {"wide": 7, "narrow": 0}
     assert all(space.contains(pair.actions[0][agent]) for agent, space in spaces.items())
+
+
+def test_an_agent_that_chooses_beside_one_that_does_not():
+    spaces = {"wide": Discrete(3), "narrow": box(1, high=9.0)}
+    adapter, (pair,) = made(MIXED, acted=spaces)
+    adapter.reset(0)
+    adapter.step(torch.tensor([[[0.0, 1.0, 0.0], [-0.25, 0.0, 7.0]]]))
+    assert pair.actions[0] == {"wide": 1, "narrow": np.array([-0.25])}
+    with pytest.raises(ValueError, match=r"narrow acts in Discrete\(1\); task mixed needs Box"):
+        made(MIXED, acted=spaces | {"narrow": Discrete(1)})
+    with pytest.raises(ValueError, match=r"wide acts in Box.*; task mixed needs Discrete"):
+        made(MIXED, acted=spaces | {"wide": box(3)})
 
 
 def test_a_discrete_observation_is_one_hot():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from moma_core.types import Query, Trajectory, layouts
-from tests.builders import SPEC
+from tests.builders import MIXED, SPEC
 
 
 def test_widths_are_those_of_the_widest_agent():
@@ -61,10 +61,28 @@ def test_a_spec_refuses_a_feature_that_does_not_exist():
         replace(SPEC, observation_index=((0,), (-1,)))
 
 
-@pytest.mark.parametrize("field", ["observation_index", "action_low", "action_high"])
+@pytest.mark.parametrize("field", ["observation_index", "action_low", "action_high", "discrete"])
 def test_a_spec_refuses_a_missing_agent(field):
     with pytest.raises(ValueError, match=f"{field} needs one entry per agent: 2, got 1"):
         replace(SPEC, **{field: getattr(SPEC, field)[:1]})
+
+
+def test_nobody_chooses_unless_the_spec_says_who():
+    assert SPEC.discrete == (False, False) == replace(SPEC, discrete=()).discrete
+    assert (MIXED.discrete, MIXED.chooses.tolist()) == ((True, False), [True, False])
+    assert replace(MIXED, name="again").discrete == MIXED.discrete
+
+
+def test_only_agents_that_choose_need_bounds_of_0_and_1():
+    with pytest.raises(ValueError, match=r"discrete actions of wide are one-hot.*\[-1\.0, 1\.0\]"):
+        replace(SPEC, discrete=(True, False))
+    with pytest.raises(ValueError, match=r"discrete actions of narrow .*got \[-0\.5, 2\.0\]"):
+        replace(MIXED, discrete=(True, True))
+
+
+def test_clamp_leaves_a_choice_as_it_is_and_cuts_numbers():
+    action = torch.tensor([[0.0, 1.0, 0.0], [5.0, 5.0, 5.0]])
+    assert MIXED.clamp(action).tolist() == [[0.0, 1.0, 0.0], [2.0, 0.0, 0.0]]
 
 
 def test_a_segments_layout_is_what_its_class_says():

@@ -62,7 +62,7 @@ def mean_bound_loss(
 ) -> Float32[Tensor, ""]:
     """Squared distance of action means from the interval of actions that are not clamped.
 
-    Zero for discrete actions: their means are probabilities, their bounds 0 and 1.
+    Zero for agents that choose: their means are probabilities, their bounds 0 and 1.
 
     Args:
         mean: means of the actions' distributions.

@@ -38,21 +38,19 @@ class _Tally:
 def actions(spec: TaskSpec, action: NDArray[np.float32]) -> Iterator[Finding]:
     """Goes through the actions once and yields what is wrong with them, then what is odd."""
     low, high = (bound.numpy() for bound in spec.action_bounds)
-    mask, near = spec.action_mask.numpy(), _AT * (high - low)
+    numbers = (spec.action_mask & ~spec.chooses[:, None]).numpy()
+    chooses, near = spec.chooses.numpy(), _AT * (high - low)
     shape = (len(spec.agents), spec.action_width)
     beyond, bound, choice = (_Tally(count=np.zeros(shape, np.int64)) for _ in range(3))
     for begin, part in pieces(action):
         beyond.add((part < low - SLACK) | (part > high + SLACK), begin)
-        if spec.discrete:
-            wrong = ~spec.one_hot(torch.from_numpy(np.array(part))).numpy()
+        if chooses.any():
+            wrong = chooses & ~spec.one_hot(torch.from_numpy(np.array(part))).numpy()
             choice.add(np.repeat(wrong[:, :, None], shape[1], axis=2), begin)
-        else:
-            bound.add(((part <= low + near) | (part >= high - near)) & mask, begin)
+        bound.add(((part <= low + near) | (part >= high - near)) & numbers, begin)
     yield from _beyond(spec, beyond)
-    if spec.discrete:
-        yield from _choices(spec, choice)
-    else:
-        yield from _saturated(spec, bound, len(action))
+    yield from _choices(spec, choice)
+    yield from _saturated(spec, bound, len(action))
 
 
 def _beyond(spec: TaskSpec, tally: _Tally) -> Iterator[Finding]:

@@ -82,8 +82,8 @@ class Presence:
             )
         still = ~self._moves & self._anything[:, None]
         yield from self._absent(still & several[:, None], "observation never changes")
-        if not self._spec.discrete:
-            yield from self._absent(~self._acts & several[:, None], "action is always 0")
+        idle = ~self._acts & ~self._spec.chooses.numpy()
+        yield from self._absent(idle & several[:, None], "action is always 0")
 
     def _absent(self, mask: NDArray[np.bool_], what: str) -> Iterator[Finding]:
         for agent, name in enumerate(self._spec.agents):

@@ -97,13 +97,26 @@ def layout(
     seen = [widths[name] for name in names.features if name != "state"]
     acted = [widths[name] for name in names.actions]
     discrete = [kinds[name] in "iu" for name in names.actions]
-    if any(discrete) and (not all(discrete) or set(acted) != {1}):
-        raise ImportDataError(
-            f"{source}: integer actions are choices: one number per agent, for all agents; got "
-            f"widths {acted} of kinds {[kinds[name] for name in names.actions]}"
-        )
+    for name, agent, width, chooses in zip(
+        names.actions, meta.agents, acted, discrete, strict=True
+    ):
+        if chooses and width != 1:
+            raise ImportDataError(
+                f"{source}: {name}: integer actions are choices, one number a step, got {width}; "
+                "write floats where they are none"
+            )
+        if agent.choices and not chooses:
+            raise ImportDataError(
+                f"{source}: {name}: meta gives {agent.name} {agent.choices} choices, its actions "
+                "are floats; write the number of the choice as an integer"
+            )
     named = meta.state_names if len(meta.state_names) == state else numbered("state", state)
-    bounds = tuple(a.action_low for a in meta.agents), tuple(a.action_high for a in meta.agents)
+    needed = [0 if chooses else width for width, chooses in zip(acted, discrete, strict=True)]
+    said = list(zip(meta.agents, discrete, strict=True))
+    bounds = (
+        tuple(() if chooses else agent.action_low for agent, chooses in said),
+        tuple(() if chooses else agent.action_high for agent, chooses in said),
+    )
     whole = tuple(range(state))
     return Layout(
         agents=names.agents,
@@ -114,8 +127,8 @@ def layout(
         observations=columns(seen, state) if seen else (whole,) * len(names.agents),
         action_widths=tuple(acted),
         state_width=state,
-        bounds=bounds if all([len(row) for row in side] == acted for side in bounds) else None,
-        choices=tuple(a.choices for a in meta.agents) if any(discrete) else None,
+        bounds=bounds if all([len(row) for row in side] == needed for side in bounds) else None,
+        choices=tuple(agent.choices if chooses else None for agent, chooses in said),
     )
 
 

@@ -45,7 +45,7 @@ def read(path: Path) -> Log:
             features=features,
             observations=(tuple(range(len(features))),),
             action_widths=(widths["action"],),
-            choices=(0,) if kinds["action"] in "iu" and widths["action"] == 1 else None,
+            choices=(0,) if kinds["action"] in "iu" and widths["action"] == 1 else (),
         ),
         rows=rows,
         episodes=lambda: episodes(

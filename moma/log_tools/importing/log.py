@@ -33,13 +33,15 @@ class Layout:
     observations: tuple[tuple[int, ...], ...]
     """Columns of features that each agent observes."""
     action_widths: tuple[int, ...]
-    """Width of each agent's action; 1 where actions are numbers of choices."""
+    """Width of each agent's action; 1 where it is the number of a choice."""
     state_width: int = 0
     """Number of columns, the first ones, that are the global state."""
     bounds: Bounds | None = None
-    """Bounds of actions; None: the log does not say; the data's own extremes are taken."""
-    choices: tuple[int, ...] | None = None
-    """Number of choices of each discrete agent, 0 where the log does not say."""
+    """Bounds of actions, none of agents that choose; None: the log does not say; the data's own
+    extremes are taken."""
+    choices: tuple[int | None, ...] = ()
+    """Number of each agent's choices, 0 where the log does not say, None where it does not choose;
+    empty: nobody does."""
     padded: bool = False
     """Padding up to the widest agent: columns that are 0 or -inf in every row."""
     tolerance: float = 0.0
@@ -47,13 +49,18 @@ class Layout:
     limits_are_terminals: bool = False
     """Format that marks an episode which ran out of time as terminated."""
 
+    @property
+    def discrete(self) -> tuple[bool, ...]:
+        """Per agent, whether it chooses."""
+        return tuple(count is not None for count in self.choices) or (False,) * len(self.agents)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Episode:
     """One episode of T steps; T may be 0 where a log has a single row."""
 
     action: Float32[np.ndarray, "T W"]
-    """Dimensions of all agents side by side, or one number of a choice per agent."""
+    """Actions of all agents side by side: dimensions, or the number of a choice."""
     features: Float32[np.ndarray, "T+1 C"]
     reward: Float32[np.ndarray, "T R"]
     """Rewards; R is 1, the team's, or one per agent."""

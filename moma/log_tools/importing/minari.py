@@ -113,13 +113,12 @@ def _layout(first: h5py.Group, names: _Names, space: dict[str, Any], source: str
     state = _width(first, "infos/state") if names.state else 0
     kinds = _kinds(space, names)
     discrete = [kind.get("type") == "Discrete" for kind in kinds]
-    if any(discrete) != all(discrete) or any(
-        kind.get("type") not in ("Box", "Discrete") or kind.get("start", 0) != 0 for kind in kinds
-    ):
-        raise ImportDataError(
-            f"{source}: actions must be of Box spaces, or of Discrete ones from 0, for all agents; "
-            f"got {[kind.get('type') for kind in kinds]}"
-        )
+    for agent, kind in zip(names.agents, kinds, strict=True):
+        if kind.get("type") not in ("Box", "Discrete") or kind.get("start", 0) != 0:
+            raise ImportDataError(
+                f"{source}: each agent's actions must be of a Box space, or of a Discrete one from "
+                f"0; those of {agent} are {kind.get('type')} from {kind.get('start', 0)}"
+            )
     return Layout(
         agents=names.agents,
         features=(
@@ -129,8 +128,11 @@ def _layout(first: h5py.Group, names: _Names, space: dict[str, Any], source: str
         observations=columns(seen, state),
         action_widths=acted,
         state_width=state,
-        bounds=None if any(discrete) else _bounds(kinds, acted),
-        choices=tuple(int(kind["n"]) for kind in kinds) if all(discrete) else None,
+        bounds=_bounds(kinds, acted),
+        choices=tuple(
+            int(kind["n"]) if chooses else None
+            for kind, chooses in zip(kinds, discrete, strict=True)
+        ),
     )
 
 
@@ -145,13 +147,14 @@ def _kinds(space: dict[str, Any], names: _Names) -> list[dict[str, Any]]:
 
 
 def _bounds(kinds: list[dict[str, Any]], widths: tuple[int, ...]) -> Bounds | None:
-    """The bounds of Box spaces; None where one is not finite or does not fit."""
+    """The bounds of Box spaces, none of others; None where one is not finite or does not fit."""
+    needed = [w if kind["type"] == "Box" else 0 for kind, w in zip(kinds, widths, strict=True)]
     sides = [
-        [np.asarray(kind.get(side), np.float32).reshape(-1) for kind in kinds]
+        [np.asarray(kind.get(side, ()), np.float32).reshape(-1) for kind in kinds]
         for side in ("low", "high")
     ]
     for side in sides:
-        for own, width in zip(side, widths, strict=True):
+        for own, width in zip(side, needed, strict=True):
             if own.shape != (width,) or not np.isfinite(own).all():
                 return None
     low, high = (tuple(tuple(map(float, own)) for own in side) for side in sides)

@@ -141,7 +141,7 @@ def _layout(leaves: Leaves, agents: int, width: int, *, physical: bool) -> Layou
         observations=columns([width] * agents, state),
         action_widths=(math.prod(actions.shape[3:]),) * agents,
         state_width=state,
-        choices=(legal,) * agents if discrete else None,
+        choices=(legal,) * agents if discrete else (),
         padded=True,
         tolerance=standardised.TOLERANCE if physical else 0.0,
     )

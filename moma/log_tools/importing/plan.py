@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from jaxtyping import Float32
@@ -54,7 +55,7 @@ def derive(log: Log, survey: Survey, name: str, time_limit: int | None) -> Plan:
         action_low=low,
         action_high=high,
         episode_limit=survey.longest,
-        discrete=layout.choices is not None,
+        discrete=layout.discrete,
     )
     copies = len(twin) - len(state) - int(padding.sum())
     notes.append(f"joint state: {len(state)} of {len(twin)} columns, {copies} are copies of others")
@@ -67,28 +68,39 @@ def derive(log: Log, survey: Survey, name: str, time_limit: int | None) -> Plan:
 
 def _actions(layout: Layout, survey: Survey) -> tuple[ActionIndex, Bounds, list[str]]:
     """The columns of each agent's action, its bounds, and where they are from."""
-    own = columns(list(layout.action_widths))
-    if layout.choices is not None:
-        seen = [int(survey.action_high[index[0]]) + 1 for index in own]
-        count = [given or found for given, found in zip(layout.choices, seen, strict=True)]
-        zeros, ones = (tuple((bound,) * n for n in count) for bound in (0.0, 1.0))
-        return own, (zeros, ones), ["action bounds: one-hot choices"]
-    low, high, notes = survey.action_low.copy(), survey.action_high.copy(), []
-    idle = low == high
+    own, notes = columns(list(layout.action_widths)), []
+    low, high = survey.action_low.copy(), survey.action_high.copy()
+    idle = (low == high) & ~np.repeat(layout.discrete, layout.action_widths)
     if layout.padded and (idle & (low == 0)).any():
         used = ~(idle & (low == 0))
         own = tuple(tuple(c for c in index if used[c]) or index[:1] for index in own)
         notes.append(f"{int((~used).sum())} action columns of padding (always 0) dropped")
-    if layout.bounds is not None:
-        return own, layout.bounds, ["action bounds: the log's own"]
-    low[idle], high[idle] = low[idle] - 1, high[idle] + 1
-    widened = int(sum(idle[list(index)].sum() for index in own))
-    also = f"; {widened} that never change are widened by 1" if widened else ""
-    notes.append(f"action bounds: the data's extremes{also}")
-    lowest, highest = (
-        tuple(tuple(float(side[c]) for c in index) for index in own) for side in (low, high)
-    )
-    return own, (lowest, highest), notes
+    bounds, source = layout.bounds, "the log's own"
+    if bounds is None:
+        low[idle], high[idle] = low[idle] - 1, high[idle] + 1
+        widened = int(sum(idle[list(index)].sum() for index in own))
+        also = f"; {widened} that never change are widened by 1" if widened else ""
+        source = f"the data's extremes{also}"
+        lowest, highest = (
+            tuple(tuple(float(side[c]) for c in index) for index in own) for side in (low, high)
+        )
+        bounds = lowest, highest
+    if any(layout.discrete):
+        choosing = ", ".join(compress(layout.agents, layout.discrete))
+        also = "" if all(layout.discrete) else f" of {choosing}; of the others {source}"
+        bounds, source = _one_hot(layout, survey, bounds), f"one-hot choices{also}"
+    return own, bounds, [*notes, f"action bounds: {source}"]
+
+
+def _one_hot(layout: Layout, survey: Survey, bounds: Bounds) -> Bounds:
+    """The bounds with 0 and 1 for each choice of the agents that choose."""
+    first = np.cumsum([0, *layout.action_widths])
+    low, high = map(list, bounds)
+    for agent, said in enumerate(layout.choices):
+        if said is not None:
+            count = said or int(survey.action_high[first[agent]]) + 1
+            low[agent], high[agent] = (0.0,) * count, (1.0,) * count
+    return tuple(low), tuple(high)
 
 
 def split(log: Log, spec: TaskSpec, index: ActionIndex | None, time_limit: int | None) -> Plan:
@@ -126,19 +138,21 @@ def split(log: Log, spec: TaskSpec, index: ActionIndex | None, time_limit: int |
 def _fit(log: Log, spec: TaskSpec, index: ActionIndex | None) -> ActionIndex:
     """Which column of the log's actions is which dimension of which of the task's agents."""
     layout, widths = log.layout, tuple(len(low) for low in spec.action_low)
-    discrete = layout.choices is not None
-    if discrete == spec.discrete:
-        if discrete and layout.action_widths == (1,) * len(widths):
-            return columns([1] * len(widths))
-        if not discrete and layout.action_widths == (sum(widths),):
-            return index or columns(list(widths))
-        if not discrete and layout.action_widths == widths:
-            return columns(list(widths))
-    kinds = ("discrete" if kind else "continuous" for kind in (spec.discrete, discrete))
+    if not any((*spec.discrete, *layout.discrete)) and layout.action_widths == (sum(widths),):
+        return index or columns(list(widths))
+    numbers = [1 if chooses else w for w, chooses in zip(widths, spec.discrete, strict=True)]
+    if (layout.discrete, layout.action_widths) == (spec.discrete, tuple(numbers)):
+        return columns(numbers)
     raise ImportDataError(
-        f"{log.source}: task {spec.name} needs {next(kinds)} actions of widths {widths}, the log "
-        f"has {next(kinds)} ones of widths {layout.action_widths}"
+        f"{log.source}: task {spec.name} needs {_kinds(spec.discrete)} actions of widths {widths}, "
+        f"the log has {_kinds(layout.discrete)} ones of widths {layout.action_widths}"
     )
+
+
+def _kinds(discrete: tuple[bool, ...]) -> str:
+    """One word where all agents are alike, else one for each."""
+    words = ["discrete" if chooses else "continuous" for chooses in discrete]
+    return words[0] if len(set(words)) == 1 else ", ".join(words)
 
 
 def split_actions(
@@ -148,7 +162,7 @@ def split_actions(
 
     Args:
         spec: the team.
-        flat: the log's actions; for discrete ones, the number of the choice, one column per agent.
+        flat: the log's actions; of an agent that chooses one column, the number of the choice.
         index: see `ActionIndex`.
 
     Raises:
@@ -156,7 +170,7 @@ def split_actions(
     """
     action = np.zeros((len(flat), len(spec.agents), spec.action_width), np.float32)
     for agent, own in enumerate(index):
-        if not spec.discrete:
+        if not spec.discrete[agent]:
             action[:, agent, : len(own)] = flat[:, own]
             continue
         choice, count = flat[:, own[0]], len(spec.action_low[agent])

@@ -95,7 +95,8 @@ def _widths(arrays: Sequence[Any]) -> list[int]:
 def _layout(fields: Fields) -> Layout:
     seen, acted = _widths(fields["observations"]), _widths(fields["actions"])
     agents = tuple(f"agent_{i}" for i in range(len(seen)))
-    discrete = all(a.dtype.kind in "iu" for a in fields["actions"]) and set(acted) == {1}
+    kinds = [a.dtype.kind for a in fields["actions"]]
+    kinds = kinds if len(kinds) == len(agents) else kinds * len(agents)
     return Layout(
         agents=agents,
         features=tuple(
@@ -105,7 +106,10 @@ def _layout(fields: Fields) -> Layout:
         ),
         observations=columns(seen),
         action_widths=tuple(acted),
-        choices=(0,) * len(agents) if discrete else None,
+        choices=tuple(
+            0 if kind in "iu" and width == 1 else None
+            for kind, width in zip(kinds, acted, strict=True)
+        ),
     )
 
 

@@ -20,16 +20,23 @@ _JITTER = 0.02
 def conventions(look: Look, spec: TaskSpec) -> str:
     """Draws two agents' joint actions, the product of their own, and the test."""
     names = [short(spec.agents[agent]) for agent in look.pair]
-    kind = "choice" if spec.discrete else "dim"
-    dims = [f"{name}, {kind} {dim}" for name, dim in zip(names, look.dims, strict=True)]
+    chooses = [spec.discrete[agent] for agent in look.pair]
+    dims = [
+        f"{name}, {'choice' if choice else 'dim'} {dim}"
+        for name, dim, choice in zip(names, look.dims, chooses, strict=True)
+    ]
+    whole = [
+        f"{name}, choice" if choice else dim
+        for name, dim, choice in zip(names, dims, chooses, strict=True)
+    ]
 
     def draw(figure: Figure) -> None:
         (joint, product), (left, null) = figure.subplots(2, 2)
         _joint(figure, (joint, product), look, spec)
         for axes in (joint, product):
-            x, y = [f"{name}, choice" for name in names] if spec.discrete else dims
-            axes.set(xlabel=x, ylabel=y)
-            axes.locator_params(nbins=10, integer=spec.discrete)
+            axes.set(xlabel=whole[0], ylabel=whole[1])
+            for side, choice in zip(("x", "y"), chooses, strict=True):
+                axes.locator_params(side, nbins=10, integer=choice)
         _left(left, look)
         left.set(xlabel=f"{dims[0]}: off", ylabel=f"{dims[1]}: off")
         null.hist(look.dependence.null, bins=BINS, color=GREY, label="with random signs")
@@ -58,7 +65,7 @@ def _cells(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Returns one agent's cells: their edges, `[c + 1]`, and 1 where a row is in one, `[n c]`."""
     agent, dim = look.pair[which], look.dims[which]
-    if spec.discrete:
+    if spec.discrete[agent]:
         width = len(spec.action_low[agent])
         chosen = look.rows.action[:, agent, :width].astype(np.float64)
         return np.linspace(-0.5, width - 0.5, width + 1), chosen

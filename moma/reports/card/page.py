@@ -115,14 +115,20 @@ def _agents(card: Card) -> dict[str, object]:
             len(index),
             listed([spec.state_names[i] for i in index]),
             len(low),
-            "one-hot" if spec.discrete else _bounds(low, high),
+            "one-hot" if chooses else _bounds(low, high),
         )
-        for name, index, low, high in zip(
-            spec.agents, spec.observation_index, spec.action_low, spec.action_high, strict=True
+        for name, index, low, high, chooses in zip(
+            spec.agents,
+            spec.observation_index,
+            spec.action_low,
+            spec.action_high,
+            spec.discrete,
+            strict=True,
         )
     ]
+    kinds = ["choices"] * any(spec.discrete) + ["dimensions"] * (not all(spec.discrete))
     picture = pictures.marginals(card.summary, spec)
-    return {"rows": rows, "discrete": spec.discrete, "picture": picture}
+    return {"rows": rows, "acts_by": " or ".join(kinds), "picture": picture}
 
 
 def _features(card: Card) -> dict[str, object]:

@@ -88,10 +88,11 @@ def features(summary: Summary, names: Sequence[str]) -> str:
 
 def marginals(summary: Summary, spec: TaskSpec) -> str:
     """Draws every agent's own actions, whatever the others do."""
-    panels = [(a, d) for a, low in enumerate(spec.action_low) for d in range(len(low))]
-    if spec.discrete:
-        panels = [(agent, 0) for agent in range(len(spec.agents))]
-    panels = panels[:_PANELS]
+    widths = [
+        1 if chooses else len(low)
+        for low, chooses in zip(spec.action_low, spec.discrete, strict=True)
+    ]
+    panels = [(a, d) for a, width in enumerate(widths) for d in range(width)][:_PANELS]
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
 
@@ -100,9 +101,9 @@ def marginals(summary: Summary, spec: TaskSpec) -> str:
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
         for axes, (agent, dim) in zip(grid, panels, strict=False):
-            own = spec.action_low[agent]
-            axes.set(title=short(spec.agents[agent]) + ("" if spec.discrete else f", dim {dim}"))
-            if spec.discrete:
+            own, chooses = spec.action_low[agent], spec.discrete[agent]
+            axes.set(title=short(spec.agents[agent]) + ("" if chooses else f", dim {dim}"))
+            if chooses:
                 share = summary.action[:, agent, : len(own)].mean(axis=0)
                 axes.bar(np.arange(len(own)), share, color=BLUE)
                 axes.set(xlabel="choice", ylabel="share of rows", xticks=np.arange(len(own)))
