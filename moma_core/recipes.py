@@ -115,6 +115,7 @@ def expert(name: str) -> Config:
             limit="bootstraps",
             begin="scratch",
             unsure="bootstraps",
+            near=0.0,
         ),
         eval=EvalConfig(every=50, episodes=10),
     )
@@ -187,6 +188,7 @@ def _reference_ppo(ppo: PPOConfig) -> PPOConfig:
         limit="bootstraps",
         begin="scratch",
         unsure="bootstraps",
+        near=0.0,
     )
 
 

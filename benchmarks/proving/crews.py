@@ -180,7 +180,6 @@ WORLDS = (
         "full speed, integrated over where it starts",
         best=plain(_able),
         convention=True,
-        importable=False,
     ),
     World(
         name="relay",

@@ -38,8 +38,6 @@ class World:
     """Players that reach the optimum."""
     convention: bool
     """Log that holds an optimal convention: some of its play is the best but for noise."""
-    importable: bool = True
-    """False where the importer has no form yet for what the agents are."""
 
     @property
     def env(self) -> str:

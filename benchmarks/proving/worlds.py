@@ -10,4 +10,4 @@ WORLDS: dict[str, World] = {
     for kind in (carts, games, chance, clocks, crews, sensors)
     for world in kind.WORLDS
 }
-"""Every world; those that are not `importable` cannot be written yet."""
+"""Every world."""

@@ -58,7 +58,7 @@ class PPOConfig:
     """Rounds, each one batch of segments and one update."""
     begin: Literal["clone", "scratch"] = "clone"
     """First policies: clones of the log's agents, or random ones (reference)."""
-    near: float = 0.0
+    near: float = 0.1
     """Weight of the KL from the clones to the policies, in deviations of the advantage per nat."""
     ratio: Literal["agent", "joint"] = "agent"
     """Probability ratio that is clipped: each agent's, or the team's product (reference)."""

@@ -139,6 +139,11 @@ class Mixed:
         """Returns each agent's entropy in nats, differential where it does not choose."""
         return torch.where(self.chooses, self.categorical.entropy(), self.gaussian.entropy())
 
+    def kl(self, other: Mixed) -> Float32[Tensor, "N A"]:
+        """Returns each agent's KL(self || other) in nats."""
+        choice, number = self.categorical.kl(other.categorical), self.gaussian.kl(other.gaussian)
+        return torch.where(self.chooses, choice, number)
+
     def _of_each(
         self, choice: Float32[Tensor, "N A U"], number: Float32[Tensor, "N A U"]
     ) -> Float32[Tensor, "N A U"]:

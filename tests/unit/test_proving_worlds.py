@@ -10,7 +10,6 @@ import torch
 from benchmarks.proving.world import write
 from benchmarks.proving.worlds import WORLDS
 from moma.log_tools.findings import find
-from moma.log_tools.importing import ImportDataError
 from moma_core.datasets import Dataset
 from moma_core.tasks.pettingzoo import PettingZoo, load
 
@@ -79,10 +78,6 @@ def test_the_log_mixes_good_and_bad_play_and_none_is_impossible(world, log):
 
 def test_the_log_imports_without_an_error(world, log, tmp_path):
     few, path = replace(world, episodes=IMPORTED), tmp_path / world.name
-    if not world.importable:
-        with pytest.raises(ImportDataError):
-            write(few, path, 0)
-        return
     made, begun = write(few, path, 0), log[:IMPORTED]
     assert [made.name for made in tmp_path.iterdir()] == [world.name]
     assert made.episodes == len(begun)
@@ -93,8 +88,6 @@ def test_the_log_imports_without_an_error(world, log, tmp_path):
 
 
 def test_the_environment_goes_on_as_the_dataset_says(world, tmp_path, monkeypatch):
-    if not world.importable:
-        pytest.skip("the importer has no form for what its agents are")
     monkeypatch.setattr("moma_core.seeds.derive", lambda seed, *_: seed)  # that of the log
     spec = write(replace(world, episodes=3), tmp_path / world.name, 0).spec
     data, begin = Dataset.load(tmp_path / world.name), 0
