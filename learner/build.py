@@ -13,7 +13,7 @@ from learner import checkpoint
 from learner.algorithms.base import Algorithm
 from learner.algorithms.bc import BehaviourCloning
 from learner.algorithms.moma_ppo.critic import Critic
-from learner.algorithms.moma_ppo.ppo import MomaPPO
+from learner.algorithms.moma_ppo.ppo import MomaPPO, Support
 from learner.checkpoint import Counters
 from learner.loop import Loop, Peers, Rounds, Schedule
 from learner.service import LearnerService
@@ -54,18 +54,18 @@ def algorithm(config: Config, dataset: Dataset | None, clones: Path) -> Algorith
         if dataset is None:
             raise ValueError("--algorithm bc learns from a log alone, and this run has none")
         return BehaviourCloning(actors, dataset, config.bc, config.seed, device)
-    clone = None
+    clone, least = None, None
     if dataset is not None and config.ppo.begin == "clone":
         actors.load(checkpoint.actors(clones / CLONE))
-        clone = actors.copy() if config.ppo.near else None
+        clone = actors.copy().to(device) if config.ppo.near else None
+    if dataset is not None and config.ppo.unsure == "floor":
+        least = floor(dataset, config.ppo.discount)
     mean, std = _units(dataset, config, team)
     limit = team.episode_limit if config.ppo.limit == "ends" else None
     critic = Critic(mean, std, config.ppo, config.seed, limit)
     critic.hidden = actors.hidden
-    least = None
-    if dataset is not None and config.ppo.unsure == "floor":
-        least = floor(dataset, config.ppo.discount)
-    return MomaPPO(team, actors, critic, config.ppo, config.seed, device, least, clone)
+    support = Support(floor=least, clone=clone)
+    return MomaPPO(team, actors, critic, config.ppo, config.seed, device, support)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,16 @@ from moma_core.nets.policy import Actors
 from moma_core.types import Metrics, PolicySnapshot, TaskSpec, Trajectory
 
 
+@dataclass(frozen=True, kw_only=True)
+class Support:
+    """What keeps the team where the log can be believed."""
+
+    floor: Float32[Tensor, " L"] | None = None
+    """Worth of a state of that age in which the model is not to be believed; None: the critic's."""
+    clone: Actors | None = None
+    """Policies to stay near; None: none."""
+
+
 class MomaPPO:
     """PPO on what the team imagines (arXiv 2305.17198), behind the seam `Algorithm`."""
 
@@ -34,8 +44,7 @@ class MomaPPO:
         config: PPOConfig,
         seed: int,
         device: torch.device | None = None,
-        floor: Float32[Tensor, " L"] | None = None,
-        clone: Actors | None = None,
+        support: Support | None = None,
     ) -> None:
         """Takes the networks over.
 
@@ -46,15 +55,13 @@ class MomaPPO:
             config: the update's settings.
             seed: the run's.
             device: where updates are computed; None: the CPU.
-            floor: worth of a state of that age in which the model is not to be believed; None:
-                the critic's value, as of any other state.
-            clone: what the policies are to stay near; None: nothing.
+            support: what keeps the team where the log is; None: nothing.
         """
         self.version, self.rounds = 0, config.rounds
         self.actors, self.critic = actors, critic
         self.scale, self.moments = ValueScale(), RunningMoments(spec.state_width)
         self._spec, self._config, self._seed = spec, config, seed
-        self._floor, self._clone = floor, clone
+        self._support = support or Support()
         self._device = device or torch.device("cpu")
         self._standardise(critic.state_mean.clone(), critic.state_std.clone())
         for module in self._modules().values():
@@ -71,7 +78,7 @@ class MomaPPO:
         """Improves the policies on one round's segments."""
         config = self._config
         batch = prepare(
-            segments, self._spec, self.actors, self.critic, self.scale, config, self._floor
+            segments, self._spec, self.actors, self.critic, self.scale, config, self._support.floor
         )
         self.scale.update(batch.returns)
         # In the critic's units, which do not change within an update.
@@ -136,9 +143,9 @@ class MomaPPO:
         value = self.critic(rows.state, rows.age)
         ratios = losses.ratio(log_prob, rows.log_prob, config.ratio)
         apart = torch.zeros(len(self._spec.agents), device=self._device)
-        if self._clone is not None:
+        if self._support.clone is not None:
             with torch.no_grad():
-                logged = self._clone(rows.observed, rows.remembered)
+                logged = self._support.clone(rows.observed, rows.remembered)
             apart = distribution.kl(logged).mean(0)
         loss = (
             losses.policy_loss(ratios, rows.advantage, config.clip).sum()
