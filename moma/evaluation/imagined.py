@@ -24,6 +24,8 @@ _TOLD = 10
 """Features whose share is told, at most."""
 _USUAL = "0.95"
 """Quantile of the held-out data's disagreement above which a step counts as unusual."""
+_ALIKE = 1e-3
+"""Disagreement, in variances of the data, that is none: means 3 % of a deviation apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +97,7 @@ class _Members:
         self, dynamics: Dynamics, starts: StartSampler, count: int, truncation: Truncation
     ) -> None:
         self._dynamics, self._starts, self._truncation = dynamics, starts, truncation
-        self._usual = dynamics.describe().disagreement_quantiles[_USUAL]
+        self._usual = max(dynamics.describe().disagreement_quantiles[_USUAL], _ALIKE)
         self._count = count
 
     def reset(self, seed: int) -> Float32[Tensor, "B S"]:

@@ -129,13 +129,13 @@ class BCConfig:
     """Rounds at most, each ending with a look at the held-out episodes."""
     updates: int = 100
     """Optimiser steps per round."""
-    minibatch: int = 1024
+    minibatch: int = 512
     """Rows of the log per optimiser step."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Learning rate of Adam."""
     holdout: float = 0.1
     """Share of the episodes that is not trained on."""
-    patience: int = 5
+    patience: int = 3
     """Rounds without improvement on held-out episodes before cloning stops."""
     grad_norm: float = 1.0
     """Limit of the global gradient norm; a step whose norm is not finite is skipped."""
