@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from learner import checkpoint
+from learner import clones as cloned
 from learner.algorithms.base import Algorithm
 from learner.algorithms.bc import BehaviourCloning
 from learner.algorithms.moma_ppo.critic import Critic
@@ -31,9 +32,6 @@ from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.run import RunDirectory
 from moma_core.tasks import Task, play
 from moma_core.types import Metrics, RunCard, StartStates, TaskSpec
-
-CLONE = "log"
-"""Name of the clone of the whole log."""
 
 
 def algorithm(config: Config, dataset: Dataset | None, clones: Path) -> Algorithm:
@@ -82,10 +80,10 @@ def _support(config: Config, dataset: Dataset, clones: Path, actors: Actors) -> 
         if ppo.standardise == "running":
             raise ValueError("ppo.near needs ppo.standardise data: clones see the log's units")
         clone = Actors(actors.spec, config.actor)
-        clone.load(checkpoint.actors(clones / CLONE))
+        clone.load(cloned.parameters(clones))
         clone.to(torch.device(config.device))
     if ppo.begin == "clone":
-        actors.load(checkpoint.actors(clones / CLONE))
+        actors.load(cloned.parameters(clones))
     least = floor(dataset, ppo.discount) if ppo.unsure == "floor" else None
     return Support(floor=least, clone=clone)
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import torch
-
-from learner import checkpoint
-from learner.algorithms.bc import BehaviourCloning
-from learner.build import CLONE
+from learner import clones as cloned
 from model_server.simulator import Simulator
 from model_server.world_model import files
 from model_server.world_model.fit import FitProgress, fit
@@ -14,7 +10,6 @@ from moma.engines.board import Board
 from moma_core import tasks
 from moma_core.config import Config
 from moma_core.datasets.view import works_on
-from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics
 from moma_core.runtime import process, subject
 from moma_core.runtime.run import RunDirectory
@@ -61,7 +56,7 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> No
 
 
 def clones(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> None:
-    """Clones the log's agents unless that was done already, or nobody begins as a clone.
+    """Clones the log's agents unless that was done already, or nothing is imagined from a log.
 
     Args:
         run: where the dataset lies and the clones are to lie.
@@ -73,24 +68,9 @@ def clones(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> N
         StoppedError: the process was told to stop meanwhile.
     """
     dataset = subject.dataset(config, run.data)
-    path = run.clones / CLONE
-    if dataset is None or not config.imagines or path.is_dir():
-        return
-    board.enter("clone")
-    data = works_on(dataset, config.works_on)
-    cloning = BehaviourCloning(
-        Actors(data.spec, config.actor, config.seed),
-        data,
-        config.bc,
-        config.seed,
-        torch.device(config.device),
-    )
-    while not cloning.done:
-        cloning.update(())
-        board.tell(f"round {cloning.version}/{cloning.rounds}")
-        if stopping():
-            raise StoppedError("stopped while cloning; nothing is kept of it")
-    checkpoint.keep_policy(path, cloning.snapshot(), 0, None)
+    if dataset is not None and cloned.missing(config, run.clones):
+        board.enter("clone")
+        cloned.make(config, dataset, run.clones, board.tell, stopping)
 
 
 def dynamics(run: RunDirectory, config: Config) -> Dynamics:

@@ -34,10 +34,12 @@ NOBODY = Address("127.0.0.1", 9)
 
 
 def fit_run(path):
-    """Makes a run whose data and model are there, as `moma fit` does."""
+    """Makes a run whose data, model and clones are there."""
     config = recipes.get(RECIPE)
     run = RunDirectory.create(path, config)
-    fitting.model(run, config, Board(run, PlainView()), lambda: False)
+    board = Board(run, PlainView())
+    fitting.model(run, config, board, lambda: False)
+    fitting.clones(run, config, board, lambda: False)
     return run
 
 

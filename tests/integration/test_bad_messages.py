@@ -14,7 +14,7 @@ from tests.integration.raw import predict_request, raw
 
 REFUSED = grpc.StatusCode.INVALID_ARGUMENT
 FLOATS = {"Predict": ("state", "action"), "Submit": ("state", "action", "reward", "history.frames")}
-FIELDS = [("Predict", "state"), ("Predict", "action"), ("Predict", "seed")] + [
+FIELDS = [("Predict", "state"), ("Predict", "action"), ("Predict", "age"), ("Predict", "seed")] + [
     ("Submit", name)
     for name in (
         "history.frames",
@@ -24,6 +24,8 @@ FIELDS = [("Predict", "state"), ("Predict", "action"), ("Predict", "seed")] + [
         "log_prob",
         "reward",
         "penalty",
+        "age",
+        "unsure",
         "valid",
     )
 ]

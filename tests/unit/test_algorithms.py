@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from learner import build, checkpoint
+from learner import clones as cloned
 from learner.algorithms.base import Algorithm
 from moma_core import recipes
 from moma_core.config import BCConfig, refuse_unused
@@ -24,7 +25,7 @@ def clones(tmp_path, dataset):
     """The run's clones: of agents that were not fitted for long."""
     cloning = build.algorithm(replace(CONFIG, algorithm="bc"), dataset, tmp_path)
     cloning.update(())
-    checkpoint.keep_policy(tmp_path / "clones" / build.CLONE, cloning.snapshot(), 0, None)
+    checkpoint.keep_policy(tmp_path / "clones" / cloned.LOG, cloning.snapshot(), 0, None)
     return tmp_path / "clones"
 
 

@@ -62,6 +62,7 @@ def test_the_model_is_told_the_age_of_every_row_at_every_step():
         # Rollouts that ended are left out once they are many, so that some may be asked for still.
         assert set((going[made.valid[step]] + step).tolist()) <= set(told.tolist())
         assert told.min() >= step
+        assert told.max() < LIMIT
     assert torch.equal(system.ages[0], ages)
     assert len(system.ages) == HORIZON
 
