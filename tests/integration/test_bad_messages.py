@@ -163,7 +163,7 @@ def test_bytes_that_are_no_whole_message_are_refused(ask, good, method, what):
     request = {"garbage": b"\xff" * 64, "truncated": whole[: len(whole) // 2], "empty": b""}[what]
     status, text = ask(method, request)
     assert status == REFUSED
-    assert text.startswith("message: cannot be parsed" if what != "empty" else ("state", "action"))
+    assert text.startswith("message: cannot be parsed" if what != "empty" else ("state", "age"))
 
 
 @pytest.mark.parametrize("method", ["Predict", "Submit"])

@@ -204,8 +204,11 @@ def test_the_number_of_threads_does_not_matter(tmp_path, whole):
 
 def test_episodes_that_end_early_are_whole_and_terminal(tmp_path):
     who = cast("hopper-3x1-full", "hopper-3x1", "hopper-expert")
-    long = replace(who.expert, spec=replace(who.expert.spec, episode_limit=1000))
-    made = make(tmp_path / "data", who=replace(who, expert=long), amounts=(100,))
+    long = {
+        name: replace(task, spec=replace(task.spec, episode_limit=1000))
+        for name, task in (("expert", who.expert), ("task", who.task))
+    }
+    made = make(tmp_path / "data", who=replace(who, **long), amounts=(100,))
     assert made.transitions == 100
     fallen = made.terminated.sum()
     assert fallen >= 1
