@@ -1,4 +1,4 @@
-"""TensorBoard's tags in a run, and in docs/metrics.md; names of agents and features are one word."""
+"""TensorBoard's tags in a run, and in docs/metrics.md; of agents and features, one word each."""
 
 from __future__ import annotations
 

@@ -52,6 +52,19 @@ def test_disagreement_that_is_not_finite_truncates():
     assert not (torch.tensor(math.nan) > 1.0).item()
 
 
+@pytest.mark.parametrize("column", [0, 3, 5])
+def test_a_step_that_leaves_the_log_truncates_by_any_feature_or_the_reward(column):
+    sure = prediction([0.0, 0.0, 2.0])
+    sure.outside[0, column] = True
+    said = {
+        edge: pessimism.truncation(PessimismConfig(cut=1.0, edge=edge), model_card())(sure)
+        for edge in ("cut", "clamp")
+    }
+    assert said["cut"].tolist() == [True, False, True]
+    # Reference: clamped, it goes on.
+    assert said["clamp"].tolist() == [False, False, True]
+
+
 @pytest.mark.parametrize(("quantile", "value"), [("0.90", 0.2), ("0.99", 0.4), ("1.00", 0.6)])
 def test_the_threshold_is_a_multiple_of_a_held_out_quantile(quantile, value):
     config = PessimismConfig(cut=None, cut_quantile=quantile, cut_scale=3.0)
