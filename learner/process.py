@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from threading import Event
 
-from learner import build
+from learner import build, clones
 from learner.command import Learn
 from learner.loop import Here, Loop, Peers
 from moma_core import documents
@@ -33,6 +33,13 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     config, endpoint = args.config, Endpoint(bind=args.listen)
     process.compute_on(config.threads)
     dataset = subject.dataset(config, run.data)
+    try:
+        wanted = clones.missing(config, dataset, run.clones)
+        if dataset is not None and wanted:
+            process.say("cloning the log's agents first")
+            clones.make(config, dataset, run.clones, wanted, lambda _: None, stopping.is_set)
+    except StoppedError:
+        return STOPPED
     learned = build.algorithm(config, dataset, run.clones)
 
     def tell(progress: Progress) -> None:

@@ -1,9 +1,9 @@
 """The whole algorithm in one process, without a socket: read it first.
 
 A fixed log of a team's episodes is all there is. A *model* of the team's dynamics is fitted to it.
-*Actors*, one per agent, act inside that model: *rollouts* begin where the log's episodes did, a
-*penalty* takes from the reward what the model is not sure of, and a *truncation* ends a rollout
-where it is too unsure to go on. A critic values what came of it, *advantages* say which joint
+*Actors*, one per agent, begin as *clones* of the log's agents and act inside that model: *rollouts*
+begin in the log's episodes, a *penalty* takes from the reward what the model is not sure of, and a
+*truncation* ends a rollout where it is too unsure to go on, or leaves the log. A critic values what came of it, *advantages* say which joint
 actions were better than expected, and an *update* goes down the *losses* that they weigh. Then the
 actors act again: that is a round.
 

@@ -51,6 +51,7 @@ def training(ground: Ground, size: Size) -> list[Row]:
     fitted = RunDirectory.create(place / "fitted", config)
     board = _board(ground, fitted)
     fitting.model(fitted, config, board, _never)
+    fitting.clones(fitted, config, board, _never)
     board.close()
     apart = _run(ground, size, fitted, _DISTRIBUTED)
     alone = _run(ground, size, fitted, _ALONE)
@@ -80,6 +81,7 @@ def _run(ground: Ground, size: Size, fitted: RunDirectory, name: str) -> Row:
     config = fitted.config()
     run = RunDirectory.create(_place(fitted, name), config)
     shutil.copytree(fitted.model, run.model)
+    shutil.copytree(fitted.clones, run.clones)
     shutil.copytree(fitted.data, run.data)
     train = _distributed if name == _DISTRIBUTED else _in_process
     traces = run.path / "traces"

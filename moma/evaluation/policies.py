@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from learner import checkpoint
+from learner.clones import LOG
 from moma_core.config import ActorConfig
 from moma_core.nets.policy import Actors
 from moma_core.runtime.run import RunDirectory
 from moma_core.types import TaskSpec
 
-TEAM, FLOOR = "team", "bc"
+TEAM, FLOOR = "team", LOG
 """What was trained, and the imitation of the whole log below which nothing should fall."""
 
 

@@ -1,4 +1,4 @@
-"""TensorBoard's tags in a run, and in docs/metrics.md, with agents' names made one word."""
+"""TensorBoard's tags in a run, and in docs/metrics.md; of agents and features, one word each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from moma_core.runtime import subject
 
 _LINE = re.compile(r"^- `([^`]+)`: (\S.*\.)$")
+_FEATURES = "rollout/outside/"
+"""Tags that end in a state feature's name, or in `reward`."""
 _SETTING = re.compile(r"when `([a-z_.]+)` is `([a-z0-9_]+)`")
 
 
@@ -27,7 +29,9 @@ def agents_of(run):
 
 
 def general(tag, agents):
-    """`losses/entropy/shoulder` as `losses/entropy/AGENT`."""
+    """`losses/entropy/shoulder` as `losses/entropy/AGENT`; features likewise."""
+    if tag.startswith(_FEATURES):
+        return f"{_FEATURES}FEATURE"
     stem, _, last = tag.rpartition("/")
     return f"{stem}/AGENT" if last in agents else tag
 
@@ -41,11 +45,14 @@ class Sentence:
     setting: tuple[str, str] = ("", "")
     """Only where this field of the config has this value."""
 
+    occasional: bool = False
+    """Not in every run."""
+
     def expected(self, config, *, distributed):
         """True where a run has to write the tag."""
         field, value = self.setting
         holds = not field or str(attrgetter(field)(config)) == value
-        return holds and (distributed or not self.distributed)
+        return holds and not self.occasional and (distributed or not self.distributed)
 
 
 def documented(text):
@@ -60,6 +67,7 @@ def documented(text):
         setting = _SETTING.search(match[2])
         found[match[1]] = Sentence(
             distributed="(distributed)" in match[2],
+            occasional="(where there are any)" in match[2],
             setting=(setting[1], setting[2]) if setting else ("", ""),
         )
     return found

@@ -36,6 +36,7 @@ def train(path, config):
     run = RunDirectory.create(path, config)
     board = Board(run, PlainView())
     fitting.model(run, config, board, lambda: False)
+    fitting.clones(run, config, board, lambda: False)
     done, _ = local.train(run, config, board, lambda: False)
     assert done
     return evaluate.evaluate(run, config, 2)

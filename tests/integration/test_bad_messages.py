@@ -14,7 +14,7 @@ from tests.integration.raw import predict_request, raw
 
 REFUSED = grpc.StatusCode.INVALID_ARGUMENT
 FLOATS = {"Predict": ("state", "action"), "Submit": ("state", "action", "reward", "history.frames")}
-FIELDS = [("Predict", "state"), ("Predict", "action"), ("Predict", "seed")] + [
+FIELDS = [("Predict", "state"), ("Predict", "action"), ("Predict", "age"), ("Predict", "seed")] + [
     ("Submit", name)
     for name in (
         "history.frames",
@@ -24,6 +24,8 @@ FIELDS = [("Predict", "state"), ("Predict", "action"), ("Predict", "seed")] + [
         "log_prob",
         "reward",
         "penalty",
+        "age",
+        "unsure",
         "valid",
     )
 ]
@@ -161,7 +163,7 @@ def test_bytes_that_are_no_whole_message_are_refused(ask, good, method, what):
     request = {"garbage": b"\xff" * 64, "truncated": whole[: len(whole) // 2], "empty": b""}[what]
     status, text = ask(method, request)
     assert status == REFUSED
-    assert text.startswith("message: cannot be parsed" if what != "empty" else ("state", "action"))
+    assert text.startswith("message: cannot be parsed" if what != "empty" else ("state", "age"))
 
 
 @pytest.mark.parametrize("method", ["Predict", "Submit"])

@@ -84,6 +84,7 @@ def test_a_tag_too_many_on_either_side_would_be_seen(finished):
         (tags.Sentence(distributed=True), [], ["old/tag"]),
         (tags.Sentence(setting=("ppo.ratio", "agent")), ["old/tag"], ["old/tag"]),
         (tags.Sentence(setting=("ppo.ratio", "joint")), [], []),
+        (tags.Sentence(occasional=True), [], []),
     ):
         told = {**docs, "old/tag": when}
         assert tags.unwritten(written, told, config, distributed=False) == local
@@ -105,6 +106,8 @@ def test_agents_names_are_made_one_word(finished):
         "losses/entropy/AGENT"
     }
     assert tags.general("losses/entropy/else", agents) == "losses/entropy/else"
+    for feature in ("cos 1", "reward"):
+        assert tags.general(f"rollout/outside/{feature}", agents) == "rollout/outside/FEATURE"
 
 
 def test_json_lines_say_the_same_as_tensorboard(finished):

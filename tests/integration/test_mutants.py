@@ -17,7 +17,7 @@ FEWEST = 200
 """On a machine so slow that fewer went through, the test says nothing and must not pass."""
 RSS_GROWTH = 50 * 2**20
 SIZES = (-1, 0, 1, 3, 4, 5, 2**20, 2**31, 2**40, 2**62, 2**63 - 1, -(2**63))
-TENSORS = ("state", "action", "seed")
+TENSORS = ("state", "action", "age", "seed")
 
 
 def mutate_bytes(raw_bytes, draw):

@@ -90,6 +90,7 @@ def meta(path, change):
         (lambda m: m["task"].pop("agents"), "agents"),
         (lambda m: m["task"].update(colour="red"), "colour"),
         (lambda m: m["task"].update(episode_limit="long"), "episode_limit"),
+        (lambda m: m["task"].update(episode_limit=7), "more than the episode_limit of 7"),
         (lambda m: m["task"].update(discrete=0), 'field "discrete"'),
         (lambda m: m["task"].update(agents="ab"), 'field "agents"'),
         (lambda m: m["task"].update(discrete=[False]), "discrete needs one entry per agent: 2"),

@@ -20,6 +20,7 @@ def prediction(disagreement, aleatoric=0.0, reward_disagreement=0.0):
         disagreement=found,
         aleatoric=torch.full_like(found, aleatoric),
         reward_disagreement=torch.full_like(found, reward_disagreement),
+        outside=torch.zeros(len(found), 6, dtype=torch.bool),
         model=DIGEST,
     )
 
@@ -35,20 +36,33 @@ def test_truncation_is_tested_on_the_disagreement_before_the_clamp():
     config = PessimismConfig(clamp=2.0, cut=2.0)
     uncertain = prediction([1.9, 2.0, 2.1, 500.0])
     limit = pessimism.threshold(config, model_card())
-    assert pessimism.truncate(uncertain, limit).tolist() == [False, False, True, True]
+    assert pessimism.truncate(uncertain, limit, "cut").tolist() == [False, False, True, True]
     # Negative control: on clamped values, as in the released code, nothing is ever truncated.
     clamped = prediction(uncertain.disagreement.clamp_max(config.clamp).tolist())
-    assert not pessimism.truncate(clamped, limit).any()
+    assert not pessimism.truncate(clamped, limit, "cut").any()
 
 
 def test_disagreement_that_is_not_finite_truncates():
-    assert pessimism.truncate(prediction([math.nan, math.inf, 0.0]), 1.0).tolist() == [
+    assert pessimism.truncate(prediction([math.nan, math.inf, 0.0]), 1.0, "cut").tolist() == [
         True,
         True,
         False,
     ]
     # Negative control: the plain comparison lets NaN go on.
     assert not (torch.tensor(math.nan) > 1.0).item()
+
+
+@pytest.mark.parametrize("column", [0, 3, 5])
+def test_a_step_that_leaves_the_log_truncates_by_any_feature_or_the_reward(column):
+    sure = prediction([0.0, 0.0, 2.0])
+    sure.outside[0, column] = True
+    said = {
+        edge: pessimism.truncation(PessimismConfig(cut=1.0, edge=edge), model_card())(sure)
+        for edge in ("cut", "clamp")
+    }
+    assert said["cut"].tolist() == [True, False, True]
+    # Reference: clamped, it goes on.
+    assert said["clamp"].tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize(("quantile", "value"), [("0.90", 0.2), ("0.99", 0.4), ("1.00", 0.6)])

@@ -9,7 +9,9 @@ import torch
 
 from learner.algorithms.moma_ppo import batch, losses, ppo
 from learner.algorithms.moma_ppo.critic import ValueScale
+from learner.algorithms.moma_ppo.ppo import Support
 from moma_core.config import ActorConfig
+from moma_core.nets.policy import Actors
 from tests.builders import SPEC, imagine, make_config, make_ppo
 
 CONFIG = make_config()
@@ -106,7 +108,10 @@ def test_segments_of_unequal_length_do_not_touch_each_other():
     first, second = segments(learned)
     short = replace(
         second,
-        **{n: getattr(second, n)[:2] for n in ("action", "log_prob", "reward", "penalty", "valid")},
+        **{
+            n: getattr(second, n)[:2]
+            for n in ("action", "log_prob", "reward", "penalty", "unsure", "valid")
+        },
         state=second.state[:3],
         terminated=second.terminated[:2],
         truncated=second.truncated[:2] | (second.valid[:2] & torch.tensor([[False], [True]])),
@@ -164,9 +169,12 @@ def test_without_the_skip_one_bad_row_destroys_the_policy(monkeypatch):
 
 @pytest.mark.parametrize("ratio", ["agent", "joint"])
 def test_a_step_goes_down_the_sum_of_the_weighted_terms(ratio):
-    chosen = replace(CONFIG.ppo, ratio=ratio, entropy=0.3, mean_bound=0.7, grad_norm=1e9, clip=0.01)
+    chosen = replace(
+        CONFIG.ppo, ratio=ratio, entropy=0.3, near=0.2, mean_bound=0.7, grad_norm=1e9, clip=0.01
+    )
     config = replace(CONFIG, ppo=chosen)
-    learned = learner(config)
+    clone = Actors(SPEC, config.actor, seed=9)
+    learned = make_ppo(config, mean=0.1, std=1.5, support=Support(clone=clone))
     with torch.no_grad():
         learned.actors.head.weight.mul_(300)  # some means lie beyond their bounds
     rows = prepared(learned, segments(learned, config), config)
@@ -174,13 +182,16 @@ def test_a_step_goes_down_the_sum_of_the_weighted_terms(ratio):
     given = learned.actors(rows.observed, rows.remembered)
     ratios = losses.ratio(given.log_prob(rows.action), rows.log_prob, ratio)
     bound = losses.mean_bound_loss(given.mean, SPEC.action_bounds, SPEC.action_mask)
+    near = given.kl(clone(rows.observed, rows.remembered))
     slow = (
         losses.policy_loss(ratios, rows.advantage, 0.01).sum()
         - 0.3 * given.entropy().mean(0).sum()
+        + 0.2 * near.mean(0).sum()
         + 0.7 * bound
-        + chosen.value_weight * losses.value_loss(learned.critic(rows.state), rows.returns)
+        + chosen.value_weight
+        * losses.value_loss(learned.critic(rows.state, rows.age), rows.returns)
     )
-    assert bound > 0
+    assert min(bound, near.mean()) > 0
     parameters = [*learned.actors.parameters(), *learned.critic.parameters()]
     expected = [part.clone() for part in torch.autograd.grad(slow, parameters)]
     learned._step(rows)

@@ -11,7 +11,7 @@ from learner.service import LearnerService
 from learner.starts import drawing
 from moma_core.datasets import StartSampler
 from moma_core.ports import InvalidFieldError, Learner, UnavailableError
-from tests.builders import make_config, make_ppo, make_trajectory, run_card, same_history
+from tests.builders import SPEC, make_config, make_ppo, make_trajectory, run_card, same_history
 
 CONFIG = make_config()
 
@@ -173,6 +173,11 @@ BAD = [
     ),
     ("history", lambda _: None, "is missing"),
     ("valid", lambda x: x & False, "no step is valid"),
+    ("age", lambda x: x - 1, r"age\[0\] is -1, need 0 to 7"),
+    ("age", lambda x: x + SPEC.episode_limit, r"age\[0\] is 8, need 0 to 7"),
+    ("age", lambda x: x.float(), "dtype"),
+    ("age", lambda x: x[1:], "shape"),
+    ("unsure", lambda x: ~x, "is not truncated"),
 ]
 
 
@@ -185,6 +190,19 @@ def test_a_bad_segment_is_refused_by_field_and_fills_no_place(service, field, sp
     with pytest.raises(InvalidFieldError, match=rf"^{field}\S*: .*{words}"):
         service.submit(spoiled)
     assert service.submit(good).reason == ""
+
+
+def test_a_rollout_that_outlives_its_episode_is_refused(service):
+    begun = torch.full((6,), SPEC.episode_limit - 3)
+    with pytest.raises(InvalidFieldError, match="valid: a rollout goes on after its episode's 8"):
+        service.submit(segment(age=begun))
+    # Negative control: one step younger it ends with its episode.
+    assert service.submit(segment(age=begun - 1)).reason == ""
+
+
+def test_unsure_ends_are_truncated_ones(service):
+    made = segment()
+    assert service.submit(replace(made, unsure=made.truncated)).reason == ""
 
 
 def test_too_many_steps_are_refused(service):

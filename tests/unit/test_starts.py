@@ -61,6 +61,18 @@ def test_with_share_zero_rows_are_uniform_over_the_data_and_remember(dataset):
     assert drawn.history.frames[~at_start].any(-1).any(-1).all()
 
 
+def test_a_start_knows_how_many_steps_its_episode_had_before_it(dataset):
+    drawn, at_start = share_at_starts(dataset, 0.5)
+    begun = np.repeat(dataset.episode_start, dataset.lengths)
+    age = np.arange(dataset.transitions) - begun
+    where = np.arange(dataset.transitions) + dataset.episode_of(np.arange(dataset.transitions))
+    by_state = dict(zip(map(tuple, dataset.state[where]), age.tolist(), strict=True))
+    assert drawn.age.tolist() == [by_state[tuple(state)] for state in drawn.state.numpy()]
+    assert torch.equal(drawn.age == 0, at_start)
+    # Negative control: there are starts of many ages.
+    assert len(drawn.age.unique()) > 4
+
+
 def test_with_share_one_half_half_the_rows_begin_episodes(dataset):
     _, at_start = share_at_starts(dataset, 0.5)
     expected = 0.5 + 0.5 * dataset.episodes / dataset.transitions

@@ -11,8 +11,7 @@ from model_server.world_model import uncertainty
 from moma_core import seeds
 from moma_core.checks import check_query
 from moma_core.ports import Dynamics, InvalidFieldError
-from moma_core.types import Query
-from tests.builders import SPEC, picked, spoilt, world_model
+from tests.builders import SPEC, make_query, picked, spoilt, world_model
 
 GOAL = 4
 """The feature that never changes within an episode."""
@@ -20,7 +19,7 @@ GOAL = 4
 
 def questions(dataset, count=40):
     rows = dataset.rows(np.arange(count))
-    return Query(state=rows.state, action=rows.action, seed=seeds.rows(5, count))
+    return make_query(state=rows.state, action=rows.action, seed=seeds.rows(5, count))
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +50,26 @@ def test_predictions_are_clipped_to_the_box(dataset):
     torch.testing.assert_close(boxed.next_state, free.next_state.clamp(edge[0, :-1], edge[1, :-1]))
     torch.testing.assert_close(boxed.reward, free.reward.clamp(-0.3, -0.2))
     assert ((boxed.reward == -0.3) | (boxed.reward == -0.2)).any()
+
+
+def test_what_leaves_the_box_by_more_than_a_margin_is_told_by_feature(dataset):
+    edge = torch.tensor([[-0.1, -0.1, -0.1, -0.1, -9.0, -0.3], [0.1, 0.1, 0.1, 0.1, 9.0, -0.2]])
+    query, boxed = questions(dataset), world_model(dataset, box=edge)
+    free, said = world_model(dataset).predict(query), boxed.predict(query)
+    beyond = torch.cat(
+        [free.next_state - said.next_state, (free.reward - said.reward)[:, None]], dim=1
+    ).abs()
+    units = boxed._ensemble.units
+    margin = torch.cat([0.05 * units.state_std, 0.25 * units.reward_std[None]])
+    assert torch.equal(said.outside, beyond > margin)
+    # Some rows leave and some do not, by feature and by reward; a feature without an edge never.
+    assert said.outside[:, :GOAL].any(0).all()
+    assert not said.outside[:, :GOAL].all(0).any()
+    assert said.outside[:, -1].any()
+    assert not said.outside[:, GOAL].any()
+    assert not free.outside.any()
+    # Negative control: without the margin, what is clamped by a hair would be outside.
+    assert ((beyond > 0) & ~said.outside).any()
 
 
 def drawn_member(model, query, prediction):
@@ -124,6 +143,7 @@ BAD = {
     "action": [
         lambda x: x[:, :1], lambda x: x[:, :, :1], lambda x: x[:-1], lambda x: x * math.nan,
     ],
+    "age": [lambda x: x[:-1], lambda x: x.int(), lambda x: x - 1, lambda x: x + 8],
     "seed": [lambda x: x[:-1], lambda x: x.int()],
 }  # fmt: skip
 REFUSALS = [(name, spoil) for name, spoils in BAD.items() for spoil in spoils]
