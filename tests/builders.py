@@ -188,7 +188,8 @@ class FakeDynamics:
 
 def picked(query, index):
     """Some rows of a query."""
-    return Query(state=query.state[index], action=query.action[index], seed=query.seed[index])
+    parts = {name: value[index] for name, value in vars(query).items()}
+    return Query(**parts)
 
 
 def spoilt(query, **fields):

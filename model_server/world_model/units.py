@@ -6,6 +6,7 @@ data, and the standardised reward; in reference units the next state and the rew
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -18,7 +19,7 @@ from moma_core.datasets.mapped import Moments
 from moma_core.types import Transitions
 
 _CONSTANT = 1e-6
-"""A feature whose standardised change never exceeds this is constant within an episode."""
+"""Standardised change that is rounding: of the change itself, or of its difference to another."""
 _STILL = 1e-8
 """A feature with a standard deviation up to this stays as it is."""
 
@@ -41,6 +42,7 @@ class Units(nn.Module):
     reward_mean: Tensor
     reward_std: Tensor
     constant: Tensor
+    """Mask of the features whose change is always the same: none at all, or a clock's."""
 
     def __init__(self, state_width: int, actions: int, *, standardised: bool) -> None:
         super().__init__()
@@ -70,14 +72,15 @@ class Units(nn.Module):
         self._take("state", state)
         self._take("action", action)
         self._take("reward", reward)
-        largest = torch.zeros_like(self.state_mean)
+        low = torch.full_like(self.state_mean, math.inf)
+        high = -low
         for part in parts:
             step = (part.next_state - part.state) / self.state_std
             _add(change, step)
-            largest = torch.maximum(largest, step.abs().amax(0))
+            low, high = torch.minimum(low, step.amin(0)), torch.maximum(high, step.amax(0))
         self._take("output", change)
-        self.constant.copy_(largest <= _CONSTANT)
-        self.output_mean.mul_(~self.constant)
+        self.constant.copy_(high - low <= _CONSTANT)
+        self.output_mean.mul_(torch.maximum(high.abs(), low.abs()) > _CONSTANT)
         self.output_std.mul_(~self.constant)
 
     def _take(self, name: str, moments: Moments) -> None:
@@ -106,11 +109,11 @@ class Units(nn.Module):
     def next_state(
         self, state: Float32[Tensor, "*N S"], output: Float32[Tensor, "*N S"]
     ) -> Float32[Tensor, "*N S"]:
-        """Turns state outputs into next states; constant features are carried over exactly."""
+        """Turns state outputs into next states; constant changes are the mean one, exactly."""
         if not self.standardised:
             return output
-        change = (self.output_mean + output * self.output_std) * self.state_std
-        return torch.where(self.constant, state, state + change)
+        change = torch.where(self.constant, 0.0, output * self.output_std)
+        return state + (self.output_mean + change) * self.state_std
 
     def reward(self, output: Float32[Tensor, "*N"]) -> Float32[Tensor, "*N"]:
         """Turns reward outputs into rewards."""

@@ -27,7 +27,8 @@ def saved(terminal_dataset, tmp_path_factory):
 
 def answers(model, dataset):
     rows = dataset.rows(np.arange(30))
-    return model.predict(Query(state=rows.state, action=rows.action, seed=seeds.rows(1, 30)))
+    age, seed = torch.arange(30), seeds.rows(1, 30)
+    return model.predict(Query(state=rows.state, action=rows.action, age=age, seed=seed))
 
 
 def test_a_loaded_model_answers_with_the_same_bits(saved, terminal_dataset):
@@ -56,7 +57,8 @@ def test_predictions_stay_within_the_datas_box(saved, terminal_dataset):
     data, (_, model) = terminal_dataset, saved
     rows = data.rows(np.arange(data.transitions))
     seed = seeds.rows(1, data.transitions)
-    far = model.predict(Query(state=rows.state * 50, action=rows.action, seed=seed))
+    age = torch.zeros_like(seed)
+    far = model.predict(Query(state=rows.state * 50, action=rows.action, age=age, seed=seed))
     low, high = (torch.from_numpy(f(data.state, 0)) for f in (np.min, np.max))
     assert ((far.next_state >= low) & (far.next_state <= high)).all()
     assert ((far.next_state == low) | (far.next_state == high)).any()

@@ -20,7 +20,8 @@ GOAL = 4
 
 def questions(dataset, count=40):
     rows = dataset.rows(np.arange(count))
-    return Query(state=rows.state, action=rows.action, seed=seeds.rows(5, count))
+    age = torch.arange(count) % SPEC.episode_limit
+    return Query(state=rows.state, action=rows.action, age=age, seed=seeds.rows(5, count))
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +125,7 @@ BAD = {
     "action": [
         lambda x: x[:, :1], lambda x: x[:, :, :1], lambda x: x[:-1], lambda x: x * math.nan,
     ],
+    "age": [lambda x: x[:-1], lambda x: x.int()],
     "seed": [lambda x: x[:-1], lambda x: x.int()],
 }  # fmt: skip
 REFUSALS = [(name, spoil) for name, spoils in BAD.items() for spoil in spoils]
