@@ -16,6 +16,7 @@ from torch import Tensor
 
 from model_server.world_model import calibrate
 from model_server.world_model.accelerator import Accelerated
+from model_server.world_model.codes import Codes
 from model_server.world_model.ensemble import Ensemble
 from model_server.world_model.fit import Fitted
 from model_server.world_model.model import WorldModel
@@ -43,7 +44,7 @@ def save(
         path: the model's directory; one that exists is replaced.
     """
     box = _box(dataset)
-    report = calibrate.held_out(fitted)
+    report = calibrate.held_out(fitted, dataset.spec.state_names, seed)
     card = ModelCard(
         task=dataset.spec,
         members=config.members,
@@ -113,7 +114,14 @@ def load(path: Path, precision: Literal["auto", "fp32", "bf16"] = "fp32") -> Wor
     config = documents.parse(ModelConfig, (path / _CONFIG).read_text("utf-8"), str(path / _CONFIG))
     weights = load_file(path / _WEIGHTS)
     box = weights.pop("box")
-    ensemble = Ensemble(card.task, config, members=len(card.elites), terminates=card.terminates)
+    ensemble = Ensemble(
+        card.task,
+        config,
+        members=len(card.elites),
+        terminates=card.terminates,
+        codes=Codes(weights["codes.features"], weights["codes.values"]),
+    )
+    ensemble.residuals = torch.empty_like(weights["residuals"])
     ensemble.load_state_dict(weights)
     if hidden(precision) == torch.bfloat16:
         ensemble.lower()

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from moma_core.config import ModelConfig
 from moma_core.datasets.mapped import Moments
-from moma_core.types import Transitions
+from moma_core.types import TaskSpec, Transitions
 
 _CONSTANT = 1e-6
 """Standardised change that is rounding: of the change itself, or of its difference to another."""
@@ -54,6 +55,12 @@ class Units(nn.Module):
             self.register_buffer(f"{name}_mean", torch.zeros(shape))
             self.register_buffer(f"{name}_std", torch.ones(shape))
         self.register_buffer("constant", torch.zeros(state_width, dtype=torch.bool))
+
+    @classmethod
+    def of(cls, task: TaskSpec, config: ModelConfig) -> Units:
+        """Returns the units of a team's model before they are fitted."""
+        standardised = config.units == "standardised"
+        return cls(task.state_width, task.joint_action_width, standardised=standardised)
 
     def fit(self, parts: Iterable[Transitions]) -> None:
         """Takes means and standard deviations from the data; raw units stay as they are.
@@ -101,6 +108,7 @@ class Units(nn.Module):
         """What the networks should say, in output units."""
         state = data.next_state
         if self.standardised:
+            # Of the difference, not a difference of standardised states: digits are lost there.
             change = (data.next_state - data.state) / self.state_std - self.output_mean
             state = change / torch.where(self.constant, 1.0, self.output_std)
         reward = (data.reward - self.reward_mean) / self.reward_std
@@ -114,6 +122,23 @@ class Units(nn.Module):
             return output
         change = torch.where(self.constant, 0.0, output * self.output_std)
         return state + (self.output_mean + change) * self.state_std
+
+    def towards(
+        self,
+        reached: Float32[Tensor, "E N F"],
+        state: Float32[Tensor, "*N F"],
+        features: Int64[Tensor, " F"],
+    ) -> Float32[Tensor, "E N F"]:
+        """Returns the outputs that lead to some features' values; none of them is constant.
+
+        Args:
+            reached: the values, standardised.
+            state: what they are now, standardised.
+            features: which features they are.
+        """
+        if not self.standardised:
+            return reached
+        return (reached - state - self.output_mean[features]) / self.output_std[features]
 
     def reward(self, output: Float32[Tensor, "*N"]) -> Float32[Tensor, "*N"]:
         """Turns reward outputs into rewards."""

@@ -140,7 +140,7 @@ def test_stopping_at_best_keeps_each_members_best_weights(dataset):
     }
     for stopping, fitted in fits.items():
         outputs, targets = predicted(fitted)
-        score = likelihood.nll(fitted.ensemble, outputs, targets)
+        score = likelihood.nll(fitted.ensemble, outputs, targets, uncoded(targets))
         # The weights that were kept are those that the score was measured with.
         kept = fitted.scores[list(fitted.elites)]
         torch.testing.assert_close(score, kept, rtol=1e-3, atol=1e-3)
@@ -161,8 +161,13 @@ def test_fitting_stops_when_no_member_improves_any_more(dataset):
     assert seen == list(range(5, seen[-1] + 1, 5))
 
 
+def uncoded(targets):
+    """Codes of rows where no feature is coded."""
+    return torch.zeros(len(targets), dtype=torch.int64)
+
+
 def outputs(mean, log_variance):
-    return Outputs(mean=mean, log_variance=log_variance, termination_logit=None)
+    return Outputs(mean=mean, log_variance=log_variance, code_logit=None, termination_logit=None)
 
 
 def test_nll_equals_the_normal_density_without_its_constant():
@@ -174,7 +179,8 @@ def test_nll_equals_the_normal_density_without_its_constant():
     normal = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
     density = -normal.log_prob(target) - 0.5 * torch.log(torch.tensor(2 * torch.pi))
     slow = density[..., [0, 1, 2, 3, 5]].mean((1, 2))
-    torch.testing.assert_close(likelihood.nll(ensemble, outputs(mean, log_variance), target), slow)
+    found = likelihood.nll(ensemble, outputs(mean, log_variance), target, uncoded(target))
+    torch.testing.assert_close(found, slow)
 
 
 def test_gradients_are_clipped_member_by_member():
