@@ -147,6 +147,7 @@ def reference(config: Config) -> Config:
         bounds="clamped",
         nll_beta=0.0,
         draw="mean",
+        clock="never",
         holdout_by="transition",
         stopping="last",
         ranking="sampled_error",

@@ -59,7 +59,7 @@ def rows(units: Units, codes: Codes, dataset: Dataset, index: NDArray[np.int64])
     """
     data = dataset.rows(index)
     return Rows(
-        inputs=units.inputs(data.state, data.action),
+        inputs=units.inputs(data.state, data.action, data.age),
         targets=units.targets(data),
         code=codes.encode(data.next_state),
         terminated=data.terminated,

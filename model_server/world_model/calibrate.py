@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from model_server.world_model import chance, uncertainty
@@ -32,11 +32,11 @@ def held_out(fitted: Fitted, names: Sequence[str], seed: int) -> dict[str, Any]:
     Args:
         fitted: the elites and what they did not train on.
         names: of the state features.
-        seed: of the draws within coded values.
+        seed: of the draws behind the coverage.
     """
     ensemble, units = fitted.ensemble, fitted.ensemble.units
     data = fitted.holdout
-    inputs, targets = units.inputs(data.state, data.action), units.targets(data)
+    inputs, targets = units.inputs(data.state, data.action, data.age), units.targets(data)
     code = ensemble.codes.encode(data.next_state)
     with torch.inference_mode():
         outputs: Outputs = ensemble(inputs.expand(len(fitted.elites), *inputs.shape))
@@ -45,7 +45,7 @@ def held_out(fitted: Fitted, names: Sequence[str], seed: int) -> dict[str, Any]:
         varies = torch.cat([~units.constant, torch.ones(1, dtype=torch.bool)])
         error = (expected.mean.mean(0) - targets).square().mean(0).sqrt() * varies
         still = targets.square().mean(0).sqrt()
-        rank = ranks(ensemble, outputs, data, ~fitted.pooled, seed)
+        rank = ranks(ensemble, outputs, data, seed)
         inside = {
             level: ((rank - 0.5).abs() <= float(level) / 2).float().mean((0, 1))
             for level in _LEVELS
@@ -69,36 +69,48 @@ def held_out(fitted: Fitted, names: Sequence[str], seed: int) -> dict[str, Any]:
 
 
 def ranks(
-    ensemble: Ensemble, outputs: Outputs, data: Transitions, chosen: Bool[Tensor, " N"], seed: int
-) -> Float32[Tensor, "E M D"]:
+    ensemble: Ensemble, outputs: Outputs, data: Transitions, seed: int
+) -> Float32[Tensor, "E N D"]:
     """Returns where in each member's distribution came what came, 0 to 1: uniform if it is right.
 
-    Of a value that has a probability of its own, a place within it is drawn (Smith 1985, randomised
+    Residuals are ranked among those of other episodes: one half's among the other's. Of a value
+    that has a probability of its own, a place within it is drawn (Smith 1985, randomised
     probability integral transform).
 
     Args:
         ensemble: whose outputs these are.
-        outputs: what its members predict of N rows.
+        outputs: what its members predict of held-out rows.
         data: those rows.
-        chosen: which M of them count.
-        seed: of the places drawn.
+        seed: of the halves and of the places drawn.
     """
-    away = chance.residuals(ensemble, outputs, ensemble.units.targets(data))[:, chosen]
+    away = chance.residuals(ensemble, outputs, ensemble.units.targets(data))
     if ensemble.config.draw == "mean":
         normal: Tensor = torch.special.ndtr(away)
         return normal
     within = torch.rand(away.shape[1], generator=seeds.generator(seed, "within"))
-    pool = ensemble.residuals.sort(1).values.transpose(1, 2).contiguous()
-    asked = away.transpose(1, 2).contiguous()
-    low, high = (torch.searchsorted(pool, asked, right=right) for right in (False, True))
-    rank: Tensor = ((low + within * (high - low)) / pool.shape[-1]).transpose(1, 2)
+    rank, one = torch.empty_like(away), _half(data.episode, seed)
+    for asked, pool in ((one, ~one), (~one, one)):
+        known = away[:, pool].transpose(1, 2).contiguous().sort().values
+        found = away[:, asked].transpose(1, 2).contiguous()
+        low, high = (torch.searchsorted(known, found, right=right) for right in (False, True))
+        place = (low + within[asked] * (high - low)) / known.shape[-1]
+        rank[:, asked] = place.transpose(1, 2)
     if outputs.code_logit is not None:
-        share, after = outputs.code_logit[:, chosen].softmax(-1), data.next_state[chosen]
+        share = outputs.code_logit.softmax(-1)
         for feature, value in zip(ensemble.codes.features, ensemble.codes.values.T, strict=True):
-            came = after[:, feature, None]
+            came = data.next_state[:, feature, None]
             below, equal = share * (value < came), share * (value == came)
             rank[..., feature] = below.sum(-1) + within * equal.sum(-1)
     return rank
+
+
+def _half(episode: Int64[Tensor, " N"], seed: int) -> Bool[Tensor, " N"]:
+    """Chooses the rows of one half of the episodes; of a single episode, its first half."""
+    numbers, place = episode.unique(return_inverse=True)
+    if len(numbers) == 1:
+        return torch.arange(len(episode)) < (len(episode) + 1) // 2
+    order = torch.randperm(len(numbers), generator=seeds.generator(seed, "half"))
+    return (order < (len(numbers) + 1) // 2)[place]
 
 
 def summary(report: dict[str, Any]) -> Metrics:

@@ -9,7 +9,7 @@ construction: networks call their noise too wide or too narrow, rows not trained
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 from model_server.world_model import codes
@@ -48,20 +48,6 @@ def next_state(
         code = codes.pick(outputs.code_logit[member, row], uniform)
         state[:, ensemble.codes.features] = ensemble.codes.values[code]
     return state
-
-
-def half(episode: Int64[Tensor, " N"], seed: int) -> Bool[Tensor, " N"]:
-    """Returns the rows of one half of the episodes; of a single one, its first half.
-
-    Args:
-        episode: of each row.
-        seed: of the draw.
-    """
-    numbers, place = episode.unique(return_inverse=True)
-    if len(numbers) == 1:
-        return torch.arange(len(episode)) < (len(episode) + 1) // 2
-    order = torch.randperm(len(numbers), generator=seeds.generator(seed, "half"))
-    return (order < (len(numbers) + 1) // 2)[place]
 
 
 def residuals(

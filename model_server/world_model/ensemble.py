@@ -118,7 +118,7 @@ class Ensemble(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        state_width, actions = task.state_width, task.joint_action_width
+        state_width = task.state_width
         generator = seeds.generator(seed, "ensemble")
         self.config = config
         self.units = Units.of(task, config)
@@ -131,7 +131,7 @@ class Ensemble(nn.Module):
 
         def network(depth: int, outputs: int) -> Network:
             hidden = [config.width] * depth
-            return Network(members, [state_width + actions, *hidden, outputs], config, generator)
+            return Network(members, [self.units.width, *hidden, outputs], config, generator)
 
         if config.network == "trunk":
             self.trunk = network(config.depth, sum(self.outputs.values()))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 from torch import Tensor
 
-from model_server.world_model import batches, chance, codes
+from model_server.world_model import batches, chance, clock, codes
 from model_server.world_model.batches import Rows
 from model_server.world_model.ensemble import Ensemble
 from model_server.world_model.likelihood import clip, nll, terminal_weight, termination_loss
@@ -48,8 +48,6 @@ class Fitted:
     scores: Float32[Tensor, " E"]
     holdout: Transitions
     """Rows held out that the members were evaluated on."""
-    pooled: Bool[Tensor, " N"]
-    """Mask of those whose residuals are drawn from; coverage is measured on the others."""
     held: Runs
     """Rows held out, all of them."""
 
@@ -60,6 +58,34 @@ def fit(
     seed: int,
     progress: Callable[[FitProgress], None],
     device: str = "cpu",
+) -> Fitted:
+    """Fits an ensemble, and again with the age as an input where what is left depends on it.
+
+    The second is kept if it is better on the held-out rows.
+
+    Args:
+        dataset: the log.
+        config: architecture, optimiser, hold-out, stopping and ranking.
+        seed: of every draw.
+        progress: called after every evaluation on the held-out data.
+        device: where to; the result lies in this machine's memory.
+    """
+    if config.clock != "auto":
+        return _fit(dataset, config, seed, progress, device)
+    plain = _fit(dataset, replace(config, clock="never"), seed, progress, device)
+    train, _ = split(dataset, config.holdout, config.holdout_by, seed)
+    if not clock.asked(plain.ensemble, clock.sample(dataset, train, seed), plain.holdout):
+        return plain
+    timed = _fit(dataset, replace(config, clock="always"), seed, progress, device)
+    return min(plain, timed, key=lambda fitted: float(fitted.scores[list(fitted.elites)].mean()))
+
+
+def _fit(
+    dataset: Dataset,
+    config: ModelConfig,
+    seed: int,
+    progress: Callable[[FitProgress], None],
+    device: str,
 ) -> Fitted:
     """Trains `config.members` networks on their own streams of rows and keeps the best ones.
 
@@ -89,25 +115,24 @@ def fit(
     elites = best.restore(config.elites)
     ensemble = ensemble.eval().requires_grad_(False).cpu()
     holdout = dataset.rows(np.sort(chosen))
+    if config.draw == "sample":
+        _scatter(ensemble, holdout, seed)
     return Fitted(
         ensemble=ensemble,
         elites=tuple(elites),
         scores=best.score.cpu(),
         holdout=holdout,
-        pooled=_scatter(ensemble, holdout, seed),
         held=held,
     )
 
 
-def _scatter(ensemble: Ensemble, holdout: Transitions, seed: int) -> Bool[Tensor, " N"]:
-    """Gives the ensemble residuals to draw from; returns the rows that are used up by that."""
-    pooled = chance.half(holdout.episode, seed)
-    if ensemble.config.draw == "sample":
-        inputs = ensemble.units.inputs(holdout.state[pooled], holdout.action[pooled])
-        outputs = ensemble(inputs.expand(len(ensemble.residuals), *inputs.shape))
-        away = chance.residuals(ensemble, outputs, ensemble.units.targets(holdout)[pooled])
-        ensemble.residuals = chance.pool(away, seed)
-    return pooled
+def _scatter(ensemble: Ensemble, holdout: Transitions, seed: int) -> None:
+    """Gives the ensemble residuals of held-out rows to draw from."""
+    units = ensemble.units
+    inputs = units.inputs(holdout.state, holdout.action, holdout.age)
+    outputs = ensemble(inputs.expand(len(ensemble.residuals), *inputs.shape))
+    away = chance.residuals(ensemble, outputs, units.targets(holdout))
+    ensemble.residuals = chance.pool(away, seed)
 
 
 def _begin(dataset: Dataset, train: Runs, config: ModelConfig, seed: int) -> Ensemble:

@@ -69,7 +69,7 @@ class WorldModel:
         """Predicts rows that lie where the model does; nothing is read back, nothing checked."""
         ensemble, units = self._ensemble, self._ensemble.units
         members = len(self._card.elites)
-        inputs = units.inputs(query.state, query.action)
+        inputs = units.inputs(query.state, query.action, query.age)
         outputs = ensemble(inputs.expand(members, *inputs.shape))
         expected = ensemble.expected(inputs, outputs)
         row = torch.arange(query.rows, device=query.state.device)

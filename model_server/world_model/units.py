@@ -32,6 +32,7 @@ class Units(nn.Module):
         state_width: S.
         actions: A * U.
         standardised: whether there are any; raw units stay as they are.
+        limit: steps of the longest episode; 0: the networks do not see the age.
     """
 
     state_mean: Tensor
@@ -45,9 +46,11 @@ class Units(nn.Module):
     constant: Tensor
     """Mask of the features whose change is always the same: none at all, or a clock's."""
 
-    def __init__(self, state_width: int, actions: int, *, standardised: bool) -> None:
+    def __init__(
+        self, state_width: int, actions: int, *, standardised: bool, limit: int = 0
+    ) -> None:
         super().__init__()
-        self.standardised = standardised
+        self.standardised, self.limit = standardised, limit
         shapes = {
             "state": (state_width,), "action": (actions,), "output": (state_width,), "reward": (),
         }  # fmt: skip
@@ -59,8 +62,12 @@ class Units(nn.Module):
     @classmethod
     def of(cls, task: TaskSpec, config: ModelConfig) -> Units:
         """Returns the units of a team's model before they are fitted."""
-        standardised = config.units == "standardised"
-        return cls(task.state_width, task.joint_action_width, standardised=standardised)
+        return cls(
+            task.state_width,
+            task.joint_action_width,
+            standardised=config.units == "standardised",
+            limit=task.episode_limit if config.clock == "always" else 0,
+        )
 
     def fit(self, parts: Iterable[Transitions]) -> None:
         """Takes means and standard deviations from the data; raw units stay as they are.
@@ -97,12 +104,32 @@ class Units(nn.Module):
         std.copy_(torch.from_numpy(moments.std).reshape(std.shape))
         std[std <= _STILL] = 1.0
 
+    @property
+    def width(self) -> int:
+        """Inputs of a network."""
+        return len(self.state_mean) + len(self.action_mean) + bool(self.limit)
+
     def inputs(
-        self, state: Float32[Tensor, "*N S"], action: Float32[Tensor, "*N A U"]
+        self,
+        state: Float32[Tensor, "*N S"],
+        action: Float32[Tensor, "*N A U"],
+        age: Int64[Tensor, "*N"],
     ) -> Float32[Tensor, "*N I"]:
-        """Joins state and joint action, standardised."""
-        action = (action.flatten(-2) - self.action_mean) / self.action_std
-        return torch.cat([(state - self.state_mean) / self.state_std, action], dim=-1)
+        """Joins state and joint action, standardised, and the age where it counts.
+
+        Args:
+            state: joint states.
+            action: joint actions.
+            age: steps since each row's episode began.
+        """
+        parts = [
+            (state - self.state_mean) / self.state_std,
+            (action.flatten(-2) - self.action_mean) / self.action_std,
+        ]
+        if self.limit:
+            # From -1 to 1, about as wide as what is standardised.
+            parts.append((2 * age / self.limit - 1)[..., None])
+        return torch.cat(parts, dim=-1)
 
     def targets(self, data: Transitions) -> Float32[Tensor, "N D"]:
         """What the networks should say, in output units."""

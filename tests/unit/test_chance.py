@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_server.world_model import chance, files
+from model_server.world_model import files
 from model_server.world_model.accelerator import Accelerated
 from model_server.world_model.fit import fit
 from moma_core import seeds
@@ -51,7 +51,7 @@ def fitted(log, tmp_path_factory):
     for draw in ("sample", "mean"):
         config, path = replace(CONFIG, draw=draw), tmp_path_factory.mktemp("models") / draw
         done = fit(log, config, 0, lambda _: None)
-        models[draw] = files.save(done, log, config, 0, path), path
+        models[draw] = files.save(done, log, 0, path), path
     return models
 
 
@@ -139,15 +139,6 @@ def test_a_loaded_model_draws_the_same_bits(log, fitted):
     assert torch.equal(loaded.ensemble.codes.values, torch.tensor([[0.0], [1.0]]))
     plain = files.load(fitted["mean"][1])
     assert len(plain.ensemble.codes) == 0
-
-
-def test_halves_share_no_episode_and_a_single_episode_is_cut():
-    episode = torch.arange(40).repeat_interleave(5)
-    chosen = chance.half(episode, 0)
-    assert not set(episode[chosen].tolist()) & set(episode[~chosen].tolist())
-    assert chosen.sum() == 100
-    assert not torch.equal(chosen, chance.half(episode, 1))
-    assert chance.half(torch.zeros(5, dtype=torch.int64), 0).tolist() == [True] * 3 + [False] * 2
 
 
 def test_members_that_were_never_fitted_draw_their_means(dataset):

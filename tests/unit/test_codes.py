@@ -94,7 +94,7 @@ def test_expected_values_are_those_of_the_codes_by_hand(tmp_path, units):
     ensemble = Ensemble(SPEC, config, members=3, terminates=False, codes=found)
     rows = data.rows(np.arange(20))
     ensemble.units.fit([data.rows(np.arange(data.transitions))])
-    inputs = ensemble.units.inputs(rows.state, rows.action)
+    inputs = ensemble.units.inputs(rows.state, rows.action, rows.age)
     with torch.no_grad():
         said = ensemble(inputs.expand(3, *inputs.shape))
         expected = ensemble.expected(inputs, said)

@@ -32,7 +32,7 @@ def sides_of(dataset, config, seed):
 def predicted(fitted):
     """Held-out means in output units, averaged over the members, and what they should be."""
     data, units = fitted.holdout, fitted.ensemble.units
-    inputs = units.inputs(data.state, data.action)
+    inputs = units.inputs(data.state, data.action, data.age)
     with torch.inference_mode():
         outputs = fitted.ensemble(inputs.expand(len(fitted.elites), *inputs.shape))
     return outputs, units.targets(data)
@@ -50,7 +50,7 @@ def test_both_networks_learn_the_system_on_held_out_episodes(terminal_dataset, n
 def test_a_termination_head_learns_what_can_be_separated(terminal_dataset):
     fitted = fit(terminal_dataset, LEARNS, 0, ignore)
     data = terminal_dataset.rows(np.arange(terminal_dataset.transitions))
-    inputs = fitted.ensemble.units.inputs(data.state, data.action)
+    inputs = fitted.ensemble.units.inputs(data.state, data.action, data.age)
     with torch.inference_mode():
         logit = fitted.ensemble(inputs.expand(2, *inputs.shape)).termination_logit
     hit = (logit > 0) == data.terminated
@@ -126,7 +126,7 @@ def diverging(stopping):
     """Learns for a while, then is destroyed by a learning rate that is far too high."""
     return replace(
         CONFIG, stopping=stopping, schedule="constant", learning_rate=0.3, updates=60,
-        evaluate_every=5, patience=100,
+        evaluate_every=5, patience=100, clock="never",
     )  # fmt: skip
 
 

@@ -179,7 +179,7 @@ def test_a_model_of_a_game_is_finite_and_carries_constants_over_exactly(tmp_path
     small = ModelConfig(members=3, elites=2, width=16, depth=1, updates=180, evaluate_every=45)
     fitted = fit(log, small, 0, lambda _: None)
     units, rows = fitted.ensemble.units, log.rows(np.arange(log.transitions))
-    inputs = units.inputs(rows.state, rows.action)
+    inputs = units.inputs(rows.state, rows.action, rows.age)
     with torch.inference_mode():
         outputs = fitted.ensemble(inputs.expand(2, *inputs.shape))
         outputs = fitted.ensemble.expected(inputs, outputs)

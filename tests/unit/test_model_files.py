@@ -22,7 +22,7 @@ def saved(terminal_dataset, tmp_path_factory):
     """A model fitted to data with terminals, as it was saved."""
     path = tmp_path_factory.mktemp("models") / "model"
     fitted = fit(terminal_dataset, CONFIG, 3, lambda _: None)
-    return path, files.save(fitted, terminal_dataset, CONFIG, 3, path)
+    return path, files.save(fitted, terminal_dataset, 3, path)
 
 
 def answers(model, dataset):

@@ -59,11 +59,12 @@ def test_units_of_data_in_which_nothing_varies_stay_finite():
         state=torch.full((3, 5), 4.0), action=torch.zeros(3, 2, 2), reward=torch.ones(3),
         next_state=torch.full((3, 5), 4.0), terminated=torch.zeros(3, dtype=torch.bool),
         truncated=torch.ones(3, dtype=torch.bool), episode=torch.arange(3),
+        age=torch.zeros(3, dtype=torch.int64),
     )  # fmt: skip
     units = Units(5, 4, standardised=True)
     units.fit([still])
     assert torch.isfinite(units.targets(still)).all()
-    assert torch.isfinite(units.inputs(still.state, still.action)).all()
+    assert torch.isfinite(units.inputs(still.state, still.action, still.age)).all()
     assert torch.equal(units.next_state(still.state, torch.ones(3, 5)), still.state)
 
 
