@@ -49,7 +49,6 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> No
     files.save(
         fit(data, config.model, config.seed, progress, config.device),
         data,
-        config.model,
         config.seed,
         run.model,
     )

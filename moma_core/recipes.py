@@ -146,6 +146,8 @@ def reference(config: Config) -> Config:
         units="raw",
         bounds="clamped",
         nll_beta=0.0,
+        draw="mean",
+        clock="never",
         holdout_by="transition",
         stopping="last",
         ranking="sampled_error",

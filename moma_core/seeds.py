@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float32, Int64
 from torch import Tensor
 
 # Constants of the SplitMix64 finaliser (Steele, Lea, Flood 2014), as signed 64-bit integers.
@@ -52,6 +52,24 @@ def mix(x: Int64[Tensor, "*B"]) -> Int64[Tensor, "*B"]:
 def choose(row_seed: Int64[Tensor, " B"], count: int) -> Int64[Tensor, " B"]:
     """Draws an index in `[0, count)` for each row; uniform up to 2^-62 * count."""
     return _shift(mix(row_seed), 2) % count
+
+
+def along(
+    row_seed: Int64[Tensor, " B"], age: Int64[Tensor, " B"], stream: int
+) -> Int64[Tensor, " B"]:
+    """Returns seeds that differ from step to step where the rows' own stay the same.
+
+    Args:
+        row_seed: one per row.
+        age: steps since each row's episode began.
+        stream: what is drawn; seeds of two streams have nothing to do with each other.
+    """
+    return mix(row_seed + mix(age + (stream << 32)))
+
+
+def uniform(row_seed: Int64[Tensor, " B"]) -> Float32[Tensor, " B"]:
+    """Draws a number in [0, 1) for each row, a multiple of 2^-24."""
+    return _shift(mix(row_seed), 40).to(torch.float32) * 2.0**-24
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:

@@ -73,5 +73,6 @@ def _batch(spec: TaskSpec, members: int, rows: int, seed: int) -> Rows:
     return Rows(
         inputs=torch.randn(members, rows, width, generator=random),
         targets=torch.randn(members, rows, spec.state_width + 1, generator=random),
+        code=torch.zeros(members, rows, dtype=torch.int64),
         terminated=torch.rand(members, rows, generator=random) < 0.1,
     )

@@ -87,4 +87,4 @@ def write(size: Size, task: TaskSpec, path: Path) -> None:
         digest="",
     )
     edge = torch.full((task.state_width + 1,), _BOX)
-    files.write(card, ensemble, torch.stack([-edge, edge]), size.model, {}, path)
+    files.write(card, ensemble, torch.stack([-edge, edge]), {}, path)

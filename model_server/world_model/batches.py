@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model_server.world_model.codes import Codes
 from model_server.world_model.units import Units
 from moma_core import seeds
 from moma_core.config import ModelConfig
@@ -27,6 +28,8 @@ class Rows:
 
     inputs: Float32[Tensor, "*N I"]
     targets: Float32[Tensor, "*N D"]
+    code: Int64[Tensor, "*N"]
+    """Codes of the next states; 0 where no feature is coded."""
     terminated: Bool[Tensor, "*N"]
 
     def to(self, device: str) -> Rows:
@@ -40,28 +43,31 @@ class Rows:
         return Rows(
             inputs=self.inputs[index],
             targets=self.targets[index],
+            code=self.code[index],
             terminated=self.terminated[index],
         )
 
 
-def rows(units: Units, dataset: Dataset, index: NDArray[np.int64]) -> Rows:
+def rows(units: Units, codes: Codes, dataset: Dataset, index: NDArray[np.int64]) -> Rows:
     """Returns steps of the data as the networks see them.
 
     Args:
         units: the networks' units.
+        codes: of the features that take few values.
         dataset: the log.
         index: which steps, in which order, `[N]`.
     """
     data = dataset.rows(index)
     return Rows(
-        inputs=units.inputs(data.state, data.action),
+        inputs=units.inputs(data.state, data.action, data.age),
         targets=units.targets(data),
+        code=codes.encode(data.next_state),
         terminated=data.terminated,
     )
 
 
 def draw(
-    units: Units, dataset: Dataset, train: Runs, config: ModelConfig, seed: int
+    units: Units, codes: Codes, dataset: Dataset, train: Runs, config: ModelConfig, seed: int
 ) -> Iterator[Rows]:
     """Yields every update's rows `[E N ...]`, drawn uniformly by each member for itself.
 
@@ -70,6 +76,7 @@ def draw(
 
     Args:
         units: the networks' units.
+        codes: of the features that take few values.
         dataset: the log.
         train: the rows to draw from.
         config: members (E), rows of a batch (N), updates.
@@ -83,6 +90,6 @@ def draw(
         drawn = [torch.randint(len(train), shape, generator=random) for _ in range(count)]
         places = torch.stack(drawn)
         index, pick = np.unique(train.at(places.numpy()), return_inverse=True)
-        gathered = rows(units, dataset, index)
+        gathered = rows(units, codes, dataset, index)
         for own in torch.from_numpy(pick).reshape(places.shape):
             yield gathered[own]

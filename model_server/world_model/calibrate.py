@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
-from model_server.world_model import uncertainty
-from model_server.world_model.ensemble import Outputs
+from model_server.world_model import chance, uncertainty
+from model_server.world_model.ensemble import Ensemble, Outputs
 from model_server.world_model.fit import Fitted
 from model_server.world_model.likelihood import nll
 from model_server.world_model.model import WorldModel
@@ -17,39 +19,98 @@ from moma_core import seeds
 from moma_core.datasets import Dataset
 from moma_core.datasets.holdout import Runs, held_episodes
 from moma_core.datasets.mapped import take
-from moma_core.types import Metrics, Query
+from moma_core.types import Metrics, Query, Transitions
 
 QUANTILES = ("0.50", "0.90", "0.95", "0.99", "0.999", "1.00")
-_NORMAL = {"0.50": 0.67449, "0.90": 1.64485}
-"""Half-widths, in standard deviations, of the normal's central intervals."""
+_LEVELS = ("0.50", "0.90")
+"""Central intervals whose coverage is measured."""
 
 
-def held_out(fitted: Fitted) -> dict[str, Any]:
-    """One-step figures: error per feature against persistence, coverage, disagreement quantiles."""
+def held_out(fitted: Fitted, names: Sequence[str], seed: int) -> dict[str, Any]:
+    """One-step figures: error per feature against persistence, coverage, disagreement quantiles.
+
+    Args:
+        fitted: the elites and what they did not train on.
+        names: of the state features.
+        seed: of the draws behind the coverage.
+    """
     ensemble, units = fitted.ensemble, fitted.ensemble.units
     data = fitted.holdout
-    inputs, targets = units.inputs(data.state, data.action), units.targets(data)
+    inputs, targets = units.inputs(data.state, data.action, data.age), units.targets(data)
+    code = ensemble.codes.encode(data.next_state)
     with torch.inference_mode():
         outputs: Outputs = ensemble(inputs.expand(len(fitted.elites), *inputs.shape))
-        disagreement = uncertainty.disagreement(outputs.mean * units.output_scale)
+        expected = ensemble.expected(inputs, outputs)
+        disagreement = uncertainty.disagreement(expected.mean * units.output_scale)
         varies = torch.cat([~units.constant, torch.ones(1, dtype=torch.bool)])
-        error = (outputs.mean.mean(0) - targets).square().mean(0).sqrt() * varies
+        error = (expected.mean.mean(0) - targets).square().mean(0).sqrt() * varies
         still = targets.square().mean(0).sqrt()
-        distance = (outputs.mean - targets).abs() / torch.exp(0.5 * outputs.log_variance)
-        coverage = {
-            name: float((distance[..., varies] <= width).float().mean())
-            for name, width in _NORMAL.items()
+        rank = ranks(ensemble, outputs, data, seed)
+        inside = {
+            level: ((rank - 0.5).abs() <= float(level) / 2).float().mean((0, 1))
+            for level in _LEVELS
         }
+        counted = [name for name, counts in zip((*names, "reward"), varies, strict=True) if counts]
         levels = torch.tensor([float(name) for name in QUANTILES])
         quantiles = torch.quantile(disagreement, levels).tolist()
         return {
             "rows": len(inputs),
-            "nll": nll(ensemble, outputs, targets).tolist(),
+            "nll": nll(ensemble, outputs, targets, code).tolist(),
             "rmse": error.tolist(),
             "persistence_rmse": still.tolist(),
-            "coverage": coverage,
+            "coverage": {
+                level: dict(zip(counted, share[varies].tolist(), strict=True))
+                for level, share in inside.items()
+            },
+            "coded": [names[i] for i in ensemble.codes.features.tolist()],
+            "codes": len(ensemble.codes),
             "disagreement_quantiles": dict(zip(QUANTILES, quantiles, strict=True)),
         }
+
+
+def ranks(
+    ensemble: Ensemble, outputs: Outputs, data: Transitions, seed: int
+) -> Float32[Tensor, "E N D"]:
+    """Returns where in each member's distribution came what came, 0 to 1: uniform if it is right.
+
+    Residuals are ranked among those of other episodes: one half's among the other's. Of a value
+    that has a probability of its own, a place within it is drawn (Smith 1985, randomised
+    probability integral transform).
+
+    Args:
+        ensemble: whose outputs these are.
+        outputs: what its members predict of held-out rows.
+        data: those rows.
+        seed: of the halves and of the places drawn.
+    """
+    away = chance.residuals(ensemble, outputs, ensemble.units.targets(data))
+    if ensemble.config.draw == "mean":
+        normal: Tensor = torch.special.ndtr(away)
+        return normal
+    within = torch.rand(away.shape[1], generator=seeds.generator(seed, "within"))
+    rank, one = torch.empty_like(away), _half(data.episode, seed)
+    for asked, pool in ((one, ~one), (~one, one)):
+        known = away[:, pool].transpose(1, 2).contiguous().sort().values
+        found = away[:, asked].transpose(1, 2).contiguous()
+        low, high = (torch.searchsorted(known, found, right=right) for right in (False, True))
+        place = (low + within[asked] * (high - low)) / known.shape[-1]
+        rank[:, asked] = place.transpose(1, 2)
+    if outputs.code_logit is not None:
+        share = outputs.code_logit.softmax(-1)
+        for feature, value in zip(ensemble.codes.features, ensemble.codes.values.T, strict=True):
+            came = data.next_state[:, feature, None]
+            below, equal = share * (value < came), share * (value == came)
+            rank[..., feature] = below.sum(-1) + within * equal.sum(-1)
+    return rank
+
+
+def _half(episode: Int64[Tensor, " N"], seed: int) -> Bool[Tensor, " N"]:
+    """Chooses the rows of one half of the episodes; of a single episode, its first half."""
+    numbers, place = episode.unique(return_inverse=True)
+    if len(numbers) == 1:
+        return torch.arange(len(episode)) < (len(episode) + 1) // 2
+    order = torch.randperm(len(numbers), generator=seeds.generator(seed, "half"))
+    return (order < (len(numbers) + 1) // 2)[place]
 
 
 def summary(report: dict[str, Any]) -> Metrics:
@@ -61,8 +122,8 @@ def summary(report: dict[str, Any]) -> Metrics:
         "model/holdout_rmse": float(error[varies].mean()),
         "model/holdout_rmse_reward": float(error[-1]),
         "model/persistence_rmse": float(still[varies].mean()),
-        "model/coverage_50": report["coverage"]["0.50"],
-        "model/coverage_90": report["coverage"]["0.90"],
+        "model/coverage_50": fmean(report["coverage"]["0.50"].values()),
+        "model/coverage_90": fmean(report["coverage"]["0.90"].values()),
         "model/disagreement_q99": report["disagreement_quantiles"]["0.99"],
     }
 

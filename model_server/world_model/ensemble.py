@@ -1,19 +1,21 @@
-"""E networks as one batched module: (state, action) to a Gaussian over what changes.
+"""E networks as one batched module: (state, action) to a distribution over what changes.
 
 A network's outputs are S state features and one reward, in *output units*: by default the change
 of the standardised state and the standardised reward, each scaled to unit variance over the data;
-in reference units the next state and the reward as they are.
+in reference units the next state and the reward as they are. Features that take few values have
+no Gaussian: the networks say how likely each of their joint values is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from torch import Tensor, nn
 
+from model_server.world_model.codes import Codes
 from model_server.world_model.units import Units
 from moma_core import seeds
 from moma_core.config import ModelConfig
@@ -23,6 +25,8 @@ from moma_core.types import TaskSpec
 
 REFERENCE_LOG_STD = (-6.0, 2.0)
 TERMINATION_DEPTH = 2
+_LEAST_VARIANCE = 1e-6
+"""Of a coded feature, in output units, so that its logarithm is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,8 @@ class Outputs:
     mean: Float32[Tensor, "E N D"]
     """Means; D = S + 1: the state features, then the reward."""
     log_variance: Float32[Tensor, "E N D"]
+    code_logit: Float32[Tensor, "E N C"] | None
+    """Logits of the codes; None where no feature is coded."""
     termination_logit: Float32[Tensor, "E N"] | None
     """Logit of termination; None where the data holds no terminal."""
 
@@ -94,8 +100,12 @@ class Ensemble(nn.Module):
         config: architecture and units.
         members: E.
         terminates: whether terminations are predicted; not where the data holds none.
+        codes: the features that take few values; None: all are continuous.
         seed: of the weights.
     """
+
+    residuals: Tensor
+    """Vectors that draws add to the means, in deviations, `[E K D]`; zeros alone before a fit."""
 
     def __init__(
         self,
@@ -104,21 +114,24 @@ class Ensemble(nn.Module):
         *,
         members: int,
         terminates: bool,
+        codes: Codes | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        state_width, actions = task.state_width, task.joint_action_width
+        state_width = task.state_width
         generator = seeds.generator(seed, "ensemble")
         self.config = config
-        self.units = Units(state_width, actions, standardised=config.units == "standardised")
-        # Mean and log-variance of the state, the same of the reward, the termination's logit.
-        self.outputs = {"state": 2 * state_width, "reward": 2}
+        self.units = Units.of(task, config)
+        self.codes = Codes.none() if codes is None else codes
+        # Mean and log-variance of the state, logits of its codes, mean and log-variance of the
+        # reward, the termination's logit.
+        self.outputs = {"state": 2 * state_width + len(self.codes), "reward": 2}
         if terminates:
             self.outputs["termination"] = 1
 
         def network(depth: int, outputs: int) -> Network:
             hidden = [config.width] * depth
-            return Network(members, [state_width + actions, *hidden, outputs], config, generator)
+            return Network(members, [self.units.width, *hidden, outputs], config, generator)
 
         if config.network == "trunk":
             self.trunk = network(config.depth, sum(self.outputs.values()))
@@ -130,19 +143,53 @@ class Ensemble(nn.Module):
         bound = torch.ones(members, 1, state_width + 1)
         self.max_log_variance = nn.Parameter(bound * 0.5)
         self.min_log_variance = nn.Parameter(bound * -10.0)
+        self.register_buffer("residuals", torch.zeros(members, 1, state_width + 1))
 
     def forward(self, inputs: Float32[Tensor, "E N I"]) -> Outputs:
-        """Maps standardised inputs to every member's Gaussian and termination logit."""
+        """Maps standardised inputs to every member's Gaussian and logits.
+
+        What it says of coded features is in the code's logits alone: see `expected`.
+        """
         if self.config.network == "trunk":
             parts = self.trunk(inputs).split(list(self.outputs.values()), dim=-1)
         else:
             parts = [self.get_submodule(f"{name}_head")(inputs) for name in self.outputs]
-        (state_mean, state_raw), (reward_mean, reward_raw) = (p.chunk(2, dim=-1) for p in parts[:2])
+        width, codes = len(self.units.state_mean), len(self.codes)
+        state_mean, state_raw, logit = parts[0].split([width, width, codes], dim=-1)
+        reward_mean, reward_raw = parts[1].chunk(2, dim=-1)
         return Outputs(
             mean=torch.cat([state_mean, reward_mean], dim=-1),
             log_variance=self._bounded(torch.cat([state_raw, reward_raw], dim=-1)),
+            code_logit=logit if codes else None,
             termination_logit=parts[2].squeeze(-1) if len(parts) == 3 else None,
         )
+
+    def expected(self, inputs: Float32[Tensor, "*E N I"], outputs: Outputs) -> Outputs:
+        """Returns the outputs with the codes' mean and variance where features are coded.
+
+        Args:
+            inputs: what the networks were asked, standardised.
+            outputs: what they said.
+        """
+        if outputs.code_logit is None:
+            return outputs
+        chosen = self.codes.features
+        weight = outputs.code_logit.softmax(-1)
+        value = (self.codes.values - self.units.state_mean[chosen]) / self.units.state_std[chosen]
+        reached = weight @ value
+        variance = weight @ value.square() - reached.square()
+        variance = (variance / self.units.output_std[chosen] ** 2).clamp_min(_LEAST_VARIANCE)
+        mean, log_variance = outputs.mean.clone(), outputs.log_variance.clone()
+        mean[..., chosen] = self.units.towards(reached, inputs[..., chosen], chosen)
+        log_variance[..., chosen] = variance.log()
+        return replace(outputs, mean=mean, log_variance=log_variance)
+
+    @property
+    def gaussian(self) -> Bool[Tensor, " D"]:
+        """The outputs whose Gaussian counts: neither constant nor coded; the reward's does."""
+        counts = nn.functional.pad(~self.units.constant, (0, 1), value=True)
+        counts[self.codes.features] = False
+        return counts
 
     def _bounded(self, raw: Float32[Tensor, "E N D"]) -> Float32[Tensor, "E N D"]:
         """Soft learned bounds (Chua et al. 2018, appendix A.1), or the published hard clamp."""
@@ -167,3 +214,4 @@ class Ensemble(nn.Module):
         """Drops all members but these, in this order."""
         for parameter in self.parameters():
             parameter.data = parameter.data[members].contiguous()
+        self.residuals = self.residuals[members]

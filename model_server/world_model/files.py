@@ -16,6 +16,7 @@ from torch import Tensor
 
 from model_server.world_model import calibrate
 from model_server.world_model.accelerator import Accelerated
+from model_server.world_model.codes import Codes
 from model_server.world_model.ensemble import Ensemble
 from model_server.world_model.fit import Fitted
 from model_server.world_model.model import WorldModel
@@ -30,23 +31,20 @@ from moma_core.types import ModelCard
 _WEIGHTS, _CARD, _CONFIG, _REPORT = "model.safetensors", "card.json", "config.json", "report.json"
 
 
-def save(
-    fitted: Fitted, dataset: Dataset, config: ModelConfig, seed: int, path: Path
-) -> WorldModel:
+def save(fitted: Fitted, dataset: Dataset, seed: int, path: Path) -> WorldModel:
     """Writes the model with its card and its report, whole, and returns it.
 
     Args:
         fitted: the elites and what they did not train on.
         dataset: the log that they were fitted to.
-        config: what they were fitted with.
         seed: of the fit; the draws of the report depend on it.
         path: the model's directory; one that exists is replaced.
     """
     box = _box(dataset)
-    report = calibrate.held_out(fitted)
+    report = calibrate.held_out(fitted, dataset.spec.state_names, seed)
     card = ModelCard(
         task=dataset.spec,
-        members=config.members,
+        members=fitted.ensemble.config.members,
         elites=fitted.elites,
         disagreement_quantiles=report["disagreement_quantiles"],
         measured=calibrate.summary(report),
@@ -57,14 +55,13 @@ def save(
     model = WorldModel(card, fitted.ensemble, box)
     path_error = calibrate.along_episodes(model, dataset, fitted.held, draw)
     measured = {"held_out": report, "along_episodes": path_error}
-    return write(card, fitted.ensemble, box, config, measured, path)
+    return write(card, fitted.ensemble, box, measured, path)
 
 
 def write(
     card: ModelCard,
     ensemble: Ensemble,
     box: Float32[Tensor, "2 D"],
-    config: ModelConfig,
     measured: Mapping[str, object],
     path: Path,
 ) -> WorldModel:
@@ -74,7 +71,6 @@ def write(
         card: what the model says of itself; its digest becomes that of the weights.
         ensemble: holding exactly the elites.
         box: lowest and highest value of every state feature and of the reward in the data.
-        config: what the ensemble was built from.
         measured: the report.
         path: the directory; one that exists is replaced.
     """
@@ -82,7 +78,7 @@ def write(
         save_file({**ensemble.state_dict(), "box": box}, directory / _WEIGHTS)
         card = replace(card, digest=digest(directory / _WEIGHTS))
         (directory / _CARD).write_text(documents.dump(card), encoding="utf-8")
-        (directory / _CONFIG).write_text(documents.dump(config), encoding="utf-8")
+        (directory / _CONFIG).write_text(documents.dump(ensemble.config), encoding="utf-8")
         (directory / _REPORT).write_text(json.dumps(measured, indent=1), encoding="utf-8")
     return WorldModel(card, ensemble, box)
 
@@ -113,7 +109,14 @@ def load(path: Path, precision: Literal["auto", "fp32", "bf16"] = "fp32") -> Wor
     config = documents.parse(ModelConfig, (path / _CONFIG).read_text("utf-8"), str(path / _CONFIG))
     weights = load_file(path / _WEIGHTS)
     box = weights.pop("box")
-    ensemble = Ensemble(card.task, config, members=len(card.elites), terminates=card.terminates)
+    ensemble = Ensemble(
+        card.task,
+        config,
+        members=len(card.elites),
+        terminates=card.terminates,
+        codes=Codes(weights["codes.features"], weights["codes.values"]),
+    )
+    ensemble.residuals = torch.empty_like(weights["residuals"])
     ensemble.load_state_dict(weights)
     if hidden(precision) == torch.bfloat16:
         ensemble.lower()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from model_server.world_model import batches
+from model_server.world_model import batches, chance, clock, codes
 from model_server.world_model.batches import Rows
 from model_server.world_model.ensemble import Ensemble
 from model_server.world_model.likelihood import clip, nll, terminal_weight, termination_loss
+from model_server.world_model.units import Units
 from moma_core import seeds
 from moma_core.config import ModelConfig
 from moma_core.datasets import Dataset
@@ -58,6 +59,34 @@ def fit(
     progress: Callable[[FitProgress], None],
     device: str = "cpu",
 ) -> Fitted:
+    """Fits an ensemble, and again with the age as an input where what is left depends on it.
+
+    The second is kept if it is better on the held-out rows.
+
+    Args:
+        dataset: the log.
+        config: architecture, optimiser, hold-out, stopping and ranking.
+        seed: of every draw.
+        progress: called after every evaluation on the held-out data.
+        device: where to; the result lies in this machine's memory.
+    """
+    if config.clock != "auto":
+        return _fit(dataset, config, seed, progress, device)
+    plain = _fit(dataset, replace(config, clock="never"), seed, progress, device)
+    train, _ = split(dataset, config.holdout, config.holdout_by, seed)
+    if not clock.asked(plain.ensemble, clock.sample(dataset, train, seed), plain.holdout):
+        return plain
+    timed = _fit(dataset, replace(config, clock="always"), seed, progress, device)
+    return min(plain, timed, key=lambda fitted: float(fitted.scores[list(fitted.elites)].mean()))
+
+
+def _fit(
+    dataset: Dataset,
+    config: ModelConfig,
+    seed: int,
+    progress: Callable[[FitProgress], None],
+    device: str,
+) -> Fitted:
     """Trains `config.members` networks on their own streams of rows and keeps the best ones.
 
     Args:
@@ -71,11 +100,11 @@ def fit(
     ensemble = _begin(dataset, train, config, seed)
     order = torch.randperm(len(held), generator=seeds.generator(seed, "look"))[:_HOLDOUT_ROWS]
     chosen = held.at(order.numpy())
-    evaluated = batches.rows(ensemble.units, dataset, chosen).to(device)
+    units, coded = copy.deepcopy(ensemble.units), copy.deepcopy(ensemble.codes)
+    evaluated = batches.rows(units, coded, dataset, chosen).to(device)
     weight = terminal_weight(len(train), int(train.contains(dataset.terminals).sum()))
-    units = copy.deepcopy(ensemble.units)
     best = _Best(ensemble.to(device), config)
-    drawn = (rows.to(device) for rows in batches.draw(units, dataset, train, config, seed))
+    drawn = (rows.to(device) for rows in batches.draw(units, coded, dataset, train, config, seed))
     for update in optimise(ensemble, drawn, config, weight):
         if update % config.evaluate_every and update != config.updates:
             continue
@@ -84,22 +113,42 @@ def fit(
         if best.waited >= config.patience:
             break
     elites = best.restore(config.elites)
+    ensemble = ensemble.eval().requires_grad_(False).cpu()
+    holdout = dataset.rows(np.sort(chosen))
+    if config.draw == "sample":
+        _scatter(ensemble, holdout, seed)
     return Fitted(
-        ensemble=ensemble.eval().requires_grad_(False).cpu(),
+        ensemble=ensemble,
         elites=tuple(elites),
         scores=best.score.cpu(),
-        holdout=dataset.rows(np.sort(chosen)),
+        holdout=holdout,
         held=held,
     )
 
 
+def _scatter(ensemble: Ensemble, holdout: Transitions, seed: int) -> None:
+    """Gives the ensemble residuals of held-out rows to draw from."""
+    units = ensemble.units
+    inputs = units.inputs(holdout.state, holdout.action, holdout.age)
+    outputs = ensemble(inputs.expand(len(ensemble.residuals), *inputs.shape))
+    away = chance.residuals(ensemble, outputs, units.targets(holdout))
+    ensemble.residuals = chance.pool(away, seed)
+
+
 def _begin(dataset: Dataset, train: Runs, config: ModelConfig, seed: int) -> Ensemble:
-    """Builds the networks and takes their units from the rows to train on."""
-    terminates = len(dataset.terminals) > 0
+    """Builds the networks, in units taken from the rows to train on."""
+    units = Units.of(dataset.spec, config)
+    units.fit(Parts(dataset=dataset, rows=train))
+    varies = (~units.constant).nonzero().flatten().tolist()
     ensemble = Ensemble(
-        dataset.spec, config, members=config.members, terminates=terminates, seed=seed
+        dataset.spec,
+        config,
+        members=config.members,
+        terminates=len(dataset.terminals) > 0,
+        codes=codes.find(dataset, varies) if config.draw == "sample" else None,
+        seed=seed,
     )
-    ensemble.units.fit(Parts(dataset=dataset, rows=train))
+    ensemble.units = units
     return ensemble
 
 
@@ -152,7 +201,7 @@ def optimise(
             decay = 0.5 * (1 + math.cos(math.pi * (update - 1) / config.updates))
             optimiser.param_groups[0]["lr"] = config.learning_rate * decay
         outputs = ensemble(rows.inputs)
-        loss = nll(ensemble, outputs, rows.targets, config.nll_beta).sum()
+        loss = nll(ensemble, outputs, rows.targets, rows.code, config.nll_beta).sum()
         if outputs.termination_logit is not None:
             loss = loss + termination_loss(outputs.termination_logit, rows.terminated, weight)
         if config.bounds == "soft":
@@ -170,8 +219,9 @@ def _score(ensemble: Ensemble, held: Rows, config: ModelConfig, seed: int) -> Te
     with torch.inference_mode():
         outputs = ensemble(held.inputs.expand(config.members, *held.inputs.shape))
         if config.ranking == "nll":
-            score = nll(ensemble, outputs, held.targets)
+            score = nll(ensemble, outputs, held.targets, held.code)
         else:
+            outputs = ensemble.expected(held.inputs, outputs)
             noise = torch.randn(outputs.mean.shape, generator=seeds.generator(seed, "ranking"))
             sampled = outputs.mean + noise.to(outputs.mean.device) * torch.exp(
                 0.5 * outputs.log_variance

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from model_server.world_model.ensemble import Ensemble, Outputs
@@ -15,26 +15,37 @@ def nll(
     ensemble: Ensemble,
     outputs: Outputs,
     targets: Float32[Tensor, "*E N D"],
+    code: Int64[Tensor, "*E N"],
     beta: float = 0.0,
 ) -> Float32[Tensor, " E"]:
-    """Each member's Gaussian negative log-likelihood without its constant.
+    """Each member's negative log-likelihood, without the Gaussian's constant.
 
-    Averaged over rows and over the outputs that vary; constant features are not predicted. With
-    `beta` each term is weighted by its own variance to that power, held fixed (Seitzer et al.
-    2022, equation 5): otherwise rows that are called noisy stop teaching the mean.
+    Averaged over rows and over the outputs that vary; constant features are not predicted, and
+    coded ones have the cross-entropy of their codes for all of them. With `beta` each Gaussian term
+    is weighted by its own variance to that power, held fixed (Seitzer et al. 2022, equation 5):
+    otherwise rows that are called noisy stop teaching the mean.
 
     Args:
-        ensemble: whose units say which outputs vary.
+        ensemble: whose units and codes say which outputs are what.
         outputs: what it predicts, in output units.
         targets: what it should, in output units.
+        code: of the next states.
         beta: the power; 0: the plain likelihood.
     """
     error = (outputs.mean - targets).square() * torch.exp(-outputs.log_variance)
     terms = 0.5 * (error + outputs.log_variance)
     if beta:
         terms = terms * torch.exp(beta * outputs.log_variance.detach())
-    varies = torch.nn.functional.pad(~ensemble.units.constant, (0, 1), value=True)
-    return terms[..., varies].mean((1, 2))
+    gaussian = terms[..., ensemble.gaussian]
+    mean = gaussian.mean((1, 2))
+    if outputs.code_logit is None:
+        return mean
+    members, rows, _ = outputs.code_logit.shape
+    entropy = torch.nn.functional.cross_entropy(
+        outputs.code_logit.flatten(0, 1), code.expand(members, rows).flatten(), reduction="none"
+    )
+    continuous, coded = gaussian.shape[-1], len(ensemble.codes.features)
+    return (mean * continuous + entropy.view(members, rows).mean(1)) / (continuous + coded)
 
 
 def terminal_weight(rows: int, terminals: int) -> float:

@@ -1,4 +1,4 @@
-"""The kept members as a `Dynamics`: predict, draw a member per row, clip to the box."""
+"""The kept members as a `Dynamics`: draw a member per row, and from it what comes next."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from model_server.world_model import uncertainty
+from model_server.world_model import chance, uncertainty
 from model_server.world_model.ensemble import Ensemble
 from moma_core import seeds
 from moma_core.checks import check_query
@@ -59,7 +59,7 @@ class WorldModel:
         return {"model_server/rows": float(self._rows)}
 
     def predict(self, query: Query) -> Prediction:
-        """Predicts one step; each row's next state and reward are those of one drawn member."""
+        """Predicts one step: one drawn member's next state, drawn too, and its mean reward."""
         check_query(self._card.task, query)
         self._rows += query.rows
         return self.compute(query)
@@ -69,15 +69,16 @@ class WorldModel:
         """Predicts rows that lie where the model does; nothing is read back, nothing checked."""
         ensemble, units = self._ensemble, self._ensemble.units
         members = len(self._card.elites)
-        inputs = units.inputs(query.state, query.action)
+        inputs = units.inputs(query.state, query.action, query.age)
         outputs = ensemble(inputs.expand(members, *inputs.shape))
+        expected = ensemble.expected(inputs, outputs)
         row = torch.arange(query.rows, device=query.state.device)
         member = seeds.choose(query.seed, members)
-        drawn = outputs.mean[member, row]
-        next_state = units.next_state(query.state, drawn[:, :-1])
-        scaled = outputs.mean * self._scale
-        log_variance = outputs.log_variance + 2 * self._log_scale
-        reached = torch.cat([next_state, units.reward(drawn[:, -1:])], dim=1)
+        next_state = chance.next_state(ensemble, outputs, query, member)
+        reward = units.reward(outputs.mean[member, row, -1:])
+        scaled = expected.mean * self._scale
+        log_variance = expected.log_variance + 2 * self._log_scale
+        reached = torch.cat([next_state, reward], dim=1)
         within = torch.clamp(reached, *self._box)
         return Prediction(
             next_state=within[:, :-1],

@@ -6,19 +6,21 @@ data, and the standardised reward; in reference units the next state and the rew
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from moma_core.config import ModelConfig
 from moma_core.datasets.mapped import Moments
-from moma_core.types import Transitions
+from moma_core.types import TaskSpec, Transitions
 
 _CONSTANT = 1e-6
-"""A feature whose standardised change never exceeds this is constant within an episode."""
+"""Standardised change that is rounding: of the change itself, or of its difference to another."""
 _STILL = 1e-8
 """A feature with a standard deviation up to this stays as it is."""
 
@@ -30,6 +32,7 @@ class Units(nn.Module):
         state_width: S.
         actions: A * U.
         standardised: whether there are any; raw units stay as they are.
+        limit: steps of the longest episode; 0: the networks do not see the age.
     """
 
     state_mean: Tensor
@@ -41,10 +44,13 @@ class Units(nn.Module):
     reward_mean: Tensor
     reward_std: Tensor
     constant: Tensor
+    """Mask of the features whose change is always the same: none at all, or a clock's."""
 
-    def __init__(self, state_width: int, actions: int, *, standardised: bool) -> None:
+    def __init__(
+        self, state_width: int, actions: int, *, standardised: bool, limit: int = 0
+    ) -> None:
         super().__init__()
-        self.standardised = standardised
+        self.standardised, self.limit = standardised, limit
         shapes = {
             "state": (state_width,), "action": (actions,), "output": (state_width,), "reward": (),
         }  # fmt: skip
@@ -52,6 +58,16 @@ class Units(nn.Module):
             self.register_buffer(f"{name}_mean", torch.zeros(shape))
             self.register_buffer(f"{name}_std", torch.ones(shape))
         self.register_buffer("constant", torch.zeros(state_width, dtype=torch.bool))
+
+    @classmethod
+    def of(cls, task: TaskSpec, config: ModelConfig) -> Units:
+        """Returns the units of a team's model before they are fitted."""
+        return cls(
+            task.state_width,
+            task.joint_action_width,
+            standardised=config.units == "standardised",
+            limit=task.episode_limit if config.clock == "always" else 0,
+        )
 
     def fit(self, parts: Iterable[Transitions]) -> None:
         """Takes means and standard deviations from the data; raw units stay as they are.
@@ -70,14 +86,15 @@ class Units(nn.Module):
         self._take("state", state)
         self._take("action", action)
         self._take("reward", reward)
-        largest = torch.zeros_like(self.state_mean)
+        low = torch.full_like(self.state_mean, math.inf)
+        high = -low
         for part in parts:
             step = (part.next_state - part.state) / self.state_std
             _add(change, step)
-            largest = torch.maximum(largest, step.abs().amax(0))
+            low, high = torch.minimum(low, step.amin(0)), torch.maximum(high, step.amax(0))
         self._take("output", change)
-        self.constant.copy_(largest <= _CONSTANT)
-        self.output_mean.mul_(~self.constant)
+        self.constant.copy_(high - low <= _CONSTANT)
+        self.output_mean.mul_(torch.maximum(high.abs(), low.abs()) > _CONSTANT)
         self.output_std.mul_(~self.constant)
 
     def _take(self, name: str, moments: Moments) -> None:
@@ -87,17 +104,38 @@ class Units(nn.Module):
         std.copy_(torch.from_numpy(moments.std).reshape(std.shape))
         std[std <= _STILL] = 1.0
 
+    @property
+    def width(self) -> int:
+        """Inputs of a network."""
+        return len(self.state_mean) + len(self.action_mean) + bool(self.limit)
+
     def inputs(
-        self, state: Float32[Tensor, "*N S"], action: Float32[Tensor, "*N A U"]
+        self,
+        state: Float32[Tensor, "*N S"],
+        action: Float32[Tensor, "*N A U"],
+        age: Int64[Tensor, "*N"],
     ) -> Float32[Tensor, "*N I"]:
-        """Joins state and joint action, standardised."""
-        action = (action.flatten(-2) - self.action_mean) / self.action_std
-        return torch.cat([(state - self.state_mean) / self.state_std, action], dim=-1)
+        """Joins state and joint action, standardised, and the age where it counts.
+
+        Args:
+            state: joint states.
+            action: joint actions.
+            age: steps since each row's episode began.
+        """
+        parts = [
+            (state - self.state_mean) / self.state_std,
+            (action.flatten(-2) - self.action_mean) / self.action_std,
+        ]
+        if self.limit:
+            # From -1 to 1, about as wide as what is standardised.
+            parts.append((2 * age / self.limit - 1)[..., None])
+        return torch.cat(parts, dim=-1)
 
     def targets(self, data: Transitions) -> Float32[Tensor, "N D"]:
         """What the networks should say, in output units."""
         state = data.next_state
         if self.standardised:
+            # Of the difference, not a difference of standardised states: digits are lost there.
             change = (data.next_state - data.state) / self.state_std - self.output_mean
             state = change / torch.where(self.constant, 1.0, self.output_std)
         reward = (data.reward - self.reward_mean) / self.reward_std
@@ -106,11 +144,28 @@ class Units(nn.Module):
     def next_state(
         self, state: Float32[Tensor, "*N S"], output: Float32[Tensor, "*N S"]
     ) -> Float32[Tensor, "*N S"]:
-        """Turns state outputs into next states; constant features are carried over exactly."""
+        """Turns state outputs into next states; constant changes are the mean one, exactly."""
         if not self.standardised:
             return output
-        change = (self.output_mean + output * self.output_std) * self.state_std
-        return torch.where(self.constant, state, state + change)
+        change = torch.where(self.constant, 0.0, output * self.output_std)
+        return state + (self.output_mean + change) * self.state_std
+
+    def towards(
+        self,
+        reached: Float32[Tensor, "E N F"],
+        state: Float32[Tensor, "*N F"],
+        features: Int64[Tensor, " F"],
+    ) -> Float32[Tensor, "E N F"]:
+        """Returns the outputs that lead to some features' values; none of them is constant.
+
+        Args:
+            reached: the values, standardised.
+            state: what they are now, standardised.
+            features: which features they are.
+        """
+        if not self.standardised:
+            return reached
+        return (reached - state - self.output_mean[features]) / self.output_std[features]
 
     def reward(self, output: Float32[Tensor, "*N"]) -> Float32[Tensor, "*N"]:
         """Turns reward outputs into rewards."""

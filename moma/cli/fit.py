@@ -40,11 +40,21 @@ def _fit(args: Fit) -> int:
         finally:
             board.close()
     held_out = files.report(run.model)["held_out"]
+    covered = _range(held_out["coverage"])
     sys.stdout.write(
         f"model {run.model}: hold-out rmse per feature {_short(held_out['rmse'])} of "
-        f"{_short(held_out['persistence_rmse'])} by persistence; coverage {held_out['coverage']}\n"
+        f"{_short(held_out['persistence_rmse'])} by persistence; coverage {covered}\n"
     )
     return 0
+
+
+def _range(coverage: object) -> str:
+    """The lowest and the highest feature's share, for each interval."""
+    levels = coverage if isinstance(coverage, dict) else {}
+    return ", ".join(
+        f"of {float(level):.0%} intervals {min(shares.values()):.0%} to {max(shares.values()):.0%}"
+        for level, shares in levels.items()
+    )
 
 
 def _short(values: object) -> str:

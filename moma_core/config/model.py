@@ -55,6 +55,10 @@ class ModelConfig:
     """Bounds of the log-variance: learned and soft, or log-std clamped to [-6, 2] (reference)."""
     nll_beta: float = 0.5
     """Weight of each likelihood term by its variance to this power; reference 0."""
+    draw: Literal["sample", "mean"] = "sample"
+    """Next states: samples that scatter as the log does, or the drawn member's mean (reference)."""
+    clock: Literal["auto", "always", "never"] = "auto"
+    """Age within the episode as an input: if held-out errors depend on it, or not (reference)."""
     holdout: float = 0.1
     """Share of the data that no member trains on."""
     holdout_by: Literal["episode", "transition"] = "episode"

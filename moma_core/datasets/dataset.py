@@ -100,6 +100,7 @@ class Dataset:
             terminated=torch.from_numpy(take(self.terminated, index)),
             truncated=torch.from_numpy(take(self.truncated, index)),
             episode=torch.from_numpy(episode),
+            age=torch.from_numpy(index - self.episode_start[episode]),
         )
 
     def episode(

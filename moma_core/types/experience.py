@@ -21,6 +21,8 @@ class Transitions:
     terminated: Bool[Tensor, " N"]
     truncated: Bool[Tensor, " N"]
     episode: Int64[Tensor, " N"]
+    age: Int64[Tensor, " N"]
+    """Steps since each one's episode began."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.speed import flops
+from model_server.world_model.codes import Codes
 from model_server.world_model.ensemble import Ensemble
 from moma_core.nets import kernels as dense
 from moma_core.nets.policy import Actors
@@ -24,9 +25,11 @@ def _plain(monkeypatch):
 
 
 @pytest.mark.parametrize("network", ["trunk", "separate"])
-def test_forward_passes(network):
+@pytest.mark.parametrize("coded", [0, 3])
+def test_forward_passes(network, coded):
     config = replace(make_config().model, network=network)
-    module = Ensemble(SPEC, config, members=MEMBERS, terminates=True)
+    codes = Codes(torch.arange(coded), torch.eye(coded))
+    module = Ensemble(SPEC, config, members=MEMBERS, terminates=True, codes=codes)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(torch.randn(MEMBERS, ROWS, INPUTS))
     assert counter.get_total_flops() == ROWS * flops.forward(module)["fp32"]

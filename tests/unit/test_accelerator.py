@@ -25,7 +25,8 @@ def questions(rows, seed=0):
     low, high = SPEC.action_bounds
     action = low + (high - low) * torch.rand(rows, *low.shape, generator=random)
     state = torch.randn(rows, SPEC.state_width, generator=random)
-    return make_query(state=state, action=action, seed=seeds.rows(seed, rows))
+    age = torch.arange(rows) % SPEC.episode_limit
+    return make_query(state=state, action=action, age=age, seed=seeds.rows(seed, rows))
 
 
 @pytest.mark.parametrize(

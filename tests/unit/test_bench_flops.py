@@ -41,6 +41,7 @@ def test_a_model_that_nobody_fitted_ends_no_rollout(tmp_path):
     query = make_query(
         state=torch.randn(64, SPEC.state_width),
         action=torch.zeros(64, 2, 2),
+        age=torch.zeros(64, dtype=torch.int64),
         seed=torch.arange(64),
     )
     prediction = loaded.predict(query)

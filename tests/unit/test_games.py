@@ -176,12 +176,13 @@ def test_histories_inside_of_a_log_hold_the_choices(tmp_path):
 @pytest.mark.parametrize("name", ["polygame-plus", "icg"])
 def test_a_model_of_a_game_is_finite_and_carries_constants_over_exactly(tmp_path, name):
     log = make(tmp_path / "log", name, episodes=100)
-    small = ModelConfig(members=3, elites=2, width=16, depth=1, updates=90, evaluate_every=45)
+    small = ModelConfig(members=3, elites=2, width=16, depth=1, updates=180, evaluate_every=45)
     fitted = fit(log, small, 0, lambda _: None)
     units, rows = fitted.ensemble.units, log.rows(np.arange(log.transitions))
-    inputs = units.inputs(rows.state, rows.action)
+    inputs = units.inputs(rows.state, rows.action, rows.age)
     with torch.inference_mode():
         outputs = fitted.ensemble(inputs.expand(2, *inputs.shape))
+        outputs = fitted.ensemble.expected(inputs, outputs)
     assert torch.isfinite(outputs.mean).all()
     assert torch.isfinite(units.targets(rows)).all()
     after = units.next_state(rows.state, outputs.mean[0, :, :-1])

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from model_server.world_model import batches
+from model_server.world_model.codes import Codes
 from model_server.world_model.fit import fit
 from model_server.world_model.units import Units
 from moma_core.datasets import holdout
@@ -101,7 +102,7 @@ def test_draws_are_uniform_over_the_rows_to_train_on_and_members_differ(dataset)
     units = Units(5, 4, standardised=False)
     config = replace(CONFIG, updates=200, batch=50)
     seen, first = [], None
-    for drawn in batches.draw(units, dataset, train, config, 0):
+    for drawn in batches.draw(units, Codes.none(), dataset, train, config, 0):
         seen.append(drawn.inputs[..., :5].reshape(-1, 5))
         first = drawn if first is None else first
     row_of = {tuple(state.tolist()): row for row, state in enumerate(rows.state)}

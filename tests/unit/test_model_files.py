@@ -21,12 +21,13 @@ def saved(terminal_dataset, tmp_path_factory):
     """A model fitted to data with terminals, as it was saved."""
     path = tmp_path_factory.mktemp("models") / "model"
     fitted = fit(terminal_dataset, CONFIG, 3, lambda _: None)
-    return path, files.save(fitted, terminal_dataset, CONFIG, 3, path)
+    return path, files.save(fitted, terminal_dataset, 3, path)
 
 
 def answers(model, dataset):
     rows = dataset.rows(np.arange(30))
-    return model.predict(make_query(state=rows.state, action=rows.action, seed=seeds.rows(1, 30)))
+    age, seed = torch.arange(30), seeds.rows(1, 30)
+    return model.predict(make_query(state=rows.state, action=rows.action, age=age, seed=seed))
 
 
 def test_a_loaded_model_answers_with_the_same_bits(saved, terminal_dataset):
@@ -55,7 +56,8 @@ def test_predictions_stay_within_the_datas_box(saved, terminal_dataset):
     data, (_, model) = terminal_dataset, saved
     rows = data.rows(np.arange(data.transitions))
     seed = seeds.rows(1, data.transitions)
-    far = model.predict(make_query(state=rows.state * 50, action=rows.action, seed=seed))
+    age = torch.zeros_like(seed)
+    far = model.predict(make_query(state=rows.state * 50, action=rows.action, age=age, seed=seed))
     low, high = (torch.from_numpy(f(data.state, 0)) for f in (np.min, np.max))
     assert ((far.next_state >= low) & (far.next_state <= high)).all()
     assert ((far.next_state == low) | (far.next_state == high)).any()

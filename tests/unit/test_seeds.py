@@ -84,3 +84,24 @@ def test_generators_of_one_label_agree_and_of_two_differ():
              (("a",), ("a",), ("b",))]  # fmt: skip
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
+
+
+def test_seeds_along_an_episode_differ_by_age_and_stream_and_repeat_themselves():
+    row_seed, age = seeds.rows(3, 500), torch.arange(8)
+    every = [
+        seeds.along(row_seed, torch.full((500,), int(step)), stream)
+        for step in age
+        for stream in (1, 2)
+    ]
+    assert len(torch.cat(every).unique()) == 500 * 16
+    again = seeds.along(row_seed[:3], torch.tensor([5, 5, 5]), 2)
+    assert torch.equal(again, every[11][:3])
+
+
+def test_uniform_numbers_are_uniform_and_never_1():
+    drawn = seeds.uniform(seeds.rows(0, 100_000))
+    assert drawn.dtype == torch.float32
+    assert 0 <= drawn.min() < 1e-4
+    assert 1 - 1e-4 < drawn.max() < 1
+    share = torch.histc(drawn, 10, 0, 1) / 100_000
+    torch.testing.assert_close(share, torch.full((10,), 0.1), atol=0.005, rtol=0)

@@ -33,16 +33,38 @@ def test_targets_come_back_as_next_states_and_rewards(dataset, standardised):
         assert not targets[:, GOAL].any()
 
 
+def test_a_clock_is_carried_on_exactly_and_one_that_stops_once_is_not(dataset):
+    rows = dataset.rows(np.arange(dataset.transitions))
+    began = dataset.episode_start[rows.episode.numpy()]
+    step = torch.from_numpy(np.arange(dataset.transitions) - began).float()
+    state, after = rows.state.clone(), rows.next_state.clone()
+    state[:, 0], after[:, 0] = step / 15, (step + 1) / 15
+    clocked = replace(rows, state=state, next_state=after)
+    units = Units(5, 4, standardised=True)
+    units.fit([clocked])
+    assert units.constant.tolist() == [True, False, False, False, True]
+    assert units.output_std[0] == 0
+    noise = torch.randn(len(state), 5) * 100
+    reached = units.next_state(state, noise)
+    torch.testing.assert_close(reached[:, 0], after[:, 0], rtol=0, atol=2e-7)
+    assert torch.equal(reached[:, GOAL], state[:, GOAL])
+    after[7, 0] = state[7, 0]
+    units = Units(5, 4, standardised=True)
+    units.fit([replace(clocked, next_state=after)])
+    assert units.constant.tolist() == [False, False, False, False, True]
+
+
 def test_units_of_data_in_which_nothing_varies_stay_finite():
     still = Transitions(
         state=torch.full((3, 5), 4.0), action=torch.zeros(3, 2, 2), reward=torch.ones(3),
         next_state=torch.full((3, 5), 4.0), terminated=torch.zeros(3, dtype=torch.bool),
         truncated=torch.ones(3, dtype=torch.bool), episode=torch.arange(3),
+        age=torch.zeros(3, dtype=torch.int64),
     )  # fmt: skip
     units = Units(5, 4, standardised=True)
     units.fit([still])
     assert torch.isfinite(units.targets(still)).all()
-    assert torch.isfinite(units.inputs(still.state, still.action)).all()
+    assert torch.isfinite(units.inputs(still.state, still.action, still.age)).all()
     assert torch.equal(units.next_state(still.state, torch.ones(3, 5)), still.state)
 
 

@@ -19,7 +19,8 @@ GOAL = 4
 
 def questions(dataset, count=40):
     rows = dataset.rows(np.arange(count))
-    return make_query(state=rows.state, action=rows.action, seed=seeds.rows(5, count))
+    age = torch.arange(count) % SPEC.episode_limit
+    return make_query(state=rows.state, action=rows.action, age=age, seed=seeds.rows(5, count))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def drawn_member(model, query, prediction):
     """Which member gave each row's answer, found by comparing with every member's own mean."""
     ensemble = model._ensemble
     with torch.inference_mode():
-        inputs = ensemble.units.inputs(query.state, query.action)
+        inputs = ensemble.units.inputs(query.state, query.action, query.age)
         mean = ensemble(inputs.expand(3, *inputs.shape)).mean
         each = torch.stack([ensemble.units.next_state(query.state, m[:, :-1]) for m in mean])
     distance = (each - prediction.next_state).abs().amax(-1)
@@ -116,7 +117,7 @@ def test_the_seed_decides_the_member_and_all_members_get_their_turn(dataset, mod
 def test_doubt_is_that_of_all_members_in_standardised_units(dataset, model):
     query = questions(dataset, 10)
     ensemble = model._ensemble
-    inputs = ensemble.units.inputs(query.state, query.action)
+    inputs = ensemble.units.inputs(query.state, query.action, query.age)
     with torch.inference_mode():
         mean = ensemble(inputs.expand(3, *inputs.shape)).mean
     after = torch.stack([ensemble.units.next_state(query.state, m[:, :-1]) for m in mean])
