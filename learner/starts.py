@@ -124,6 +124,7 @@ class CarriedStarts(nn.Module):
             steps = len(trajectory.reward)
             age = trajectory.age + steps
             goes_on = trajectory.truncated[-1] & (age < self._spec.episode_limit)
+            goes_on &= ~trajectory.unsure[-1]  # nobody knows what comes after it
             if steps < self._horizon:
                 goes_on = torch.zeros_like(goes_on)
             self.state[slot] = trajectory.state[-1]
