@@ -32,7 +32,7 @@ from moma_core.runtime.run import RunDirectory
 from moma_core.tasks import Task, play
 from moma_core.types import Metrics, RunCard, StartStates, TaskSpec
 
-CLONE = "log"
+CLONE = "bc"
 """Name of the clone of the whole log."""
 
 

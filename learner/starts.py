@@ -123,8 +123,8 @@ class CarriedStarts(nn.Module):
             slot = trajectory.sequence % len(self.age)
             steps = len(trajectory.reward)
             age = trajectory.age + steps
-            goes_on = trajectory.truncated[-1] & (age < self._spec.episode_limit)
-            goes_on &= ~trajectory.unsure[-1]  # nobody knows what comes after it
+            cut = trajectory.truncated[-1] & ~trajectory.unsure[-1]
+            goes_on = cut & (age < self._spec.episode_limit)
             if steps < self._horizon:
                 goes_on = torch.zeros_like(goes_on)
             self.state[slot] = trajectory.state[-1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from learner import checkpoint
 from learner.algorithms.bc import BehaviourCloning
@@ -13,12 +15,20 @@ from model_server.world_model.fit import FitProgress, fit
 from moma.engines.board import Board
 from moma_core import tasks
 from moma_core.config import Config
+from moma_core.datasets import Dataset
 from moma_core.datasets.view import works_on
 from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics
 from moma_core.runtime import process, subject
 from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import Stop, StoppedError
+
+_BEST = 4
+"""The best of this many episodes are imitated by a clone of their own."""
+_FEWEST = 10
+"""Episodes that are worth a clone of their own."""
+_ALIKE = 1e-6
+"""Relative deviation of returns below which no episode is better than another."""
 
 
 def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> None:
@@ -73,24 +83,32 @@ def clones(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> N
         StoppedError: the process was told to stop meanwhile.
     """
     dataset = subject.dataset(config, run.data)
-    path = run.clones / CLONE
-    if dataset is None or not config.imagines or path.is_dir():
+    if dataset is None or not config.imagines:
         return
-    board.enter("clone")
     data = works_on(dataset, config.works_on)
-    cloning = BehaviourCloning(
-        Actors(data.spec, config.actor, config.seed),
-        data,
-        config.bc,
-        config.seed,
-        torch.device(config.device),
-    )
-    while not cloning.done:
-        cloning.update(())
-        board.tell(f"round {cloning.version}/{cloning.rounds}")
-        if stopping():
-            raise StoppedError("stopped while cloning; nothing is kept of it")
-    checkpoint.keep_policy(path, cloning.snapshot(), 0, None)
+    for name, among in _imitated(data).items():
+        path = run.clones / name
+        if path.is_dir():
+            continue
+        board.enter("clone")
+        actors = Actors(data.spec, config.actor, config.seed)
+        device = torch.device(config.device)
+        cloning = BehaviourCloning(actors, data, config.bc, config.seed, device, among)
+        while not cloning.done:
+            cloning.update(())
+            board.tell(f"{name}: round {cloning.version}/{cloning.rounds}")
+            if stopping():
+                raise StoppedError("stopped while cloning; nothing is kept of it")
+        checkpoint.keep_policy(path, cloning.snapshot(), 0, None)
+
+
+def _imitated(dataset: Dataset) -> dict[str, NDArray[np.int64] | None]:
+    """Returns which episodes each clone imitates, None for all: the best where returns differ."""
+    earned = dataset.returns()
+    count = len(earned) // _BEST
+    if count < _FEWEST or earned.std() <= _ALIKE * max(1.0, abs(earned.mean())):
+        return {CLONE: None}
+    return {CLONE: None, f"{CLONE}-best": np.sort(np.argsort(-earned, kind="stable")[:count])}
 
 
 def dynamics(run: RunDirectory, config: Config) -> Dynamics:

@@ -9,12 +9,16 @@ from moma.engines import training, view
 from moma.engines.board import Board
 from moma.engines.local import LocalEngine
 from moma.engines.supervision import RoleError
-from moma.evaluation import evaluate
+from moma.evaluation import estimates, evaluate, policies
 from moma.reports import result as report
+from moma.reports.result import Outcome
 from moma_core.config import Config
-from moma_core.runtime import process
+from moma_core.runtime import process, subject
 from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import STOPPED, Stop, StoppedError
+
+NOT_SUPPORTED = 4
+"""Exit status where nothing was measured, and the log does not support what is recommended."""
 
 
 def train(run: RunDirectory, config: Config, *, in_process: bool) -> int:
@@ -67,11 +71,26 @@ def _phases(
             f"go on with: moma train --resume {run.path}\n"
         )
         return STOPPED
-    board.enter("evaluate")
-    score = evaluate.evaluate(run, config, config.eval.final_episodes)
+    outcome = _outcome(run, config, board)
     board.enter("report")
     mode = "in-process" if in_process else "distributed"
-    report.write(run, config, board, score, mode, peak)
+    report.write(run, config, board, outcome, mode, peak)
     board.close()
-    sys.stdout.write(report.line(run, score) + "\n")
-    return 0
+    sys.stdout.write(report.line(run, outcome) + "\n")
+    return 0 if outcome.supported else NOT_SUPPORTED
+
+
+def _outcome(run: RunDirectory, config: Config, board: Board) -> Outcome:
+    """Estimates the run's policies, and plays them where there is an environment."""
+    belief = None
+    if config.imagines and config.rollout.starts == "data":
+        board.enter("estimate")
+        belief = estimates.estimate(run, config)
+    board.enter("evaluate")
+    episodes = config.eval.final_episodes
+    played = {
+        name: evaluate.evaluate(run, config, episodes, policy=name) for name in policies.names(run)
+    }
+    measured = {name: score for name, score in played.items() if score is not None}
+    task = subject.task(config, run.data)
+    return Outcome(task=task, measured=measured, belief=belief)

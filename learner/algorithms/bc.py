@@ -42,6 +42,7 @@ class BehaviourCloning:
         config: BCConfig,
         seed: int,
         device: torch.device | None = None,
+        among: NDArray[np.int64] | None = None,
     ) -> None:
         """Takes the actors over and holds episodes out.
 
@@ -51,6 +52,7 @@ class BehaviourCloning:
             config: the update's settings.
             seed: the run's.
             device: where updates are computed; None: the CPU.
+            among: episodes to imitate, ascending; None: all.
         """
         self.version, self.rounds = 0, config.rounds
         self._dataset, self._config, self._seed = dataset, config, seed
@@ -62,7 +64,7 @@ class BehaviourCloning:
         for policy in (self.actors, self._current):
             policy.standardise_states(torch.from_numpy(mean), torch.from_numpy(std))
         self._optimiser = FlatAdam(self._current.parameters(), config.learning_rate)
-        self._train, held = split(dataset, config.holdout, "episode", seed)
+        self._train, held = split(dataset, config.holdout, "episode", seed, among)
         order = seeds.generator(seed, "bc held out")
         self._held = held.at(torch.randperm(len(held), generator=order)[:_HELD_ROWS].numpy())
         self._best = torch.tensor(math.inf, dtype=torch.float64)

@@ -13,12 +13,14 @@ from moma_core.runtime.run import RunDirectory
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate:
-    """Plays a run's newest checkpoint in its environment, or its model; most likely actions."""
+    """Plays a run's policies in its environment, or else estimates them; most likely actions."""
 
     episodes: int = 0
     """Episodes to play; 0: as many as the run's config says."""
     seed: int | None = None
     """Seed of the start states; default: the run's own evaluation's."""
+    policy: str = "team"
+    """Policy to play: the team, or an imitation of the log (bc) or of its best (bc-best)."""
     sampled: bool = False
     """Actions drawn from the policies, which shows chance in what agents agree on by likelihood."""
 
@@ -33,12 +35,18 @@ def _evaluate(argv: Sequence[str]) -> None:
     args = parse(Evaluate, rest, "moma evaluate RUN")
     run = RunDirectory.open(path)
     config = run.config()
-    from moma.evaluation.evaluate import describe, evaluate  # loads torch
+    from moma.evaluation import estimates, policies  # loads torch
+    from moma.evaluation.evaluate import evaluate
+    from moma.reports import result
 
     process.compute_on(config.threads)
     episodes = args.episodes or config.eval.final_episodes
-    found = evaluate(run, config, episodes, args.seed, sampled=args.sampled)
-    sys.stdout.write(
-        f"{run.name} at checkpoint {found.checkpoint}, {found.task}: {describe(found)}; "
-        f"{found.note}\n"
-    )
+    place = policies.place(run, args.policy)
+    score = evaluate(run, config, episodes, args.seed, policy=args.policy, sampled=args.sampled)
+    if score is not None:
+        words = result.measured(score)
+    elif config.imagines:
+        words = result.believed(estimates.estimate(run, config))
+    else:
+        words = "no environment and no model, so nothing is known of the return: --env"
+    sys.stdout.write(f"{run.name}, policy {args.policy} ({place.name}): {words}\n")

@@ -5,23 +5,44 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import torch
 
 from learner import checkpoint
 from moma.engines.board import Board
-from moma.evaluation.evaluate import Score, describe
+from moma.evaluation.estimates import Belief, Estimate
+from moma.evaluation.evaluate import Score
+from moma.evaluation.policies import TEAM
 from moma_core.config import Config
 from moma_core.runtime import version
 from moma_core.runtime.run import RunDirectory
 from moma_core.storage import write_text
+from moma_core.tasks import Task
 
 _PACKAGES = ("mujoco", "gymnasium", "numpy", "grpcio", "protobuf")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What is known of a run's policies at its end."""
+
+    task: Task
+    measured: Mapping[str, Score]
+    """Scores of policies in the task's environment; empty where there is none."""
+    belief: Belief | None
+    """Estimates without it; None where the run has no model of a log."""
+
+    @property
+    def supported(self) -> bool:
+        """False where nothing was measured and the log does not support what is recommended."""
+        judged = self.belief is None or self.belief.judgement.word == "supported"
+        return judged or bool(self.measured)
+
+
 def write(
-    run: RunDirectory, config: Config, board: Board, score: Score, mode: str, peak_rss: int
+    run: RunDirectory, config: Config, board: Board, outcome: Outcome, mode: str, peak_rss: int
 ) -> None:
     """Writes result.json.
 
@@ -29,19 +50,29 @@ def write(
         run: where it goes, and where the learner's counters lie.
         config: the run's.
         board: phases, processes and faults of the run.
-        score: what the evaluation gave.
+        outcome: what is known of its policies.
         mode: `distributed` or `in-process`.
         peak_rss: peak memory of the run's processes, in bytes.
     """
     counters = checkpoint.counters(run.checkpoints)
+    newest = checkpoint.newest(run.checkpoints)
     seconds = {name: round(value, 2) for name, value in board.seconds.items()}
+    team, belief = outcome.measured.get(TEAM), outcome.belief
     result = {
         "run": run.name,
         "recipe": config.recipe,
+        "task": outcome.task.spec.name,
         "seed": config.seed,
         "mode": mode,
         "choices": config.mode,
-        **asdict(score),
+        "score": None if team is None else team.score,
+        "return_mean": None if team is None else team.return_mean,
+        "return_ci95": None if team is None else team.return_ci95,
+        "episodes": 0 if team is None else team.episodes,
+        "measured": {name: asdict(score) for name, score in outcome.measured.items()},
+        "belief": None if belief is None else asdict(belief) | {"judgement": belief.judgement.word},
+        "checkpoint": None if newest is None else newest.name,
+        "note": outcome.task.note,
         "transitions": counters.transitions,
         "updates": counters.version,
         "stopped": "" if board.progress is None else board.progress.stopped,
@@ -56,20 +87,67 @@ def write(
     write_text(run.result, json.dumps(result, indent=1))
 
 
-def line(run: RunDirectory, score: Score) -> str:
-    """Returns the result as one line, given the score that it was written with."""
+def line(run: RunDirectory, outcome: Outcome) -> str:
+    """Returns the result as one line, given the outcome that it was written with."""
     result = json.loads(run.result.read_text(encoding="utf-8"))
     phases = ", ".join(
         f"{name} {result['seconds'][name]:.0f} s"
-        for name in ("data", "fit", "train", "evaluate")
+        for name in ("data", "fit", "clone", "train", "estimate", "evaluate")
         if name in result["seconds"]
     )
     rounds = f"stopped after round {result['updates']}: {result['stopped']}; "
     return (
-        f"{result['task']} seed {result['seed']}: {describe(score)}; {phases}; "
+        f"{result['task']} seed {result['seed']}: {describe(outcome)}; {phases}; "
         f"{rounds if result['stopped'] else ''}"
         f"{result['transitions_per_second']:,.0f} transitions/s; "
         f"TensorBoard: tensorboard --logdir {run.events}; result: {run.result}"
+    )
+
+
+def describe(outcome: Outcome) -> str:
+    """Returns the figures as words: what was measured, then what is only believed."""
+    team, belief = outcome.measured.get(TEAM), outcome.belief
+    parts = [] if team is None else [measured(team)]
+    if belief is not None:
+        parts.append(believed(belief))
+    nothing = (
+        "no environment and no model, so nothing is known of the return; "
+        "give an environment (--env), or an algorithm with a model"
+    )
+    return "; ".join(parts) or nothing
+
+
+def measured(score: Score) -> str:
+    """Returns in words what a policy earned."""
+    low, high = score.return_ci95
+    scaled = "" if score.score is None else f"score {score.score:.3f}, "
+    return (
+        f"{scaled}return {score.return_mean:.2f} (95 % interval {low:.2f} to {high:.2f}, "
+        f"{score.episodes} episodes)"
+    )
+
+
+def believed(belief: Belief) -> str:
+    """Returns in words what is believed of the team, and what is recommended."""
+    log, judgement = belief.log, belief.judgement
+    word = judgement.word.upper() if judgement.reasons else judgement.word
+    reasons = f" ({'; '.join(judgement.reasons)})" if judgement.reasons else ""
+    told = "; ".join(f"{name} {_estimated(one)}" for name, one in belief.policies.items())
+    return (
+        f"{word}{reasons}; take policy {belief.recommended}; estimated returns, "
+        f"none of them measured: {told}; the log's mean is {log.return_mean:.2f}, "
+        f"its best tenth {log.best_tenth:.2f}"
+    )
+
+
+def _estimated(one: Estimate) -> str:
+    imagined = one.by_model
+    low, high = imagined.return_ci95
+    return (
+        f"{imagined.return_mean:.2f} by the model ({low:.2f} to {high:.2f}; "
+        f"{100 * imagined.outside_share:.0f} % left the log's range, "
+        f"{100 * imagined.cut_share:.0f} % cut, {100 * imagined.unusual_share:.0f} % of the steps "
+        f"unusual), {one.by_log.return_mean:.2f} by the log alone, {one.judgement.word}"
     )
 
 

@@ -1,6 +1,8 @@
-"""The least that the log ever earned from some step on: what a step into the unknown is worth."""
+"""What the log's episodes still earned from some step on: the least, and what is usual."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -19,8 +21,7 @@ _EPISODES = 10_000
 def floor(dataset: Dataset, discount: float) -> Float32[Tensor, " L"]:
     """Returns the least discounted return that any episode still earned, by its age in steps.
 
-    Where episodes end before the limit without a terminal, the log was cut there: what they would
-    have earned is not known, so they count only where no other episode is left.
+    It is what a step into the unknown is worth: no policy that the log supports does worse.
 
     Args:
         dataset: the log.
@@ -29,34 +30,44 @@ def floor(dataset: Dataset, discount: float) -> Float32[Tensor, " L"]:
     Returns:
         By age from 0 to the episode limit, at which it is 0: L is one more than the limit.
     """
+    return _by_age(dataset, discount, np.min)
+
+
+def usual(dataset: Dataset, discount: float) -> Float32[Tensor, " L"]:
+    """Returns the mean discounted return that episodes still earned, by their age in steps.
+
+    Args:
+        dataset: the log.
+        discount: per step.
+
+    Returns:
+        As `floor`.
+    """
+    return _by_age(dataset, discount, np.mean)
+
+
+def _by_age(
+    dataset: Dataset, discount: float, of: Callable[[NDArray[np.float64]], np.float64]
+) -> Float32[Tensor, " L"]:
+    """Goes back from the episodes' last steps, all at once.
+
+    Where episodes end before the limit without a terminal, the log was cut there: what they would
+    have earned is not known, so they count only where no other episode is left.
+    """
     limit = dataset.spec.episode_limit
     picked = np.arange(dataset.episodes)
     if len(picked) > _EPISODES:
-        random = np.random.default_rng(seeds.derive(0, "floor"))
+        random = np.random.default_rng(seeds.derive(0, "returns to go"))
         picked = np.sort(random.choice(len(picked), _EPISODES, replace=False))
     length, first = dataset.lengths[picked], dataset.episode_start[picked]
-    terminated = take(dataset.terminated, first + length - 1)
-    whole = terminated | (length >= limit)
-    if not whole.any():
-        whole = np.ones_like(whole)
-    return torch.from_numpy(_least(dataset, first[whole], length[whole], limit, discount))
-
-
-def _least(
-    dataset: Dataset,
-    first: NDArray[np.int64],
-    length: NDArray[np.int64],
-    limit: int,
-    discount: float,
-) -> NDArray[np.float32]:
-    """Goes back from the episodes' last steps, all at once."""
-    least = np.full(limit + 1, np.nan, np.float32)
-    to_go = np.zeros(len(first))
-    for age in range(int(length.max()) - 1, -1, -1):
+    whole = take(dataset.terminated, first + length - 1) | (length >= limit)
+    if whole.any():
+        length, first = length[whole], first[whole]
+    found = np.zeros(limit + 1, np.float32)
+    to_go, longest = np.zeros(len(first)), min(int(length.max()), limit)
+    for age in range(longest - 1, -1, -1):
         on = np.flatnonzero(age < length)
         to_go[on] = take(dataset.reward, first[on] + age) + discount * to_go[on]
-        least[age] = to_go[on].min()
-    last = np.flatnonzero(~np.isnan(least)).max()
-    least[last + 1 :] = least[last]
-    least[limit] = 0.0
-    return least
+        found[age] = of(to_go[on])
+    found[longest:limit] = found[longest - 1]
+    return torch.from_numpy(found)

@@ -70,7 +70,11 @@ def row_bytes(spec: TaskSpec) -> int:
 
 
 def split(
-    dataset: Dataset, share: float, by: Literal["episode", "transition"], seed: int
+    dataset: Dataset,
+    share: float,
+    by: Literal["episode", "transition"],
+    seed: int,
+    among: NDArray[np.int64] | None = None,
 ) -> tuple[Runs, Runs]:
     """Returns the rows to train on and the rows held out.
 
@@ -79,7 +83,10 @@ def split(
         share: of it that is held out, in (0, 1); one unit at least, and never all.
         by: what is held out: whole episodes, or single transitions.
         seed: of the draw.
+        among: episodes to do that with, ascending; None: all.
     """
+    if among is not None:
+        return _split_among(dataset, share, among, seed)
     random = np.random.default_rng(seeds.derive(seed, "holdout"))
     whole = by == "episode" and dataset.episodes > 1
     units = dataset.episodes if whole else dataset.transitions
@@ -89,6 +96,17 @@ def split(
     begin, end = (edges[held], edges[held + 1]) if whole else (held, held + 1)
     train = Runs.between(np.append(0, end), np.append(begin, dataset.transitions))
     return train, Runs.between(begin, end)
+
+
+def _split_among(
+    dataset: Dataset, share: float, among: NDArray[np.int64], seed: int
+) -> tuple[Runs, Runs]:
+    random = np.random.default_rng(seeds.derive(seed, "holdout"))
+    count = min(max(1, round(share * len(among))), len(among) - 1)
+    chosen = np.zeros(len(among), dtype=np.bool_)
+    chosen[random.permutation(len(among))[:count]] = True
+    edges, held, train = dataset.edges, among[chosen], among[~chosen]
+    return Runs.between(edges[train], edges[train + 1]), Runs.between(edges[held], edges[held + 1])
 
 
 def held_episodes(dataset: Dataset, held: Runs) -> NDArray[np.int64]:

@@ -44,16 +44,23 @@ class StartSampler:
         )
 
 
-def histories(dataset: Dataset, row: NDArray[np.int64], frames: int) -> History:
+def histories(
+    dataset: Dataset,
+    row: NDArray[np.int64],
+    frames: int,
+    episode: NDArray[np.int64] | None = None,
+) -> History:
     """Returns what every agent remembers at some steps: the frames before each in its episode.
 
     Args:
         dataset: the log.
         row: the steps, `[B]`.
         frames: H.
+        episode: of each, `[B]`, which tells an episode's end from the next one's first step: at
+            its last state the step is the one that would have come; None: no such ends.
     """
     spec = dataset.spec
-    episode = dataset.episode_of(row)
+    episode = dataset.episode_of(row) if episode is None else episode
     past = row[:, None] + np.arange(-frames, 0)
     exists = past >= dataset.episode_start[episode][:, None]
     past = np.where(exists, past, 0)
