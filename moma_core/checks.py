@@ -68,6 +68,7 @@ def check_query(task: TaskSpec, query: Query) -> None:
     if not shape or not (rows := query.rows):
         raise InvalidFieldError(f"state: shape {shape}, need one row at least")
     check_tensors(query, task.sizes | {"B": rows})
+    _check_age(task, query.age)
     _check_one_hot(task, query.action)
 
 
@@ -127,9 +128,20 @@ def check_trajectory(
         raise InvalidFieldError(f"reward: {steps} steps, need 1 to {rollout.horizon}")
     sizes = task.sizes | {"T": steps, "B": rollout.rows, "H": history}
     check_tensors(trajectory, sizes)
+    _check_age(task, trajectory.age)
     _check_history(trajectory.history, sizes)
     _check_one_hot(task, trajectory.action, trajectory.valid[..., None])
-    _check_ends(trajectory)
+    _check_ends(trajectory, task.episode_limit)
+
+
+def _check_age(task: TaskSpec, age: Tensor) -> None:
+    """Every row belongs to a step of an episode."""
+    wrong = (age < 0) | (age >= task.episode_limit)
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        raise InvalidFieldError(
+            f"age: age[{row}] is {int(age[row])}, need 0 to {task.episode_limit - 1}"
+        )
 
 
 def _check_history(history: History | None, sizes: Mapping[str, int]) -> None:
@@ -177,8 +189,8 @@ def _check_one_hot(task: TaskSpec, action: Tensor, valid: Tensor | None = None) 
         raise InvalidFieldError(f"action: action{at} {words}")
 
 
-def _check_ends(trajectory: Trajectory) -> None:
-    """Every rollout is valid up to one end, and never ends in two ways."""
+def _check_ends(trajectory: Trajectory, limit: int) -> None:
+    """Every rollout is valid up to one end, within its episode, and never ends in two ways."""
     terminated, truncated, valid = trajectory.terminated, trajectory.truncated, trajectory.valid
     if bool((terminated & truncated).any()):
         raise InvalidFieldError("truncated: a step is both terminated and truncated")
@@ -189,3 +201,7 @@ def _check_ends(trajectory: Trajectory) -> None:
     after = torch.cat([valid[1:], torch.zeros_like(valid[:1])])
     if not torch.equal(terminated | truncated, valid & ~after):
         raise InvalidFieldError("terminated: a rollout must end once, at its last valid step")
+    if bool((trajectory.unsure & ~truncated).any()):
+        raise InvalidFieldError("unsure: a step after which the model is unsure is not truncated")
+    if bool((trajectory.age + valid.sum(0) > limit).any()):
+        raise InvalidFieldError(f"valid: a rollout goes on after its episode's {limit} steps")

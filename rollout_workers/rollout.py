@@ -143,8 +143,8 @@ class _Store:
         }
         self.made["state"][0] = starts.state
         self.disagreement = torch.zeros(steps, rows)
-        self._left = torch.zeros(spec.state_width + 1)
-        self._outside, self._cut = 0.0, 0.0
+        self._left = torch.zeros(rows, spec.state_width + 1, dtype=torch.bool)
+        self._cut = 0.0
         self._names = (*spec.state_names, "reward")
 
     def put(self, step: int, place: Place, **values: Tensor) -> None:
@@ -179,7 +179,7 @@ class _Store:
         # What terminated is not truncated too.
         truncated = (unsure | over) & ~prediction.terminated
         self.disagreement[step, place] = prediction.disagreement
-        self._count(prediction.outside, unsure & alive & ~prediction.terminated)
+        self._count(place, prediction.outside, unsure, alive & ~prediction.terminated)
         self.put(step + 1, place, state=prediction.next_state)
         self.put(
             step,
@@ -193,15 +193,24 @@ class _Store:
         )
         return alive & ~(prediction.terminated | truncated)
 
-    def _count(self, outside: Bool[Tensor, "G S+1"], unsure: Bool[Tensor, " G"]) -> None:
-        """Counts rollouts that end where the model is not sure, by the reason."""
-        if not unsure.any():
-            return
-        left = outside & unsure[:, None]
-        leaving = float(left.any(1).sum())
-        self._left += left.sum(0)
-        self._outside += leaving
-        self._cut += float(unsure.sum()) - leaving
+    def _count(
+        self,
+        place: Place,
+        outside: Bool[Tensor, "G C"],
+        unsure: Bool[Tensor, " G"],
+        alive: Bool[Tensor, " G"],
+    ) -> None:
+        """Notes which rollouts left the log and by what, and counts those that are cut inside it.
+
+        Args:
+            place: which rollouts made the step.
+            outside: features, and last the reward, that left the log's range.
+            unsure: where the model cannot be believed any more.
+            alive: the rollouts that no terminal has ended.
+        """
+        left = outside & alive[:, None]
+        self._left[place] |= left
+        self._cut += float((unsure & alive & ~left.any(1)).sum())
 
     def trajectory(self, identity: Identity, steps: int) -> Trajectory:
         """Returns what was stored of the first `steps` steps."""
@@ -224,8 +233,9 @@ class _Store:
         reward = (made["reward"] + made["penalty"]) * valid
         found: Tensor = self.disagreement[valid]
         found = torch.where(found.isfinite(), found, _NO_NUMBER)
-        most = self._left.argsort(descending=True)[:_MOST].tolist()
-        left = {self._names[i]: float(self._left[i]) / rows for i in most if self._left[i]}
+        share = self._left.float().mean(0)
+        most = share.argsort(descending=True)[:_MOST].tolist()
+        left = {self._names[i]: float(share[i]) for i in most if share[i]}
         return {
             "rollout/length": float(count / rows),
             "rollout/return": float(reward.sum() / rows),
@@ -234,7 +244,7 @@ class _Store:
             "rollout/disagreement_mean": float(found.mean()),
             "rollout/disagreement_max": float(found.max()),
             "rollout/cut_fraction": self._cut / rows,
-            "rollout/outside_fraction": self._outside / rows,
-            **{f"rollout/outside/{name}": share for name, share in left.items()},
+            "rollout/outside_fraction": float(self._left.any(1).float().mean()),
+            **{f"rollout/outside/{name}": of_it for name, of_it in left.items()},
             "rollout/terminated_fraction": float(made["terminated"].sum() / rows),
         }

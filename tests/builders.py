@@ -37,6 +37,7 @@ from moma_core.types import (
     StartStates,
     TaskSpec,
     Trajectory,
+    layouts,
 )
 from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, rollout
@@ -146,22 +147,22 @@ def world_model(dataset, config=None, *, elites=3, box=None, terminates=False, s
     return WorldModel(card, ensemble, box)
 
 
-def make_ppo(config, task=SPEC, *, mean=0.0, std=1.0, device=None):
+def make_ppo(config, task=SPEC, *, mean=0.0, std=1.0, device=None, support=None):
     """MOMA-PPO with fresh networks, every state feature having this mean and deviation."""
     units = torch.full((2, task.state_width), mean)
     units[1] = std
-    critic = Critic(*units, config.ppo, config.seed)
+    limit = task.episode_limit if config.ppo.limit == "ends" else None
+    critic = Critic(*units, config.ppo, config.seed, limit)
     actors = Actors(task, config.actor, config.seed)
-    return MomaPPO(task, actors, critic, config.ppo, config.seed, device)
+    return MomaPPO(task, actors, critic, config.ppo, config.seed, device, support)
 
 
 class FakeDynamics:
     """A small system whose rows end, disagree and draw, each by a rule a reader can redo."""
 
-    def __init__(self, task=SPEC, *, terminal_above=1.2):
-        self.task, self.terminal_above = task, terminal_above
-        self.seeds = []
-        self.actions = []
+    def __init__(self, task=SPEC, *, terminal_above=1.2, edge=math.inf):
+        self.task, self.terminal_above, self.edge = task, terminal_above, edge
+        self.seeds, self.ages, self.actions = [], [], []
 
     def describe(self):
         return model_card(self.task)
@@ -172,6 +173,7 @@ class FakeDynamics:
     def predict(self, query):
         state, action, seed = query.state, query.action, query.seed
         self.seeds.append(seed.clone())
+        self.ages.append(query.age.clone())
         self.actions.append(action.clone())
         draw = seeds.choose(seed, 1000).float() / 1000
         after = 0.9 * state + 0.2 * action.sum((1, 2))[:, None] + 0.3 * (draw[:, None] - 0.5)
@@ -182,13 +184,20 @@ class FakeDynamics:
             disagreement=after[:, 1].abs(),
             aleatoric=after[:, 2].abs(),
             reward_disagreement=after[:, 3].square(),
+            outside=torch.cat([after, after[:, :1]], dim=1).abs() > self.edge,
             model=DIGEST,
         )
 
 
+def make_query(state, action, seed, age=None):
+    """A question; unless it says otherwise, every row's episode begins."""
+    age = torch.zeros(len(state), dtype=torch.int64) if age is None else age
+    return Query(state=state, action=action, age=age, seed=seed)
+
+
 def picked(query, index):
     """Some rows of a query."""
-    return Query(state=query.state[index], action=query.action[index], seed=query.seed[index])
+    return Query(**{name: getattr(query, name)[index] for name in layouts(Query)})
 
 
 def spoilt(query, **fields):
@@ -226,8 +235,11 @@ def same_history(one, other):
     return torch.equal(one.frames, other.frames) and torch.equal(one.exists, other.exists)
 
 
-def make_starts(rows, history, seed=0, task=SPEC):
-    """Random start states; each row's window begins with as many absent frames as row % (H + 1)."""
+def make_starts(rows, history, seed=0, task=SPEC, age=0):
+    """Random start states; each row's window begins with as many absent frames as row % (H + 1).
+
+    All are of one age, whatever they remember: rollouts are as long as their horizon lets them.
+    """
     random = seeds.generator(seed, "test starts")
     window = torch.randn(rows, len(task.agents), history, task.frame_width, generator=random)
     mask = torch.cat([task.observation_mask, task.action_mask], dim=1).float()
@@ -235,7 +247,8 @@ def make_starts(rows, history, seed=0, task=SPEC):
     for row in range(rows):
         window[row, :, : row % (history + 1)] = 0
     state = torch.randn(rows, task.state_width, generator=random)
-    return StartStates(state=state, history=as_history(window))
+    aged = torch.full((rows,), age, dtype=torch.int64)
+    return StartStates(state=state, history=as_history(window), age=aged)
 
 
 def make_trajectory(config, *, seed=0, steps=None, **fields):
@@ -253,6 +266,7 @@ def make_trajectory(config, *, seed=0, steps=None, **fields):
         incarnation=0,
         sequence=0,
         history=make_starts(rows, config.actor.history, seed).history,
+        age=torch.zeros(rows, dtype=torch.int64),
         action=torch.randn(steps, rows, agents, width, generator=random) * SPEC.action_mask,
         state=torch.randn(steps + 1, rows, SPEC.state_width, generator=random),
         log_prob=torch.randn(steps, rows, agents, generator=random) * 0.1 - 2,
@@ -260,6 +274,7 @@ def make_trajectory(config, *, seed=0, steps=None, **fields):
         penalty=torch.zeros(steps, rows),
         terminated=never,
         truncated=truncated,
+        unsure=never,
         valid=~never,
     )
     return replace(whole, **fields)
@@ -268,7 +283,8 @@ def make_trajectory(config, *, seed=0, steps=None, **fields):
 def believing(config, limit):
     """Settings of rollouts, their penalty, and their truncation above a disagreement."""
     penalty = partial(pessimism.penalty, config=config.pessimism)
-    return config.rollout, penalty, partial(pessimism.truncate, limit=limit)
+    truncation = partial(pessimism.truncate, limit=limit, edge=config.pessimism.edge)
+    return config.rollout, penalty, truncation
 
 
 def imagine(snapshot, config, dynamics=None, *, sequence=0, task=SPEC):

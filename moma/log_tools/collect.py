@@ -138,7 +138,7 @@ def play(cast: Cast, simulator: Simulator, source: Source, rows: int, seed: int)
     begun = starts.draw(rows, seeds.derive(seed, "starts"))
     # A simulator is always sure: there is nothing to take off and nothing to stop for.
     penalty = partial(pessimism.penalty, config=PessimismConfig(disagreement=0.0))
-    truncation = partial(pessimism.truncate, limit=0.0)
+    truncation = partial(pessimism.truncate, limit=0.0, edge="clamp")
     settings = RolloutConfig(rows=rows, horizon=limit)
     return rollout(actors, simulator, begun, settings, penalty, truncation, who)
 

@@ -24,8 +24,9 @@ from moma_core.rpc.dynamics import serve_dynamics
 from moma_core.rpc.endpoint import Endpoint
 from moma_core.runtime import subject
 from moma_core.runtime.run import RunDirectory
-from moma_core.types import PolicySnapshot, Query, RunCard, Trajectory
+from moma_core.types import PolicySnapshot, RunCard, Trajectory
 from rollout_workers.worker import Worker
+from tests.builders import make_query
 
 RECIPE = "reacher-tiny"
 NOBODY = Address("127.0.0.1", 9)
@@ -85,7 +86,7 @@ def make_rows(card, rows=8, seed=0):
     draw = torch.Generator().manual_seed(seed)
     spec = card.task
     action = torch.rand(rows, len(spec.agents), spec.action_width, generator=draw) * 2 - 1
-    return Query(
+    return make_query(
         state=torch.randn(rows, spec.state_width, generator=draw) * 0.1,
         action=spec.clamp(action),
         seed=torch.arange(rows) * 7919 + seed,

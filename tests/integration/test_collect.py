@@ -14,7 +14,7 @@ from moma_core.datasets import Dataset
 from moma_core.nets.policy import Actors
 from moma_core.tasks import reacher
 from moma_core.tasks.system import control
-from moma_core.types import Query
+from tests.builders import make_query
 
 LIMIT, PIECE = 10, 25
 
@@ -94,7 +94,7 @@ def test_its_steps_are_the_simulators_under_the_datas_own_split(whole):
     made, _ = whole
     simulator = Simulator(tasks.get("halfcheetah-6x1"), 1)
     rows = made.rows(np.arange(made.transitions))
-    query = Query(state=rows.state, action=rows.action, seed=torch.arange(len(rows.state)))
+    query = make_query(state=rows.state, action=rows.action, seed=torch.arange(len(rows.state)))
     said = simulator.predict(query)
     assert torch.equal(said.next_state, rows.next_state)
     assert torch.equal(said.reward, rows.reward)
@@ -213,7 +213,9 @@ def test_episodes_that_end_early_are_whole_and_terminal(tmp_path):
     assert made.truncated.sum() == made.episodes - fallen <= 4
     simulator = Simulator(tasks.get("hopper-3x1"), 1)
     rows = made.rows(np.arange(100))
-    said = simulator.predict(Query(state=rows.state, action=rows.action, seed=torch.arange(100)))
+    said = simulator.predict(
+        make_query(state=rows.state, action=rows.action, seed=torch.arange(100))
+    )
     assert torch.equal(said.terminated, rows.terminated)
 
 
@@ -224,7 +226,7 @@ def test_a_convention_is_asked_for_in_training_and_not_paid_for_in_data(tmp_path
     )
     made = make(tmp_path / "data", who=who, amounts=(100,))
     rows = made.rows(np.arange(100))
-    query = Query(state=rows.state, action=rows.action, seed=torch.arange(100))
+    query = make_query(state=rows.state, action=rows.action, seed=torch.arange(100))
     truth, shaped = (Simulator(task, 1).predict(query).reward for task in (plain, asked))
     assert torch.equal(rows.reward, truth)
     assert (shaped < truth - 1e-3).any()

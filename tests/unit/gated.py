@@ -6,8 +6,7 @@ import torch
 
 from moma_core import seeds
 from moma_core.checks import check_query
-from moma_core.types import Query
-from tests.builders import PER_ROW, SPEC, FakeDynamics, make_starts
+from tests.builders import PER_ROW, SPEC, FakeDynamics, make_query, make_starts
 
 PATIENCE = 10.0
 """Seconds after which a test that hangs fails."""
@@ -44,7 +43,7 @@ class Meeting(FakeDynamics):
 def rows(count, seed):
     state = make_starts(count, 0, seed).state
     action = torch.full((count, 2, 2), 0.1 * seed)
-    return Query(state=state, action=action, seed=seeds.rows(seed, count))
+    return make_query(state=state, action=action, seed=seeds.rows(seed, count))
 
 
 def wait_until(server, requests):

@@ -8,8 +8,8 @@ import torch
 from model_server.world_model.accelerator import Accelerated, bucket
 from moma_core import seeds
 from moma_core.ports import Dynamics, InvalidFieldError
-from moma_core.types import Prediction, Query
-from tests.builders import SPEC, make_config, world_model, write_dataset
+from moma_core.types import Prediction
+from tests.builders import SPEC, make_config, make_query, world_model, write_dataset
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU, there is none")
 DEVICES = ["cpu", pytest.param("cuda", marks=GPU)]
@@ -25,7 +25,7 @@ def questions(rows, seed=0):
     low, high = SPEC.action_bounds
     action = low + (high - low) * torch.rand(rows, *low.shape, generator=random)
     state = torch.randn(rows, SPEC.state_width, generator=random)
-    return Query(state=state, action=action, seed=seeds.rows(seed, rows))
+    return make_query(state=state, action=action, seed=seeds.rows(seed, rows))
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ import torch
 from benchmarks.speed import flops, sizes, update
 from model_server.world_model import files
 from model_server.world_model.ensemble import Ensemble
-from moma_core.types import Query
-from tests.builders import SPEC, make_config
+from tests.builders import SPEC, make_config, make_query
 
 CONFIG = make_config().model
 INPUTS, WIDTH, MEMBERS = SPEC.state_width + 4, CONFIG.width, 3
@@ -39,7 +38,7 @@ def test_a_model_that_nobody_fitted_ends_no_rollout(tmp_path):
     size = sizes.Size(name="unit", model=model, terminates=True)
     sizes.write(size, SPEC, tmp_path / "model")
     loaded = files.load(tmp_path / "model")
-    query = Query(
+    query = make_query(
         state=torch.randn(64, SPEC.state_width),
         action=torch.zeros(64, 2, 2),
         seed=torch.arange(64),

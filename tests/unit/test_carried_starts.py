@@ -52,7 +52,9 @@ class Fresh:
         self.counts.append(count)
         state = torch.full((count, SPEC.state_width), 100.0 + seed)
         return StartStates(
-            state=state, history=as_history(torch.full((count, 2, FRAMES, FRAME), -1.0))
+            state=state,
+            history=as_history(torch.full((count, 2, FRAMES, FRAME), -1.0)),
+            age=torch.zeros(count, dtype=torch.int64),
         )
 
 
@@ -150,9 +152,10 @@ def test_a_segment_in_which_all_ended_before_the_horizon_leaves_nothing_to_go_on
 def test_a_rollout_is_as_long_as_an_episode_at_most():
     # Segments of 3 steps, episodes of 8: after 3 and 6 steps it goes on, after 9 it does not.
     starts, counts = carried(fresh := Fresh()), []
+    age = torch.zeros(ROWS, dtype=torch.int64)
     for round_ in range(6):
-        starts.take([make_trajectory(CONFIG, sequence=2 * round_)])
-        starts.draw(0, 0)
+        starts.take([make_trajectory(CONFIG, sequence=2 * round_, age=age)])
+        age = starts.draw(0, 0).age
         counts.append(sum(fresh.counts))
     assert SPEC.episode_limit == 8
     assert counts == [0, 0, ROWS, ROWS, ROWS, 2 * ROWS]
@@ -165,7 +168,7 @@ def test_slots_go_on_each_for_itself_and_one_that_is_missing_stays_as_it_was():
     for slot, made in enumerate((first, second)):
         assert torch.equal(starts.draw(slot, 0).state, made.state[-1])
     # The next round closed without its second segment.
-    third = make_trajectory(CONFIG, seed=2, sequence=2)
+    third = make_trajectory(CONFIG, seed=2, sequence=2, age=starts.draw(0, 0).age)
     starts.take([third])
     assert torch.equal(starts.draw(0, 0).state, third.state[-1])
     assert torch.equal(starts.draw(1, 0).state, second.state[-1])

@@ -67,7 +67,8 @@ def test_any_byte_but_0_is_true():
 def test_a_prediction_travels_with_the_model_that_made_it():
     rows = torch.arange(4.0)
     tensors = dict.fromkeys(PER_ROW, rows) | {
-        "next_state": rows[:, None].repeat(1, 3), "terminated": rows > 2
+        "next_state": rows[:, None].repeat(1, 3), "terminated": rows > 2,
+        "outside": rows[:, None] > torch.arange(4),
     }  # fmt: skip
     sent = Prediction(model=DIGEST, **tensors)
     raw = codec.encode(sent, dynamics_pb2.Prediction()).SerializeToString()

@@ -16,8 +16,7 @@ from moma_core.datasets import Dataset, DatasetError
 from moma_core.nets import history
 from moma_core.ports import InvalidFieldError
 from moma_core.tasks import icg
-from moma_core.types import Query
-from tests.builders import CHOICES, SPEC, FakeDynamics, imagine, make_config, make_ppo
+from tests.builders import CHOICES, SPEC, FakeDynamics, imagine, make_config, make_ppo, make_query
 
 MEMORIES = [
     ActorConfig(width=8, depth=1, memory="none"),
@@ -167,13 +166,13 @@ def test_the_third_choice_is_the_wide_agents_own():
 def test_a_dynamics_refuses_actions_that_are_not_one_hot():
     state, seed = torch.zeros(4, 5), torch.arange(4)
     action = torch.eye(3)[torch.tensor([[0, 1], [2, 0], [1, 1], [0, 0]])]
-    check_query(CHOICES, Query(state=state, action=action, seed=seed))
+    check_query(CHOICES, make_query(state=state, action=action, seed=seed))
     action[2, 1] = torch.tensor([0.25, 0.75, 0.0])
     words = r"^action: action\[2, 1\] of narrow is \[0\.25, 0\.75, 0\.0\]; .*its 2 dimensions"
     with pytest.raises(InvalidFieldError, match=words):
-        check_query(CHOICES, Query(state=state, action=action, seed=seed))
+        check_query(CHOICES, make_query(state=state, action=action, seed=seed))
     # Continuous: nothing to refuse.
-    check_query(SPEC, Query(state=state, action=action[..., :2].contiguous(), seed=seed))
+    check_query(SPEC, make_query(state=state, action=action[..., :2].contiguous(), seed=seed))
 
 
 def test_a_learner_refuses_segments_that_are_not_one_hot():

@@ -1,6 +1,7 @@
 """Playing the policies in a system: mean actions, own memories, nothing counted after the end."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from moma_core.datasets import StartSampler
 from moma_core.nets.policy import Actors
 from moma_core.tasks import Environment
 from moma_core.tasks.play import evaluate
-from moma_core.types import History, Query
-from tests.builders import FRAME, SPEC, FakeDynamics, make_starts, shift, step_system
+from moma_core.types import History
+from rollout_workers import pessimism
+from tests.builders import FRAME, SPEC, FakeDynamics, make_query, make_starts, shift, step_system
 
 COPIES, IMAGINED = 4, 24
 
@@ -91,10 +93,17 @@ def test_actions_are_within_the_bounds():
     assert torch.equal(played, SPEC.clamp(played))
 
 
+def doubting(cut_above):
+    """Where an episode ends: where the members disagree by more than that."""
+    return partial(pessimism.truncate, limit=cut_above, edge="cut")
+
+
 def imagined(dataset, cut_above, *, terminal_above=1e9, seed=1):
     """An evaluation in a model of the data, and the environment after it."""
     system = FakeDynamics(terminal_above=terminal_above)
-    environment = DynamicsEnvironment(system, StartSampler(dataset, 0, 1.0), IMAGINED, cut_above)
+    environment = DynamicsEnvironment(
+        system, StartSampler(dataset, 0, 1.0), IMAGINED, doubting(cut_above)
+    )
     assert isinstance(environment, Environment)
     return evaluate(make_actors(), SPEC, environment, seed), environment, system
 
@@ -112,7 +121,7 @@ def by_hand(dataset, cut_above, terminal_above, seed=1):
             with torch.no_grad():
                 action = SPEC.clamp(actors(actors.observed(seen), actors.remembered(window)).mode())
             window = shift(window, seen, action)
-            said = system.predict(Query(state=state, action=action, seed=draw))
+            said = system.predict(make_query(state=state, action=action, seed=draw))
             total, state, draw = total + said.reward.item(), said.next_state, seeds.mix(draw)
             ended = said.next_state[0, 0] > terminal_above
             cut = bool(said.disagreement > cut_above) and not ended
@@ -153,7 +162,7 @@ def test_every_step_draws_anew_and_a_doubt_that_is_no_number_cuts(dataset):
             return replace(said, disagreement=said.disagreement * torch.nan)
 
     environment = DynamicsEnvironment(
-        Lost(terminal_above=1e9), StartSampler(dataset, 0, 1.0), 5, 1e9
+        Lost(terminal_above=1e9), StartSampler(dataset, 0, 1.0), 5, doubting(1e9)
     )
     environment.reset(0)
     assert environment.step(torch.zeros(5, 2, 2))[2].all()

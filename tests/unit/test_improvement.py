@@ -25,6 +25,7 @@ class Bowl(FakeDynamics):
         return Prediction(
             next_state=query.state, reward=-miss, terminated=zeros.bool(), disagreement=zeros,
             aleatoric=zeros, reward_disagreement=zeros, model=DIGEST,
+            outside=torch.zeros(len(miss), query.state.shape[1] + 1, dtype=torch.bool),
         )  # fmt: skip
 
 

@@ -18,8 +18,8 @@ from moma_core.datasets import Dataset, DatasetError, EpisodeWriter
 from moma_core.nets.distributions import Categorical, Gaussian, Mixed
 from moma_core.nets.policy import Actors
 from moma_core.ports import InvalidFieldError
-from moma_core.types import History, Query
-from tests.builders import CHOICES, MIXED, SPEC, imagine, make_config, make_ppo
+from moma_core.types import History
+from tests.builders import CHOICES, MIXED, SPEC, imagine, make_config, make_ppo, make_query
 
 WIDE, NARROW = 0, 1
 CONFIG = make_config()
@@ -168,7 +168,7 @@ def test_the_mean_bound_term_is_that_of_the_agents_that_do_not_choose():
 
 def test_only_the_agent_that_chooses_has_to_be_one_hot():
     action = torch.tensor([[[0.0, 1.0, 0.0], [0.3, 0.0, 0.0]]]).repeat(4, 1, 1)
-    query = Query(state=torch.zeros(4, 5), action=action, seed=torch.arange(4))
+    query = make_query(state=torch.zeros(4, 5), action=action, seed=torch.arange(4))
     check_query(MIXED, query)
     action[2, WIDE] = torch.tensor([0.5, 0.5, 0.0])
     with pytest.raises(InvalidFieldError, match=r"^action: action\[2, 0\] of wide .*3 dimensions"):

@@ -11,8 +11,7 @@ from model_server.world_model import files
 from model_server.world_model.fit import fit
 from moma_core import seeds
 from moma_core.storage import StorageError, digest
-from moma_core.types import Query
-from tests.builders import make_config
+from tests.builders import make_config, make_query
 
 CONFIG = make_config().model
 
@@ -27,7 +26,7 @@ def saved(terminal_dataset, tmp_path_factory):
 
 def answers(model, dataset):
     rows = dataset.rows(np.arange(30))
-    return model.predict(Query(state=rows.state, action=rows.action, seed=seeds.rows(1, 30)))
+    return model.predict(make_query(state=rows.state, action=rows.action, seed=seeds.rows(1, 30)))
 
 
 def test_a_loaded_model_answers_with_the_same_bits(saved, terminal_dataset):
@@ -56,7 +55,7 @@ def test_predictions_stay_within_the_datas_box(saved, terminal_dataset):
     data, (_, model) = terminal_dataset, saved
     rows = data.rows(np.arange(data.transitions))
     seed = seeds.rows(1, data.transitions)
-    far = model.predict(Query(state=rows.state * 50, action=rows.action, seed=seed))
+    far = model.predict(make_query(state=rows.state * 50, action=rows.action, seed=seed))
     low, high = (torch.from_numpy(f(data.state, 0)) for f in (np.min, np.max))
     assert ((far.next_state >= low) & (far.next_state <= high)).all()
     assert ((far.next_state == low) | (far.next_state == high)).any()

@@ -98,26 +98,26 @@ def test_the_learning_rate_goes_down_to_a_tenth_or_stays(schedule, factors):
 def test_the_critics_activation_is_the_one_that_is_named(activation):
     config = PPOConfig(value_activation=activation, value_width=4, value_depth=2)
     critic = Critic(torch.zeros(3), torch.ones(3), config, seed=0)
-    x = torch.randn(6, 3)
+    x, age = torch.randn(6, 3), torch.arange(6)
     hidden = x[None]
     for layer in critic.layers:
         hidden = getattr(torch, activation)(layer(hidden))
     expected = critic.head(hidden).flatten()
-    torch.testing.assert_close(critic(x), expected)
+    torch.testing.assert_close(critic(x, age), expected)
     other = Critic(
         torch.zeros(3),
         torch.ones(3),
         replace(config, value_activation={"tanh": "relu", "relu": "tanh"}[activation]),
         seed=0,
     )
-    assert not torch.allclose(other(x), expected)
+    assert not torch.allclose(other(x, age), expected)
 
 
 def test_a_kept_policy_is_the_actors_and_what_was_known_of_them(tmp_path):
     ppo, config = learner()
     update(ppo, config)
-    checkpoint.keep_policy(tmp_path, ppo.snapshot(), 123, None)
     where = tmp_path / "00000001"
+    checkpoint.keep_policy(where, ppo.snapshot(), 123, None)
     kept = checkpoint.actors(where)
     state = ppo.actors.state_dict()
     assert kept.keys() == state.keys()

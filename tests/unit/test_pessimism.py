@@ -20,6 +20,7 @@ def prediction(disagreement, aleatoric=0.0, reward_disagreement=0.0):
         disagreement=found,
         aleatoric=torch.full_like(found, aleatoric),
         reward_disagreement=torch.full_like(found, reward_disagreement),
+        outside=torch.zeros(len(found), 6, dtype=torch.bool),
         model=DIGEST,
     )
 
@@ -35,14 +36,14 @@ def test_truncation_is_tested_on_the_disagreement_before_the_clamp():
     config = PessimismConfig(clamp=2.0, cut=2.0)
     uncertain = prediction([1.9, 2.0, 2.1, 500.0])
     limit = pessimism.threshold(config, model_card())
-    assert pessimism.truncate(uncertain, limit).tolist() == [False, False, True, True]
+    assert pessimism.truncate(uncertain, limit, "cut").tolist() == [False, False, True, True]
     # Negative control: on clamped values, as in the released code, nothing is ever truncated.
     clamped = prediction(uncertain.disagreement.clamp_max(config.clamp).tolist())
-    assert not pessimism.truncate(clamped, limit).any()
+    assert not pessimism.truncate(clamped, limit, "cut").any()
 
 
 def test_disagreement_that_is_not_finite_truncates():
-    assert pessimism.truncate(prediction([math.nan, math.inf, 0.0]), 1.0).tolist() == [
+    assert pessimism.truncate(prediction([math.nan, math.inf, 0.0]), 1.0, "cut").tolist() == [
         True,
         True,
         False,

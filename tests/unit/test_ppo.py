@@ -106,7 +106,10 @@ def test_segments_of_unequal_length_do_not_touch_each_other():
     first, second = segments(learned)
     short = replace(
         second,
-        **{n: getattr(second, n)[:2] for n in ("action", "log_prob", "reward", "penalty", "valid")},
+        **{
+            n: getattr(second, n)[:2]
+            for n in ("action", "log_prob", "reward", "penalty", "unsure", "valid")
+        },
         state=second.state[:3],
         terminated=second.terminated[:2],
         truncated=second.truncated[:2] | (second.valid[:2] & torch.tensor([[False], [True]])),
@@ -178,7 +181,8 @@ def test_a_step_goes_down_the_sum_of_the_weighted_terms(ratio):
         losses.policy_loss(ratios, rows.advantage, 0.01).sum()
         - 0.3 * given.entropy().mean(0).sum()
         + 0.7 * bound
-        + chosen.value_weight * losses.value_loss(learned.critic(rows.state), rows.returns)
+        + chosen.value_weight
+        * losses.value_loss(learned.critic(rows.state, rows.age), rows.returns)
     )
     assert bound > 0
     parameters = [*learned.actors.parameters(), *learned.critic.parameters()]

@@ -11,10 +11,9 @@ from moma_core.checks import check_trajectory
 from moma_core.config import PessimismConfig, RolloutConfig
 from moma_core.nets.policy import Actors
 from moma_core.ports import ModelChangedError
-from moma_core.types import Query
 from rollout_workers import rollout as module
 from rollout_workers.rollout import Identity, rollout
-from tests.builders import SPEC, FakeDynamics, believing, make_config, make_starts
+from tests.builders import SPEC, FakeDynamics, believing, make_config, make_query, make_starts
 
 ROWS, HORIZON, CUT = 24, 6, 0.8
 CONFIG = make_config(
@@ -43,7 +42,9 @@ def slow_marks(segment, row):
     for step in range(len(segment.reward)):
         action = SPEC.clamp(segment.action[step, row])
         seed = drawn(step)[row : row + 1]
-        answer = FakeDynamics().predict(Query(state=state[None], action=action[None], seed=seed))
+        answer = FakeDynamics().predict(
+            make_query(state=state[None], action=action[None], seed=seed)
+        )
         terminated = bool(answer.terminated)
         doubted = bool(answer.disagreement > CUT) or step == HORIZON - 1
         doubts = ((0.3, answer.disagreement), (0.2, answer.aleatoric),

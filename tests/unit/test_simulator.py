@@ -11,8 +11,7 @@ import torch
 from model_server.simulator import Simulator
 from moma_core import tasks
 from moma_core.ports import Dynamics
-from moma_core.types import Query
-from tests.builders import PER_ROW, picked, random_action
+from tests.builders import PER_ROW, make_query, picked, random_action
 
 REACHER, ANT = "reacher-full", "ant-full"
 FALLING = ("hopper-3x1-full", "walker2d-2x3-full", ANT)
@@ -64,7 +63,7 @@ def steps(name, simulator, hard=False):
             where = len(qpos) + len(qvel) - state.shape[1] if name != REACHER else 0
             qpos[:where] = env.data.qpos[:where]  # it stays where it stands: no state says where
             env.set_state(qpos, qvel)
-            query = Query(
+            query = make_query(
                 state=torch.from_numpy(state),
                 action=torch.from_numpy(action[None]),
                 seed=torch.zeros(1, dtype=torch.int64),
@@ -165,7 +164,7 @@ def rows_of(task, count):
     random = np.random.default_rng(1)
     states = task.environment(count).reset(0)
     actions = np.stack([random_action(random, task.spec) for _ in range(count)])
-    return Query(state=states, action=torch.from_numpy(actions), seed=torch.arange(count))
+    return make_query(state=states, action=torch.from_numpy(actions), seed=torch.arange(count))
 
 
 def same(one, other):

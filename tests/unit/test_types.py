@@ -88,8 +88,9 @@ def test_clamp_leaves_a_choice_as_it_is_and_cuts_numbers():
 def test_a_segments_layout_is_what_its_class_says():
     sizes = SPEC.sizes | {"T": 7, "B": 9}
     shapes = {name: layout.shape(sizes) for name, layout in layouts(Trajectory).items()}
-    flags = dict.fromkeys(("terminated", "truncated", "valid"), (7, 9))
+    flags = dict.fromkeys(("terminated", "truncated", "unsure", "valid"), (7, 9))
     assert shapes == flags | {
+        "age": (9,),
         "action": (7, 9, 2, 2),
         "state": (8, 9, 5),
         "log_prob": (7, 9, 2),

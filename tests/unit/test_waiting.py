@@ -8,14 +8,14 @@ import torch
 
 from model_server.serving.load import Load
 from model_server.serving.waiting import Limits, Request, Waiting
-from moma_core.types import Query
+from tests.builders import make_query
 
 ROOMY = Limits(max_rows=1000, queue_rows=10_000)
 
 
 def request(queued=0.0, rows=1, deadline=math.inf):
     return Request(
-        query=Query(
+        query=make_query(
             state=torch.zeros(rows, 1),
             action=torch.zeros(rows, 1, 1),
             seed=torch.zeros(rows, dtype=torch.int64),

@@ -11,8 +11,7 @@ from model_server.world_model import uncertainty
 from moma_core import seeds
 from moma_core.checks import check_query
 from moma_core.ports import Dynamics, InvalidFieldError
-from moma_core.types import Query
-from tests.builders import SPEC, picked, spoilt, world_model
+from tests.builders import SPEC, make_query, picked, spoilt, world_model
 
 GOAL = 4
 """The feature that never changes within an episode."""
@@ -20,7 +19,7 @@ GOAL = 4
 
 def questions(dataset, count=40):
     rows = dataset.rows(np.arange(count))
-    return Query(state=rows.state, action=rows.action, seed=seeds.rows(5, count))
+    return make_query(state=rows.state, action=rows.action, seed=seeds.rows(5, count))
 
 
 @pytest.fixture(scope="module")
