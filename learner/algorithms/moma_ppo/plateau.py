@@ -53,7 +53,8 @@ class Plateau(nn.Module):
         if not len(earned):
             return
         exact = earned.double()
-        for kept, now in ((self.recent, exact.mean()), (self.variance, _of_the_mean(exact))):
+        of_the_mean = exact.var(correction=0) / len(exact)
+        for kept, now in ((self.recent, exact.mean()), (self.variance, of_the_mean)):
             kept.copy_(torch.cat([kept[1:], now[None]]))
         if self.recent.isnan().any():
             return
@@ -63,8 +64,3 @@ class Plateau(nn.Module):
             self.waited.zero_()
         else:
             self.waited += 1
-
-
-def _of_the_mean(values: Float32[Tensor, " B"]) -> Float32[Tensor, ""]:
-    """Returns the variance of the values' mean."""
-    return values.var(correction=0) / len(values)
