@@ -45,7 +45,8 @@ def algorithm(config: Config, dataset: Dataset | None, clones: Path) -> Algorith
         clones: the run's clones of it, which policies begin as where the config says so.
 
     Raises:
-        ValueError: the algorithm needs a log, and there is none.
+        ValueError: the algorithm needs a log, and there is none; or policies are to stay near
+            clones in units that change from round to round.
     """
     team, device = subject.team(config, dataset), torch.device(config.device)
     actors = Actors(team, config.actor, config.seed)
@@ -54,18 +55,39 @@ def algorithm(config: Config, dataset: Dataset | None, clones: Path) -> Algorith
         if dataset is None:
             raise ValueError("--algorithm bc learns from a log alone, and this run has none")
         return BehaviourCloning(actors, dataset, config.bc, config.seed, device)
-    clone, least = None, None
-    if dataset is not None and config.ppo.begin == "clone":
-        actors.load(checkpoint.actors(clones / CLONE))
-        clone = actors.copy().to(device) if config.ppo.near else None
-    if dataset is not None and config.ppo.unsure == "floor":
-        least = floor(dataset, config.ppo.discount)
+    support = Support()
+    if dataset is not None:
+        support = _support(config, dataset, clones, actors)
     mean, std = _units(dataset, config, team)
     limit = team.episode_limit if config.ppo.limit == "ends" else None
     critic = Critic(mean, std, config.ppo, config.seed, limit)
     critic.hidden = actors.hidden
-    support = Support(floor=least, clone=clone)
     return MomaPPO(team, actors, critic, config.ppo, config.seed, device, support)
+
+
+def _support(config: Config, dataset: Dataset, clones: Path, actors: Actors) -> Support:
+    """Makes actors clones of the log's where the config says so; returns what keeps them near it.
+
+    Args:
+        config: the run's.
+        dataset: the log.
+        clones: the run's clones of it.
+        actors: the policies.
+
+    Raises:
+        ValueError: policies are to stay near clones in units that change from round to round.
+    """
+    ppo, clone = config.ppo, None
+    if ppo.near:
+        if ppo.standardise == "running":
+            raise ValueError("ppo.near needs ppo.standardise data: clones see the log's units")
+        clone = Actors(actors.spec, config.actor)
+        clone.load(checkpoint.actors(clones / CLONE))
+        clone.to(torch.device(config.device))
+    if ppo.begin == "clone":
+        actors.load(checkpoint.actors(clones / CLONE))
+    least = floor(dataset, ppo.discount) if ppo.unsure == "floor" else None
+    return Support(floor=least, clone=clone)
 
 
 @dataclass(frozen=True, kw_only=True)

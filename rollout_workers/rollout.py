@@ -109,7 +109,9 @@ def _imagine(
         distribution = actors(observed, remembered.window)
         action = distribution.sample(noise[step])
         executed = spec.clamp(action)
-        query = Query(state=state, action=executed, age=age, seed=draw[step])
+        # Rollouts that have ended are asked along until they are left out.
+        asked = age.clamp_max(spec.episode_limit - 1)
+        query = Query(state=state, action=executed, age=asked, seed=draw[step])
         prediction = dynamics.predict(query)
         remembered.push(observed, executed)
         state, age = prediction.next_state, age + 1

@@ -42,7 +42,7 @@ def check(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -> Non
         DatasetError: at the first fault.
     """
     check_shapes(path, spec, arrays)
-    for fault in misplaced(path, arrays):
+    for fault in misplaced(path, arrays, spec.episode_limit):
         raise DatasetError(fault)
     for name in ("state", "action", "reward"):
         _check_finite(path, name, arrays[name])
@@ -91,8 +91,14 @@ def _misshapen(path: Path, spec: TaskSpec, arrays: Mapping[str, NDArray[Any]]) -
         yield f"{path}/reward.npy: reward is empty; a dataset needs one step at least"
 
 
-def misplaced(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
-    """Yields where episodes do not begin and end as they must."""
+def misplaced(path: Path, arrays: Mapping[str, NDArray[Any]], limit: int) -> Iterator[str]:
+    """Yields where episodes do not begin and end as they must.
+
+    Args:
+        path: the dataset's directory, for messages.
+        arrays: the dataset's arrays by name.
+        limit: steps that an episode can have.
+    """
     start, steps = np.asarray(arrays["episode_start"]), len(arrays["reward"])
     file = f"{path}/episode_start.npy"
     if len(start) == 0 or start[0] != 0:
@@ -107,6 +113,12 @@ def misplaced(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Iterator[str]:
             "need 1 or more"
         )
         return
+    if (lengths > limit).any():
+        row = int(np.argmax(lengths > limit))
+        yield (
+            f"{file}: episode {row}, from row {start[row]}, has {lengths[row]} steps, "
+            f"more than the episode_limit of {limit} in meta.json"
+        )
     flags = zip(chunks(arrays["terminated"]), chunks(arrays["truncated"]), strict=True)
     for (begin, terminated), (_, truncated) in flags:
         yield from _wrong_ends(path, begin, terminated, truncated, start + lengths - 1)

@@ -10,8 +10,9 @@ from moma_core.datasets import Dataset, EpisodeWriter
 from tests.builders import MIXED, SPEC, random_action, write_dataset
 from tests.unit.spoilt import copy_of, none, only, put
 
+TEAM = replace(SPEC, episode_limit=9)
 CHOICES = replace(
-    SPEC,
+    TEAM,
     name="choices",
     action_low=((0.0, 0.0), (0.0, 0.0, 0.0)),
     action_high=((1.0, 1.0), (1.0, 1.0, 1.0)),
@@ -24,14 +25,14 @@ def log(dataset, tmp_path):
     return copy_of(dataset, tmp_path / "log")
 
 
-def play(random, steps, spec=SPEC):
+def play(random, steps, spec=TEAM):
     """One episode of noise."""
     state = random.normal(size=(steps + 1, spec.state_width)).astype(np.float32)
     action = np.stack([random_action(random, spec) for _ in range(steps)])
     return state, action, random.normal(size=steps).astype(np.float32)
 
 
-def write(path, episodes, spec=SPEC, *, terminated=False):
+def write(path, episodes, spec=TEAM, *, terminated=False):
     """Writes episodes; `terminated` holds for all or is one flag each."""
     flags = np.broadcast_to(terminated, len(episodes))
     with EpisodeWriter(spec, path, {}) as writer:

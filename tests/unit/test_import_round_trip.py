@@ -25,7 +25,7 @@ def team(widths, *, discrete):
         observation_index=tuple((count, i) for i in range(count)),
         action_low=tuple((low,) * n for n, (low, _) in zip(widths, sides, strict=True)),
         action_high=tuple((high,) * n for n, (_, high) in zip(widths, sides, strict=True)),
-        episode_limit=1,
+        episode_limit=7,
         discrete=discrete,
     )
 

@@ -36,7 +36,8 @@ def find(dataset: Dataset) -> list[Finding]:
 def _findings(dataset: Dataset) -> Iterator[Finding]:
     yield from _values(dataset)
     yield from actions(dataset.spec, dataset.action)
-    faults = list(misplaced(dataset.path, {name: getattr(dataset, name) for name in ARRAYS}))
+    arrays = {name: getattr(dataset, name) for name in ARRAYS}
+    faults = list(misplaced(dataset.path, arrays, dataset.spec.episode_limit))
     for fault in faults:
         yield Finding(
             severity="error",
