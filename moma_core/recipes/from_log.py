@@ -124,12 +124,14 @@ def _model(facts: LogFacts, width: int) -> Iterator[Choice]:
     yield Choice(
         field="model.width",
         value=width,
-        reason=f"{amount}: as many units as there is to tell apart",
+        reason=amount,
     )
     yield Choice(
         field="model.depth",
         value=3 if large else 2,
-        reason="enough rows for a deep network" if large else "few rows or few states: a flat one",
+        reason="rows enough for a deep network"
+        if large
+        else "few rows or states: a shallow network",
     )
     updates = _step(rows, {0: 1000, 10_000: 1500, 20_000: 2500, 500_000: 5000})
     if few:
@@ -142,7 +144,7 @@ def _model(facts: LogFacts, width: int) -> Iterator[Choice]:
     yield Choice(
         field="model.evaluate_every",
         value=max(updates // 12, 1) // 10 * 10,
-        reason="a twelfth of the updates, so that an early end saves most of them",
+        reason="a twelfth of the updates, so that an early stop saves most",
     )
     yield Choice(
         field="model.batch",
@@ -175,7 +177,7 @@ def _rollout(facts: LogFacts, horizon: int) -> Iterator[Choice]:
         value=not whole,
         reason="rollouts end where episodes do"
         if whole
-        else "the next round goes on where the horizon cut, up to the episode's limit",
+        else "the next round goes on where the horizon cut, to the episode's limit",
     )
     yield Choice(
         field="rollout.rows",
@@ -187,7 +189,7 @@ def _rollout(facts: LogFacts, horizon: int) -> Iterator[Choice]:
         value=1.0 if limit == 1 else 0.5,
         reason="every row begins an episode"
         if limit == 1
-        else "half at beginnings, which the return counts from, half anywhere in the log",
+        else "half where the return counts from, half anywhere in the log",
     )
 
 
@@ -200,7 +202,7 @@ def _memory(facts: LogFacts) -> Iterator[Choice]:
         yield Choice(
             field="actor.memory",
             value="none",
-            reason="each agent sees the whole joint state, and nothing that it showed is lost",
+            reason="each agent sees the whole joint state, and none of it is lost later",
         )
         return
     yield Choice(
@@ -208,7 +210,7 @@ def _memory(facts: LogFacts) -> Iterator[Choice]:
         value="frames",
         reason="what an episode showed at its start is not seen later"
         if facts.all_seen
-        else "no agent's observation is the whole joint state, or not every one's",
+        else "some agent does not see the whole joint state",
     )
     yield Choice(
         field="actor.frames",
@@ -225,12 +227,13 @@ def _networks(width: int) -> Iterator[Choice]:
 
 def _update(facts: LogFacts, steps: int) -> Iterator[Choice]:
     limit = facts.episode_limit
+    discount = 1.0 if limit == 1 else min(0.99, max(0.97, 1 - 1.5 / limit))
     yield Choice(
         field="ppo.discount",
-        value=1.0 if limit == 1 else min(0.99, max(0.97, 1 - 1.5 / limit)),
+        value=discount,
         reason="one step: nothing comes later to discount"
         if limit == 1
-        else f"{limit} steps an episode: what comes 33 to 100 steps later still counts a third",
+        else f"{limit} steps an episode: a reward {1 / (1 - discount):.0f} steps on counts a third",
     )
     yield Choice(
         field="ppo.minibatch",
@@ -241,7 +244,7 @@ def _update(facts: LogFacts, steps: int) -> Iterator[Choice]:
     yield Choice(
         field="ppo.rounds",
         value=rounds,
-        reason="at most: training stops where the imagined return has stopped rising",
+        reason="at most: training stops where the imagined return stops rising",
     )
     yield Choice(
         field="ppo.patience",
@@ -273,7 +276,7 @@ def _evaluation(facts: LogFacts, steps: int) -> Iterator[Choice]:
     yield Choice(
         field="eval.every",
         value=_rounds(steps) // 6,
-        reason="six looks at the true environment while training, where there is one",
+        reason="six looks while training, where there is an environment",
     )
     yield Choice(
         field="eval.episodes",

@@ -70,8 +70,8 @@ def describe(facts: LogFacts) -> str:
     mean, limit = facts.length_mean, facts.episode_limit
     steps = f"{mean:.0f} of at most {limit}" if round(mean) != limit else str(limit)
     return (
-        f"the log: {facts.episodes:,} episodes of {steps} steps, {len(facts.discrete)} agents, "
-        f"{facts.state_width} features;\nreturns {facts.return_mean:.2f} on average, "
+        f"the log: {facts.episodes:,} episodes of {steps} steps, agents: {len(facts.discrete)}, "
+        f"features: {facts.state_width};\nreturns {facts.return_mean:.2f} on average, "
         f"{facts.return_best_tenth:.2f} in the best tenth. It asks for these settings:"
     )
 

@@ -88,9 +88,7 @@ def test_the_limit_decides_how_far_is_imagined(limit, horizon, carry, rows, star
         (False, True, 1, "none", None),
     ],
 )
-def test_a_memory_is_left_out_only_where_it_tells_nothing(
-    all_seen, forgets, limit, memory, frames
-):
+def test_a_memory_is_left_out_only_where_it_tells_nothing(all_seen, forgets, limit, memory, frames):
     facts = replace(REACHER, all_seen=all_seen, forgets=forgets, episode_limit=limit)
     found = chosen(facts)
     assert (found["actor.memory"], found.get("actor.frames")) == (memory, frames)
