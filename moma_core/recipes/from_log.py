@@ -265,6 +265,11 @@ def _cloning(facts: LogFacts) -> Iterator[Choice]:
         field="bc.minibatch", value=minibatch, reason="large enough for a steady step, by the rows"
     )
     yield Choice(
+        field="bc.updates",
+        value=_step(rows, {0: 20, 2_000: 40, 5_000: 60, 20_000: 100}),
+        reason="two to six passes over the log between two looks at held-out episodes",
+    )
+    yield Choice(
         field="bc.rounds",
         value=_step(rows, {0: 50, 5_000: 100}),
         reason="at most: cloning stops where held-out episodes do not improve",

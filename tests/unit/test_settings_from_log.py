@@ -1,4 +1,4 @@
-"""The rules that choose settings by a log: as a table, monotone, and Reacher's log as the anchor."""
+"""The rules that choose settings by a log: as tables, monotone, with Reacher's as the anchor."""
 
 from dataclasses import fields, replace
 from itertools import pairwise
@@ -98,7 +98,7 @@ GROWS = {
     "transitions": (
         [20, 400, 1_999, 5_000, 11_000, 20_000, 100_000, 1_000_000],
         ["model.width", "model.depth", "model.updates", "model.batch", "actor.width",
-         "ppo.value_width", "bc.minibatch", "bc.rounds"],
+         "ppo.value_width", "bc.minibatch", "bc.rounds", "bc.updates"],
     ),
     "state_width": ([1, 4, 20, 60, 111, 400], ["model.width"]),
     "episode_limit": (

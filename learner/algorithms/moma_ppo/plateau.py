@@ -30,6 +30,7 @@ class Plateau(nn.Module):
     comes to an end, and what creeps up has risen once it has come that far.
     """
 
+    count: Tensor
     recent: Tensor
     variance: Tensor
     best: Tensor
@@ -37,16 +38,17 @@ class Plateau(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.register_buffer("count", torch.tensor(0))
         for name in ("recent", "variance"):
-            self.register_buffer(name, torch.full((_ROUNDS,), math.nan, dtype=torch.float64))
+            self.register_buffer(name, torch.zeros(_ROUNDS, dtype=torch.float64))
         self.register_buffer("best", torch.tensor(-math.inf, dtype=torch.float64))
         self.register_buffer("waited", torch.tensor(0))
 
     @property
     def mean(self) -> float | None:
         """The mean over the last rounds; None before the first."""
-        mean = float(self.recent.nanmean())
-        return None if math.isnan(mean) else mean
+        rounds = min(int(self.count), _ROUNDS)
+        return float(self.recent[-rounds:].mean()) if rounds else None
 
     def add(self, earned: Float32[Tensor, " B"]) -> None:
         """Takes in a round's returns; a round in which no episode began tells nothing."""
@@ -56,7 +58,8 @@ class Plateau(nn.Module):
         of_the_mean = exact.var(correction=0) / len(exact)
         for kept, now in ((self.recent, exact.mean()), (self.variance, of_the_mean)):
             kept.copy_(torch.cat([kept[1:], now[None]]))
-        if self.recent.isnan().any():
+        self.count += 1
+        if self.count < _ROUNDS:
             return
         error = self.variance.mean().div(_ROUNDS).sqrt()
         if self.recent.mean() > self.best + error:
