@@ -11,7 +11,7 @@ import psutil
 from torch.profiler import record_function
 
 from learner import checkpoint
-from learner.algorithms.base import Algorithm
+from learner.algorithms.base import IMAGINED, Algorithm
 from learner.checkpoint import Counters
 from learner.starts import CarriedStarts
 from moma_core.runtime.metrics import MetricsWriter
@@ -132,7 +132,9 @@ class Loop:
         self._counters = counters
         self._begun = time.monotonic()
         self._round_begun = time.perf_counter()
+        self._begun_at = algorithm.version
         self._score: float | None = None
+        self._imagined: float | None = None
         self._sps = 0.0
         self._saved = counters.version
         self._transitions = counters.transitions
@@ -145,11 +147,12 @@ class Loop:
         return self._algorithm.done
 
     def run(self) -> Counters:
-        """Goes on until the last round or a stop; the last state is always saved."""
+        """Goes on until there is no further round or a stop; the last state is always saved."""
         while not self.done and not self._peers.stopping():
             if not self.round(_PATIENCE_S):
                 self._tell()
         self._rounds.finish()
+        self._tell()
         return self.save()
 
     def round(self, wait_s: float) -> bool:
@@ -177,6 +180,7 @@ class Loop:
     def _after(self, segments: Sequence[Trajectory], count: int, metrics: Metrics) -> None:
         """Everything that the next round need not wait for."""
         version, schedule = self._algorithm.version, self._schedule
+        self._imagined = metrics.get(IMAGINED, self._imagined)
         if _due(version, schedule.checkpoint):
             self.save()
         if self._peers.evaluation and _due(version, schedule.evaluation):
@@ -223,6 +227,14 @@ class Loop:
             self._saved = version
         return counters
 
+    def _left_s(self) -> float | None:
+        """Returns the seconds that the remaining rounds take if they are like those so far."""
+        algorithm, taken = self._algorithm, time.monotonic() - self._begun
+        made = algorithm.version - self._begun_at
+        if algorithm.done:
+            return 0.0
+        return (algorithm.rounds - algorithm.version) * taken / made if made else None
+
     def _tell(self) -> None:
         self._peers.progress(
             Progress(
@@ -231,6 +243,9 @@ class Loop:
                 transitions=self._transitions,
                 sps=self._sps,
                 score=self._score,
+                imagined=self._imagined,
+                left_s=self._left_s(),
+                stopped=self._algorithm.stopped,
                 workers_alive=int(self._rounds.counters().get(_ALIVE, 0.0)),
                 waiting_for=self._rounds.waiting_for(),
                 seconds=self._counters.seconds + time.monotonic() - self._begun,

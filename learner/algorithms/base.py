@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from moma_core.nets.policy import Actors
 from moma_core.types import Metrics, PolicySnapshot, Trajectory
 
+IMAGINED = "charts/imagined_return"
+"""Metric of what the team earns an episode in imagination, where the algorithm imagines."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Updated:
@@ -41,6 +44,10 @@ class Algorithm(Protocol):
     @property
     def done(self) -> bool:
         """True once there is nothing more to learn."""
+
+    @property
+    def stopped(self) -> str:
+        """Reason for an end before the last round; "" where there is none."""
 
     def update(self, segments: Sequence[Trajectory]) -> Updated:
         """Improves the policies by one round; the version goes up by one.

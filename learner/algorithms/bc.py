@@ -74,7 +74,15 @@ class BehaviourCloning:
     @property
     def done(self) -> bool:
         """True after the last round, or once held-out rows have not improved for long enough."""
-        return self.version >= self.rounds or int(self._waited) >= self._config.patience
+        return self.version >= self.rounds or bool(self.stopped)
+
+    @property
+    def stopped(self) -> str:
+        """Says that held-out rows have not improved for long enough."""
+        patience = self._config.patience
+        if int(self._waited) < patience:
+            return ""
+        return f"held-out rows have not improved for {patience} rounds"
 
     def update(self, segments: Sequence[Trajectory]) -> Updated:  # noqa: ARG002 - of the seam
         """Takes one round's optimiser steps on rows of the log, then looks at the held-out ones."""

@@ -25,21 +25,26 @@ def choose() -> View:
 
 
 class PlainView:
-    """A line when the phase changes, and one every few seconds."""
+    """A line when the phase changes, one every few seconds, and the last one of every phase."""
 
     def __init__(self, say: Callable[[str], None] | None = None) -> None:
         """Tells lines to `say`; None: standard output."""
         self._say = say or _print
         self._phase, self._shown = "", 0.0
+        self._held = ""
+        """The newest line, where it has not been said."""
 
     def show(self, board: Board, *, urgent: bool) -> None:  # noqa: ARG002 - faults have their line
         """Prints a line if it is time for one."""
-        now = time.monotonic()
+        now, detail = time.monotonic(), f": {board.detail}" if board.detail else ""
+        line = f"[{board.phase}]{detail}"
         if board.phase == self._phase and (now - self._shown < _LINE_S or not board.detail):
+            self._held = line if board.detail else self._held
             return
-        self._phase, self._shown = board.phase, now
-        detail = f": {board.detail}" if board.detail else ""
-        self._say(f"[{board.phase}]{detail}")
+        if board.phase != self._phase and self._held:
+            self._say(self._held)
+        self._phase, self._shown, self._held = board.phase, now, ""
+        self._say(line)
 
     def close(self) -> None:
         """Has nothing to give back."""

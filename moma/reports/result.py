@@ -75,6 +75,7 @@ def write(
         "note": outcome.task.note,
         "transitions": counters.transitions,
         "updates": counters.version,
+        "stopped": "" if board.progress is None else board.progress.stopped,
         "resumes": counters.resumes,
         "seconds": seconds | {"training_rounds": round(counters.seconds, 2)},
         "transitions_per_second": counters.transitions / max(counters.seconds, 1e-9),
@@ -94,8 +95,10 @@ def line(run: RunDirectory, outcome: Outcome) -> str:
         for name in ("data", "fit", "clone", "train", "estimate", "evaluate")
         if name in result["seconds"]
     )
+    rounds = f"stopped after round {result['updates']}: {result['stopped']}; "
     return (
         f"{result['task']} seed {result['seed']}: {describe(outcome)}; {phases}; "
+        f"{rounds if result['stopped'] else ''}"
         f"{result['transitions_per_second']:,.0f} transitions/s; "
         f"TensorBoard: tensorboard --logdir {run.events}; result: {run.result}"
     )

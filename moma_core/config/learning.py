@@ -55,7 +55,9 @@ class PPOConfig:
     """The update."""
 
     rounds: int = 120
-    """Rounds, each one batch of segments and one update."""
+    """Rounds at most, each one batch of segments and one update."""
+    patience: int = 0
+    """Rounds without a rise of the imagined return before training stops; 0: no such stop."""
     begin: Literal["clone", "scratch"] = "clone"
     """First policies: clones of the log's agents, or random ones (reference)."""
     near: float = 0.1
@@ -104,6 +106,7 @@ class PPOConfig:
         require(
             "ppo",
             rounds=positive(self.rounds),
+            patience=not_negative(self.patience),
             clip=(self.clip, 0 < self.clip < 1, "lie in (0, 1)"),
             discount=discount,
             gae_lambda=share(self.gae_lambda),

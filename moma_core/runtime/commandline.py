@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
@@ -17,8 +18,10 @@ from tyro.constructors import (
 from moma_core import recipes
 from moma_core.address import Address
 from moma_core.config import Config, refuse_unused
-from moma_core.runtime import short_help
+from moma_core.recipes import from_log
+from moma_core.runtime import settings, short_help
 from moma_core.runtime.run import RunDirectory
+from moma_core.runtime.settings import Chosen
 
 T = TypeVar("T")
 R = TypeVar("R", bound="RunCommand")
@@ -52,12 +55,22 @@ class RunCommand:
     """Directory of the run's files; default: runs/ and the recipe's name, numbered."""
     resume: Path | None = None
     """Run directory to go on with, by its own config and newest checkpoint."""
+    chosen: Annotated[Chosen | None, tyro.conf.Fixed, tyro.conf.Suppress] = None
+    """Settings that the log asked for; none where a recipe or a run has them all."""
 
     def open(self) -> RunDirectory:
-        """Opens the run to resume, or makes a new one; changes nothing that exists."""
+        """Opens the run to resume, or makes a new one; changes nothing that exists.
+
+        The settings that a log asked for are shown, and kept with the run.
+        """
         if self.resume is not None:
             return RunDirectory.open(self.resume)
-        return RunDirectory.create(self.run_dir or _fresh(self.config), self.config)
+        run = RunDirectory.create(self.run_dir or _fresh(self.config), self.config)
+        if self.chosen is not None:
+            sys.stdout.write(self.chosen.table(self.config))
+            sys.stdout.flush()
+            self.chosen.keep(run, self.config)
+        return run
 
 
 def parse(kind: type[T], argv: Sequence[str], prog: str) -> T:
@@ -92,7 +105,7 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
         if name not in (None, base.recipe):
             raise ValueError(f"{resumed} is a run of recipe {base.recipe!r}, not of {name!r}")
     elif name is not None or _value(rest, "--data.path"):
-        base = recipes.get(name or "data", _value(rest, "--mode") or "default")
+        base = recipes.get(name or recipes.ANY_LOG, _value(rest, "--mode") or "default")
     elif _HELP & set(rest):
         base = recipes.get(recipes.NAMES[0])
     else:
@@ -102,12 +115,15 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
         )
     if _HELP & set(argv):
         short_help.show(kind, base, prog, ALIASES, recipes.NAMES)
+    chosen = None if resumed is not None or _HELP & set(rest) else _chosen(base, rest)
+    if chosen is not None:
+        base = from_log.applied(base, chosen.choices)
     required = {
         field.name: tyro.MISSING
         for field in fields(kind)
         if field.default is MISSING and field.name != "config"
     }
-    default = kind(config=base, **required)
+    default = kind(config=base, chosen=chosen, **required)
     args = tyro.cli(kind, args=rest, prog=f"{prog} RECIPE", default=default, registry=_WORDS)
     refuse_unused(args.config, base)
     return replace(args, config=_settled(args.config))
@@ -125,6 +141,14 @@ def take_run(argv: Sequence[str], prog: str) -> tuple[Path, list[str]]:
     if not words or words[0].startswith("-"):
         raise ValueError(f"which run? {prog} RUN, a run's directory")
     return Path(words[0]), words[1:]
+
+
+def _chosen(base: Config, rest: Sequence[str]) -> Chosen | None:
+    """Returns what the log asks for where the recipe leaves it to the log."""
+    log = _value(rest, "--data.path")
+    if not log or (base.recipe, base.mode) != (recipes.ANY_LOG, "default"):
+        return None
+    return settings.choose(Path(log))
 
 
 def _settled(config: Config) -> Config:

@@ -19,6 +19,12 @@ class Progress:
     """Accepted transitions per second of the last round."""
     score: float | None
     """Score of the last evaluation; None before the first."""
+    imagined: float | None
+    """Mean return that the team imagined lately; None where it imagines nothing or nothing yet."""
+    left_s: float | None
+    """Seconds that all further rounds would take; None before the first."""
+    stopped: str
+    """Reason for an end before the last round; "" where there is none."""
     workers_alive: int
     """Workers heard of lately."""
     waiting_for: str
@@ -29,14 +35,21 @@ class Progress:
 
 def describe(progress: Progress) -> str:
     """Returns the learner's progress as one line."""
-    score = "no score" if progress.score is None else f"score {progress.score:.2f}"
     parts = [
         f"round {progress.round}/{progress.rounds}",
         f"{progress.transitions:,} transitions",
         f"{progress.sps:,.0f} SPS",
-        score,
-        f"{progress.workers_alive} workers alive",
     ]
+    if progress.imagined is not None:
+        parts.append(f"imagined return {progress.imagined:.2f}")
+    if progress.score is not None:
+        parts.append(f"score {progress.score:.2f}")
+    parts.append(f"{progress.workers_alive} workers alive")
+    if progress.stopped:
+        parts.append(f"stopped: {progress.stopped}")
+    elif progress.left_s:
+        minutes, seconds = divmod(round(progress.left_s), 60)
+        parts.append(f"at most {minutes}:{seconds:02} min left")
     if progress.waiting_for:
         parts.append(f"waiting for {progress.waiting_for}")
     return ", ".join(parts)

@@ -91,6 +91,11 @@ class RunDirectory:
         return self.path / "config.json"
 
     @property
+    def settings(self) -> Path:
+        """The settings that the log asked for, with their reasons."""
+        return self.path / "settings.json"
+
+    @property
     def data(self) -> Path:
         """The dataset, where the run made its own."""
         return self.path / "data"

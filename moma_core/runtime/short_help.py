@@ -20,6 +20,9 @@ SETTINGS = (
 )  # fmt: skip
 """Settings that are shown, in this order, as far as the config has them."""
 
+HIDDEN = ("config", "chosen")
+"""Fields of a command that are no options of their own."""
+
 
 def show(
     kind: type, config: Config, prog: str, aliases: Mapping[str, str], recipes: Sequence[str]
@@ -42,7 +45,8 @@ def show(
             default = getattr(owner, name)
             flag = short.get(path, f"--{path}").removeprefix("--")
             shown.append(_option(type(owner), name, flag, default))
-    shown += [_option(kind, f.name, f.name, f.default) for f in fields(kind) if f.name != "config"]
+    own = [f for f in fields(kind) if f.name not in HIDDEN]
+    shown += [_option(kind, f.name, f.name, f.default) for f in own]
     command = make_dataclass("Command", shown, kw_only=True)
     more = f"{prog} RECIPE --help-all shows every setting, in groups."
     tyro.cli(command, args=["--help"], prog=prog, description=f"{inspect.getdoc(kind)}\n\n{more}")

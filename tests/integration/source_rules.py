@@ -126,7 +126,7 @@ COMPOSITION_ROOTS = (
     "moma/reports/result.py",
     "learner/build.py",
     "moma_core/config/",
-    "moma_core/recipes.py",
+    "moma_core/recipes/",
     "moma_core/runtime/",
     "benchmarks/",
 )

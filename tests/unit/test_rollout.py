@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from moma_core import seeds
-from moma_core.checks import check_trajectory
+from moma_core.checks import check_query, check_trajectory
 from moma_core.config import PessimismConfig, RolloutConfig
 from moma_core.nets.policy import Actors
-from moma_core.ports import ModelChangedError
+from moma_core.ports import InvalidFieldError, ModelChangedError
 from rollout_workers import rollout as module
 from rollout_workers.rollout import Identity, rollout
 from tests.builders import SPEC, FakeDynamics, believing, make_config, make_query, make_starts
@@ -220,3 +220,32 @@ class Renewed(FakeDynamics):
 def test_a_rollout_ends_where_another_model_answers():
     with pytest.raises(ModelChangedError, match="0000 became 1111"):
         imagine(Renewed(terminal_above=math.inf), cut=math.inf)
+
+
+class Checked(FakeDynamics):
+    """The small system behind the check that every port makes."""
+
+    def predict(self, query):
+        check_query(SPEC, query)
+        return super().predict(query)
+
+
+def test_rows_that_have_ended_are_asked_along_with_an_age_of_an_episode():
+    starts = make_starts(ROWS, CONFIG.actor.history)
+    starts.age[::6] = SPEC.episode_limit - 1  # few enough not to be left out at once
+    _, segment = imagine(Checked(terminal_above=math.inf), cut=math.inf, starts=starts)
+    assert segment.valid.sum(0).tolist()[:7] == [1, *[HORIZON] * 5, 1]
+    late = replace(starts, age=starts.age + 1)
+    with pytest.raises(InvalidFieldError, match="age"):  # the check is one
+        imagine(LateDynamics(late.age), cut=math.inf, starts=starts)
+
+
+class LateDynamics(Checked):
+    """The same, told ages that no episode has."""
+
+    def __init__(self, age):
+        super().__init__(terminal_above=math.inf)
+        self._age = age
+
+    def predict(self, query):
+        return super().predict(replace(query, age=self._age))

@@ -10,10 +10,11 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from learner.algorithms import base
-from learner.algorithms.base import Updated
+from learner.algorithms.base import IMAGINED, Updated
 from learner.algorithms.moma_ppo import losses
 from learner.algorithms.moma_ppo.batch import Batch, prepare
 from learner.algorithms.moma_ppo.critic import Critic, RunningMoments, ValueScale
+from learner.algorithms.moma_ppo.plateau import Plateau, returns
 from learner.algorithms.optimiser import FlatAdam
 from moma_core import seeds
 from moma_core.config import PPOConfig
@@ -60,19 +61,30 @@ class MomaPPO:
         self.version, self.rounds = 0, config.rounds
         self.actors, self.critic = actors, critic
         self.scale, self.moments = ValueScale(), RunningMoments(spec.state_width)
+        self.plateau = Plateau()
         self._spec, self._config, self._seed = spec, config, seed
         self._support = support or Support()
         self._device = device or torch.device("cpu")
         self._standardise(critic.state_mean.clone(), critic.state_std.clone())
         for module in self._modules().values():
             module.to(self._device)
+        self.plateau.cpu()
         networks = [*actors.parameters(), *critic.parameters()]
         self._optimiser = FlatAdam(networks, config.learning_rate)
 
     @property
     def done(self) -> bool:
-        """True after the last round."""
-        return self.version >= self.rounds
+        """True after the last round, or once the imagined return has not risen for long enough."""
+        return self.version >= self.rounds or bool(self.stopped)
+
+    @property
+    def stopped(self) -> str:
+        """Says that the imagined return has not risen for long enough."""
+        patience = self._config.patience
+        if not 0 < patience <= int(self.plateau.waited):
+            return ""
+        best = float(self.plateau.best)
+        return f"the imagined return has not risen above {best:.2f} for {patience} rounds"
 
     def update(self, segments: Sequence[Trajectory]) -> Updated:
         """Improves the policies on one round's segments."""
@@ -93,6 +105,7 @@ class MomaPPO:
             measured.append(self._measure(shuffled, seen))
             if not measured[-1]["approx_kl"].mean() <= config.kl_stop:
                 break
+        self.plateau.add(returns(segments))
         metrics = self._metrics(batch, measured)
         self.version += 1
         if config.standardise == "running":
@@ -121,6 +134,7 @@ class MomaPPO:
             "critic": self.critic,
             "scale": self.scale,
             "moments": self.moments,
+            "plateau": self.plateau,
         }
 
     def _standardise(self, mean: Float32[Tensor, " S"], std: Float32[Tensor, " S"]) -> None:
@@ -191,8 +205,10 @@ class MomaPPO:
 
     def _metrics(self, batch: Batch, measured: Sequence[Mapping[str, Tensor]]) -> Metrics:
         explained = losses.explained_variance(batch.value, batch.returns)
+        imagined = self.plateau.mean
         return {
             **_means(measured, self._spec.agents),
+            **({} if imagined is None else {IMAGINED: imagined}),
             "losses/skipped_steps": float(sum(epoch["skipped_steps"] for epoch in measured)),
             "losses/epochs": float(len(measured)),
             "losses/explained_variance": float(explained),

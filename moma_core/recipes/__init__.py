@@ -17,6 +17,8 @@ from moma_core.config import (
     RolloutConfig,
 )
 
+ANY_LOG = "data"
+"""Name of the recipe whose settings come from the log (`--data`)."""
 _REFERENCE_HORIZON = {"icg": 1, "polygame-plus": 1, "polygame-minus": 1}
 """Steps of a rollout with the published choices where they are not 10."""
 
@@ -199,8 +201,8 @@ _RECIPES: dict[str, Callable[[str], Config]] = {
     "reacher-independent": reacher,
     "reacher-full": reacher,
     "reacher-tiny": tiny,
-    # Any dataset (`--data`): as Reacher's, but half of the rollouts begin at any row.
-    "data": lambda name: Config(recipe=name, task="", rollout=RolloutConfig(episode_starts=0.5)),
+    # Any dataset: `from_log` has what it asks for; this is what holds before the log is known.
+    ANY_LOG: lambda name: Config(recipe=name, task="", rollout=RolloutConfig(episode_starts=0.5)),
     **dict.fromkeys(_EXPERTS, expert),
     "icg": icg,
     "polygame-plus": polygame,

@@ -1,0 +1,69 @@
+"""What the team earned in imagination, round by round, and since when that has not risen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from moma_core.types import Trajectory
+
+_ROUNDS = 5
+"""Rounds over which the imagined return is averaged."""
+
+
+def returns(segments: Sequence[Trajectory]) -> Float32[Tensor, " B"]:
+    """Returns what rollouts that began an episode earned, before the penalty, undiscounted."""
+    earned = [
+        ((path.reward + path.penalty) * path.valid).sum(0)[path.age == 0] for path in segments
+    ]
+    return torch.cat(earned).cpu()
+
+
+class Plateau(nn.Module):
+    """The mean imagined return of the last rounds against the best there was.
+
+    It counts as risen by more than its own standard error: what rises forever by less and less
+    comes to an end, and what creeps up has risen once it has come that far.
+    """
+
+    count: Tensor
+    recent: Tensor
+    variance: Tensor
+    best: Tensor
+    waited: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.tensor(0))
+        for name in ("recent", "variance"):
+            self.register_buffer(name, torch.zeros(_ROUNDS, dtype=torch.float64))
+        self.register_buffer("best", torch.tensor(-math.inf, dtype=torch.float64))
+        self.register_buffer("waited", torch.tensor(0))
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over the last rounds; None before the first."""
+        rounds = min(int(self.count), _ROUNDS)
+        return float(self.recent[-rounds:].mean()) if rounds else None
+
+    def add(self, earned: Float32[Tensor, " B"]) -> None:
+        """Takes in a round's returns; a round in which no episode began tells nothing."""
+        if not len(earned):
+            return
+        exact = earned.double()
+        of_the_mean = exact.var(correction=0) / len(exact)
+        for kept, now in ((self.recent, exact.mean()), (self.variance, of_the_mean)):
+            kept.copy_(torch.cat([kept[1:], now[None]]))
+        self.count += 1
+        if self.count < _ROUNDS:
+            return
+        error = self.variance.mean().div(_ROUNDS).sqrt()
+        if self.recent.mean() > self.best + error:
+            self.best.copy_(self.recent.mean())
+            self.waited.zero_()
+        else:
+            self.waited += 1
