@@ -18,7 +18,7 @@ from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import STOPPED, Stop, StoppedError
 
 NOT_SUPPORTED = 4
-"""Exit status where nothing was measured, and the log does not support what is recommended."""
+"""Exit status where nothing was measured, and the log does not support the team."""
 
 
 def train(run: RunDirectory, config: Config, *, in_process: bool) -> int:

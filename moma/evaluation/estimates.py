@@ -53,8 +53,8 @@ class Belief:
 
     @property
     def judgement(self) -> Judgement:
-        """The judgement on the recommended policy."""
-        return self.policies[self.recommended].judgement
+        """The judgement on the team."""
+        return self.policies[policies.TEAM].judgement
 
 
 def estimate(run: RunDirectory, config: Config) -> Belief:

@@ -36,7 +36,7 @@ class Outcome:
 
     @property
     def supported(self) -> bool:
-        """False where nothing was measured and the log does not support what is recommended."""
+        """False where nothing was measured and the log does not support the team."""
         judged = self.belief is None or self.belief.judgement.word == "supported"
         return judged or bool(self.measured)
 
@@ -134,7 +134,7 @@ def believed(belief: Belief) -> str:
     reasons = f" ({'; '.join(judgement.reasons)})" if judgement.reasons else ""
     told = "; ".join(f"{name} {_estimated(one)}" for name, one in belief.policies.items())
     return (
-        f"{word}{reasons}; take policy {belief.recommended}; estimated returns, "
+        f"the team is {word}{reasons}; take policy {belief.recommended}; estimated returns, "
         f"none of them measured: {told}; the log's mean is {log.return_mean:.2f}, "
         f"its best tenth {log.best_tenth:.2f}"
     )
