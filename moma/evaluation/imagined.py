@@ -68,7 +68,7 @@ def imagine(
         sampled: draw actions from the policies; otherwise the most likely ones are taken.
     """
     starts = StartSampler(dataset, history=0, episode_starts=1.0)
-    environment = _Members(dynamics, starts, episodes, truncation)
+    environment = Members(dynamics, starts, episodes, truncation)
     earned = play.evaluate(actors, dataset.spec, environment, seed, sampled=sampled)
     earned = earned + environment.ended * usual(dataset, 1.0)[environment.lasted]
     count = len(dynamics.describe().elites)
@@ -87,7 +87,7 @@ def imagine(
     )
 
 
-class _Members:
+class Members:
     """Episodes of a model, each with one member from its first step to its last.
 
     An episode ends where the model says so, and where it is not to be believed any more.

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from moma.evaluation.imagined import DynamicsEnvironment
+from moma.evaluation.imagined import Members, imagine
+from moma.evaluation.intervals import over_members
 from moma_core import seeds, tasks
 from moma_core.config import ActorConfig
 from moma_core.datasets import StartSampler
+from moma_core.datasets.floor import usual
 from moma_core.nets.policy import Actors
 from moma_core.tasks import Environment
 from moma_core.tasks.play import evaluate
@@ -93,43 +95,43 @@ def test_actions_are_within_the_bounds():
     assert torch.equal(played, SPEC.clamp(played))
 
 
-def doubting(cut_above):
-    """Where an episode ends: where the members disagree by more than that."""
-    return partial(pessimism.truncate, limit=cut_above, edge="cut")
+def doubting(cut_above, edge="clamp"):
+    """Where an episode of the model ends."""
+    return partial(pessimism.truncate, limit=cut_above, edge=edge)
 
 
 def imagined(dataset, cut_above, *, terminal_above=1e9, seed=1):
-    """An evaluation in a model of the data, and the environment after it."""
+    """What a model of the data says of the actors, and the model after it."""
     system = FakeDynamics(terminal_above=terminal_above)
-    environment = DynamicsEnvironment(
-        system, StartSampler(dataset, 0, 1.0), IMAGINED, doubting(cut_above)
-    )
-    assert isinstance(environment, Environment)
-    return evaluate(make_actors(), SPEC, environment, seed), environment, system
+    doubt = doubting(cut_above)
+    return imagine(system, dataset, make_actors(), doubt, IMAGINED, seed), system
 
 
 def by_hand(dataset, cut_above, terminal_above, seed=1):
     """Returns and cuts of the same episodes, one copy after the other."""
     starts = StartSampler(dataset, 0, 1.0).draw(IMAGINED, seeds.derive(seed, "starts")).state
     draws = seeds.rows(seeds.derive(seed, "members"), IMAGINED)
+    earned_after = usual(dataset, 1.0)
     actors, system, totals, cuts = make_actors(), FakeDynamics(), [], []
-    for first, drawn in zip(starts.split(1), draws.split(1), strict=True):
-        state, draw = first, drawn
-        total, window, cut = 0.0, History.none(1, 2, 3, FRAME), False
-        for _ in range(SPEC.episode_limit):
+    for first, draw in zip(starts.split(1), draws.split(1), strict=True):
+        state, total, window, cut = first, 0.0, History.none(1, 2, 3, FRAME), False
+        for step in range(SPEC.episode_limit):
             seen = SPEC.observe(state)
             with torch.no_grad():
                 action = SPEC.clamp(actors(actors.observed(seen), actors.remembered(window)).mode())
             window = shift(window, seen, action)
             said = system.predict(make_query(state=state, action=action, seed=draw))
-            total, state, draw = total + said.reward.item(), said.next_state, seeds.mix(draw)
+            total, state = total + said.reward.item(), said.next_state
             ended = said.next_state[0, 0] > terminal_above
             cut = bool(said.disagreement > cut_above) and not ended
+            if cut:
+                total += float(earned_after[step + 1])
             if ended or cut:
                 break
         totals.append(total)
         cuts.append(cut)
-    return torch.tensor(totals), torch.tensor(cuts)
+    member = seeds.choose(draws, len(system.describe().elites))
+    return torch.tensor(totals), torch.tensor(cuts).float(), member
 
 
 @pytest.mark.parametrize("cut_above", [0.35, 1e9])
@@ -137,36 +139,59 @@ def by_hand(dataset, cut_above, terminal_above, seed=1):
 def test_imagined_episodes_equal_a_slow_loop_ends_and_cuts_included(
     dataset, cut_above, terminal_above
 ):
-    returns, environment, _ = imagined(dataset, cut_above, terminal_above=terminal_above)
-    slow, cuts = by_hand(dataset, cut_above, terminal_above)
-    torch.testing.assert_close(returns, slow, rtol=1e-4, atol=1e-4)
-    assert torch.equal(environment.truncated, cuts)
-    assert cuts.any() == (cut_above < 1)
+    found, _ = imagined(dataset, cut_above, terminal_above=terminal_above)
+    slow, cuts, member = by_hand(dataset, cut_above, terminal_above)
+    assert found.return_mean == pytest.approx(float(slow.mean()), abs=1e-4)
+    assert found.cut_share == pytest.approx(float(cuts.mean()))
+    assert (found.cut_share > 0) == (cut_above < 1)
+    assert (found.outside_share, found.outside) == (0.0, {})
+    means = np.array([float(slow[member == m].mean()) for m in range(3)])
+    expected = over_members(means, slow.numpy())
+    assert found.return_ci95 == pytest.approx(expected, abs=1e-3)
 
 
 def test_imagined_episodes_begin_where_the_datas_did(dataset):
-    _, environment, _ = imagined(dataset, 1e9)
+    members = Members(FakeDynamics(), StartSampler(dataset, 0, 1.0), IMAGINED, doubting(1e9))
+    assert isinstance(members, Environment)
     first = {tuple(dataset.state[s + k]) for k, s in enumerate(dataset.episode_start)}
-    assert {tuple(state) for state in environment.reset(3).numpy()} <= first
+    assert {tuple(state) for state in members.reset(3).numpy()} <= first
     assert len(first) == dataset.episodes > 1
 
 
-def test_every_step_draws_anew_and_a_doubt_that_is_no_number_cuts(dataset):
-    _, _, system = imagined(dataset, 1e9)
-    assert not torch.equal(system.seeds[0], system.seeds[1])
+def test_an_episode_stays_with_its_member_and_its_age_goes_on(dataset):
+    system = FakeDynamics(terminal_above=1e9)
+    imagine(system, dataset, make_actors(), doubting(1e9), IMAGINED, 1)
+    assert torch.equal(system.seeds[0], system.seeds[1])
     assert len(system.seeds[0].unique()) == IMAGINED
+    assert [int(age[0]) for age in system.ages] == list(range(SPEC.episode_limit))
 
+
+def test_a_doubt_that_is_no_number_cuts_and_what_leaves_the_log_is_told_by_feature(dataset):
     class Lost(FakeDynamics):
         def predict(self, query):
             said = super().predict(query)
-            return replace(said, disagreement=said.disagreement * torch.nan)
+            outside = said.outside.clone()
+            outside[:, 1] = outside[:, 5] = True
+            return replace(said, disagreement=said.disagreement * torch.nan, outside=outside)
 
-    environment = DynamicsEnvironment(
-        Lost(terminal_above=1e9), StartSampler(dataset, 0, 1.0), 5, doubting(1e9)
+    found = imagine(
+        Lost(terminal_above=1e9), dataset, make_actors(), doubting(1e9, edge="cut"), 5, 1
     )
-    environment.reset(0)
-    assert environment.step(torch.zeros(5, 2, 2))[2].all()
-    assert environment.truncated.all()
+    assert (found.outside_share, found.cut_share) == (1.0, 0.0)
+    assert found.outside == {"b": 1.0, "reward": 1.0}
+    kept = imagine(
+        Lost(terminal_above=1e9), dataset, make_actors(), doubting(1e9, edge="clamp"), 5, 1
+    )
+    assert (kept.outside_share, kept.cut_share) == (1.0, 0.0)  # named, though the doubt ended it
+
+
+def test_members_that_differ_widen_the_interval_and_more_of_them_do_not_narrow_it():
+    returns = np.full(300, 5.0, np.float32)
+    low, high = over_members(np.array([4.0, 5.0, 6.0]), returns)
+    assert high - low == pytest.approx(2 * 4.30, rel=0.01)
+    assert over_members(np.array([5.0, 5.0, 5.0]), returns) == pytest.approx((5.0, 5.0))
+    many = over_members(np.array([4.0, 5.0, 6.0] * 10), returns)
+    assert 2 < many[1] - many[0] < high - low
 
 
 def test_sampled_actions_are_the_seeds_and_are_not_the_most_likely_ones():

@@ -1,0 +1,70 @@
+"""Each reason not to believe an estimate, by itself, next to estimates that are believed."""
+
+from dataclasses import replace
+
+import pytest
+
+from moma.evaluation.fitted_q import FittedQ
+from moma.evaluation.imagined import Imagined
+from moma.evaluation.judgement import LogReturns, Skill, judge
+
+LOG = LogReturns(episodes=200, return_mean=10.0, best_tenth=14.0)
+SKILL = Skill(state_error=0.2, return_error=0.1, return_error_se=0.1)
+MODEL = Imagined(
+    return_mean=13.0,
+    return_ci95=(12.5, 13.5),
+    outside_share=0.02,
+    outside={"x": 0.02},
+    cut_share=0.0,
+    unusual_share=0.1,
+)
+FITTED = FittedQ(return_mean=12.5, return_ci95=(12.0, 13.0), deviation=0.8)
+
+
+def test_what_nothing_speaks_against_is_supported():
+    assert judge(LOG, SKILL, MODEL, FITTED).word == "supported"
+    assert judge(LOG, SKILL, MODEL, FITTED).reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"log": {"episodes": 5}}, "the log has 5 episodes"),
+        ({"skill": {"state_error": 1.3}}, "no better than a world that stands still"),
+        ({"skill": {"return_error": 4.0}}, "rewards are off by +4.00"),
+        ({"model": {"outside_share": 0.3, "outside": {"x": 0.3}}}, "(most by x)"),
+        ({"model": {"cut_share": 0.2}}, "in 20 % the model is not sure"),
+        ({"model": {"unusual_share": 0.7}}, "70 % of the imagined steps"),
+        ({"model": {"return_ci95": (5.0, 21.0)}}, "the model's members differ"),
+        ({"fitted": {"return_mean": 5.0}}, "the two estimates differ"),
+        (
+            {
+                "model": {"return_mean": 8.0, "return_ci95": (7.0, 9.0)},
+                "fitted": {"return_mean": 8.0},
+            },
+            "it is worse than the log",
+        ),
+    ],
+)
+def test_each_reason_is_enough_and_is_named(changes, words):
+    found = judge(
+        replace(LOG, **changes.get("log", {})),
+        replace(SKILL, **changes.get("skill", {})),
+        replace(MODEL, **changes.get("model", {})),
+        replace(FITTED, **changes.get("fitted", {})),
+    )
+    assert found.word == "not supported"
+    assert len(found.reasons) == 1
+    assert words in found.reasons[0]
+
+
+def test_an_error_that_chance_explains_is_none():
+    noisy = replace(SKILL, return_error=4.0, return_error_se=2.0)
+    assert judge(LOG, noisy, MODEL, FITTED).word == "supported"
+    assert judge(LOG, replace(noisy, return_error_se=0.5), MODEL, FITTED).word == "not supported"
+
+
+def test_the_scale_of_a_log_whose_episodes_are_alike_is_a_share_of_its_mean():
+    alike = LogReturns(episodes=200, return_mean=10.0, best_tenth=10.0)
+    assert alike.spread == pytest.approx(0.5)
+    assert LogReturns(episodes=200, return_mean=0.0, best_tenth=0.0).spread > 0
