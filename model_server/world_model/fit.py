@@ -118,6 +118,7 @@ def _fit(
     ensemble = ensemble.eval().requires_grad_(False).cpu()
     holdout = dataset.rows(np.sort(chosen))
     if config.draw == "sample":
+        ensemble.unweight(weight)
         _scatter(ensemble, holdout, seed)
     return Fitted(
         ensemble=ensemble,
