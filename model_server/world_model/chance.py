@@ -1,4 +1,4 @@
-"""Next states as they scatter: a code by its probability, the rest by residuals of held-out rows.
+"""What comes next, drawn: a code by its probability, the rest by residuals of held-out rows.
 
 A draw takes one held-out row's whole vector of standardised residuals, so that features vary
 together as they do in the log, with its tails and its forks, and intervals hold what they say by
@@ -9,7 +9,7 @@ construction: networks call their noise too wide or too narrow, rows not trained
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from model_server.world_model import codes
@@ -19,7 +19,7 @@ from moma_core.types import Query
 
 POOL = 1024
 """Rows of residuals kept with a model at most."""
-_RESIDUAL, _CODE = 1, 2
+_RESIDUAL, _CODE, _END = 1, 2, 3
 """Streams of a row's draws; the member's needs none."""
 
 
@@ -48,6 +48,26 @@ def next_state(
         code = codes.pick(outputs.code_logit[member, row], uniform)
         state[:, ensemble.codes.features] = ensemble.codes.values[code]
     return state
+
+
+def terminated(
+    ensemble: Ensemble, outputs: Outputs, query: Query, member: Int64[Tensor, " B"]
+) -> Bool[Tensor, " B"]:
+    """Draws whether each row ends; or says whether it more likely does than not (reference).
+
+    Args:
+        ensemble: whose outputs these are.
+        outputs: what its members said.
+        query: the rows.
+        member: which of the members each row is drawn from.
+    """
+    row = torch.arange(query.rows, device=member.device)
+    if outputs.termination_logit is None:
+        return torch.zeros_like(row, dtype=torch.bool)
+    logit = outputs.termination_logit[member, row]
+    if ensemble.config.draw == "mean":
+        return logit > 0
+    return seeds.uniform(seeds.along(query.seed, query.age, _END)) < logit.sigmoid()
 
 
 def residuals(

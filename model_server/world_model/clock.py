@@ -10,6 +10,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from model_server.world_model.ensemble import Ensemble
+from model_server.world_model.units import AGES
 from moma_core import seeds
 from moma_core.datasets import Dataset
 from moma_core.datasets.holdout import Runs
@@ -17,8 +18,6 @@ from moma_core.types import Transitions
 
 _ROWS = 8192
 """Rows trained on that are looked at."""
-_BINS = 20
-"""Bins of the age at most."""
 _OF_REST = 0.05
 """Share of what is left over that the age has to explain."""
 _OF_ALL = 0.005
@@ -56,7 +55,7 @@ def asked(ensemble: Ensemble, train: Transitions, held: Transitions) -> bool:
         return False
     of_rest, of_all = explained(ensemble, train, held)
     # Means of n rows in m bins miss by 2 sqrt(m / n n') on average over n' others.
-    error = 2 * math.sqrt(_BINS / (len(train.age) * len(held.age)))
+    error = 2 * math.sqrt(AGES / (len(train.age) * len(held.age)))
     return bool(((of_rest > max(_OF_REST, _ERRORS * error)) & (of_all > _OF_ALL)).any())
 
 
@@ -84,7 +83,7 @@ def explained(
         Shares of what is left over, and of the whole variance; below 0 where bins explain nothing.
     """
     most = int(torch.cat([train.age, held.age]).max()) + 1
-    bins = min(most, _BINS)
+    bins = min(most, AGES)
     fitted, left = left_over(ensemble, train), left_over(ensemble, held)
     place = train.age * bins // most
     count = torch.bincount(place, minlength=bins).clamp_min(1)

@@ -8,6 +8,7 @@ no Gaussian: the networks say how likely each of their joint values is.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -209,6 +210,16 @@ class Ensemble(nn.Module):
             if isinstance(module, Hidden) and module.norms is None:
                 for layer in list(module.layers)[1:]:
                     layer.to(torch.bfloat16)
+
+    def unweight(self, weight: float) -> None:
+        """Makes the termination's logits log-odds again that were fitted with a terminal's weight.
+
+        Weighted cross-entropy is least where the odds are the weight times the true ones.
+        """
+        if "termination" in self.outputs:
+            # Of either kind of network the last layer's last output is the termination's logit.
+            last = [layer for layer in self.modules() if isinstance(layer, StackedLinear)][-1]
+            last.bias.data[..., -1] -= math.log(weight)
 
     def keep(self, members: list[int]) -> None:
         """Drops all members but these, in this order."""

@@ -27,6 +27,8 @@ _HOLDOUT_ROWS = 8192
 """Held-out rows to evaluate on: the same ones every time, for every member."""
 _BOUND_WEIGHT = 0.01
 """Pull on the learned variance bounds (Chua et al. 2018, appendix A.1)."""
+_GAIN = 0.01
+"""Improvement of the held-out score, in nats per output, below which it only seems to improve."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,7 @@ def _fit(
     ensemble = ensemble.eval().requires_grad_(False).cpu()
     holdout = dataset.rows(np.sort(chosen))
     if config.draw == "sample":
+        ensemble.unweight(weight)
         _scatter(ensemble, holdout, seed)
     return Fitted(
         ensemble=ensemble,
@@ -158,7 +161,8 @@ class _Best:
     def __init__(self, ensemble: Ensemble, config: ModelConfig) -> None:
         self.score = torch.full_like(ensemble.max_log_variance[:, 0, 0].detach(), math.inf)
         self.waited = 0
-        """Evaluations since the last improvement of any member."""
+        """Evaluations since the members' mean last improved by `_GAIN`."""
+        self._reached = math.inf
         self._ensemble, self._last = ensemble, config.stopping == "last"
         self._weights = [p.detach().clone() for p in ensemble.parameters()]
 
@@ -168,7 +172,10 @@ class _Best:
         self.score = torch.where(better, score, self.score)
         for kept, parameter in zip(self._weights, self._ensemble.parameters(), strict=True):
             kept[better] = parameter.detach()[better]
-        self.waited = 0 if better.any() else self.waited + 1
+        mean = float(self.score.mean())
+        self.waited += 1
+        if self._last or not mean > self._reached - _GAIN:
+            self.waited, self._reached = 0, mean
 
     def restore(self, elites: int) -> list[int]:
         """Puts the kept weights back, drops all but the best members, returns which stayed."""

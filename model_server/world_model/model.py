@@ -83,9 +83,7 @@ class WorldModel:
         return Prediction(
             next_state=within[:, :-1],
             reward=within[:, -1],
-            terminated=torch.zeros_like(row, dtype=torch.bool)
-            if outputs.termination_logit is None
-            else outputs.termination_logit[member, row] > 0,
+            terminated=chance.terminated(ensemble, outputs, query, member),
             disagreement=uncertainty.disagreement(scaled),
             aleatoric=uncertainty.aleatoric(log_variance),
             reward_disagreement=uncertainty.reward_disagreement(scaled),

@@ -21,6 +21,8 @@ from moma_core.types import TaskSpec, Transitions
 
 _CONSTANT = 1e-6
 """Standardised change that is rounding: of the change itself, or of its difference to another."""
+AGES = 20
+"""Bins of an episode's age, at most."""
 _STILL = 1e-8
 """A feature with a standard deviation up to this stays as it is."""
 
@@ -107,7 +109,8 @@ class Units(nn.Module):
     @property
     def width(self) -> int:
         """Inputs of a network."""
-        return len(self.state_mean) + len(self.action_mean) + bool(self.limit)
+        clock = 1 + min(self.limit, AGES) if self.limit else 0
+        return len(self.state_mean) + len(self.action_mean) + clock
 
     def inputs(
         self,
@@ -126,10 +129,19 @@ class Units(nn.Module):
             (state - self.state_mean) / self.state_std,
             (action.flatten(-2) - self.action_mean) / self.action_std,
         ]
-        if self.limit:
-            # From -1 to 1, about as wide as what is standardised.
-            parts.append((2 * age / self.limit - 1)[..., None])
-        return torch.cat(parts, dim=-1)
+        return torch.cat([*parts, self._clock(age)] if self.limit else parts, dim=-1)
+
+    def _clock(self, age: Int64[Tensor, "*N"]) -> Float32[Tensor, "*N K"]:
+        """Turns ages into a number from -1 to 1 and a one-hot of its bin.
+
+        By the number alone networks round off what begins at a certain step, and call it noise.
+        """
+        bins = min(self.limit, AGES)
+        of = (age * bins // self.limit).clamp_max(bins - 1)
+        steps = torch.arange(bins, device=age.device)
+        return torch.cat(
+            [(2 * age / self.limit - 1)[..., None], (of[..., None] == steps).float()], -1
+        )
 
     def targets(self, data: Transitions) -> Float32[Tensor, "N D"]:
         """What the networks should say, in output units."""

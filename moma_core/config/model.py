@@ -64,15 +64,15 @@ class ModelConfig:
     holdout_by: Literal["episode", "transition"] = "episode"
     """Unit that is held out: whole episodes, or single transitions (reference)."""
     stopping: Literal["best", "last"] = "best"
-    """Weights kept: each member's best, until none improves, or the last (reference)."""
+    """Weights kept: each member's best, until they stop improving, or the last (reference)."""
     ranking: Literal["nll", "sampled_error"] = "nll"
     """Rank of elites by held-out likelihood, or by sampled predictions' error (reference)."""
     updates: int = 2500
     """Optimiser steps at most; the learning rate decays over them where it decays."""
-    evaluate_every: int = 200
+    evaluate_every: int = 100
     """Optimiser steps between two evaluations on the held-out data."""
-    patience: int = 5
-    """Evaluations without improvement of any member before fitting stops."""
+    patience: int = 4
+    """Evaluations without an improvement of 0.01 before fitting stops."""
     batch: int = 256
     """Rows per member and optimiser step; every member draws its own."""
     learning_rate: float = 3e-3

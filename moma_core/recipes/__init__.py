@@ -70,7 +70,7 @@ def _game(name: str) -> Config:
     return Config(
         recipe=name,
         task=name,
-        model=ModelConfig(width=64, depth=2, updates=1000, evaluate_every=100),
+        model=ModelConfig(width=64, depth=2, updates=1000),
         actor=ActorConfig(width=32, memory="none"),
         ppo=PPOConfig(rounds=40, minibatch=640, value_width=32),
     )

@@ -151,3 +151,30 @@ def test_members_that_were_never_fitted_draw_their_means(dataset):
         for draw in ("sample", "mean")
     ]
     assert torch.equal(answers[0].next_state, answers[1].next_state)
+
+
+def failing(path, share=0.05, episodes=400):
+    """A log in which a step ends the episode now and then, whatever was done."""
+    random = np.random.default_rng(0)
+    with EpisodeWriter(SPEC, path, {"maker": "tests"}) as writer:
+        for _ in range(episodes):
+            ends = random.random(8) < share
+            length = int(ends.argmax()) + 1 if ends.any() else 8
+            states = random.normal(size=(length + 1, 5)).astype(np.float32)
+            actions = np.stack([random_action(random) for _ in range(length)])
+            writer.add(states, actions, states[1:, 0], terminated=bool(ends.any()))
+    return Dataset.load(path)
+
+
+def test_rare_ends_come_as_often_as_in_the_log(tmp_path):
+    log, share = failing(tmp_path / "log"), {}
+    query = questions(log, 2000)
+    truth = len(log.terminals) / log.transitions
+    for draw in ("sample", "mean"):
+        done = fit(log, replace(CONFIG, draw=draw, learning_rate=1e-3), 0, lambda _: None)
+        model = files.save(done, log, 0, tmp_path / draw)
+        share[draw] = float(model.predict(query).terminated.float().mean())
+    assert 0.03 < truth < 0.07
+    assert share["sample"] == pytest.approx(truth, abs=0.025)
+    # Rounded at even odds, where a terminal counts twentyfold, it is a matter of taste.
+    assert abs(share["mean"] - truth) > 0.1

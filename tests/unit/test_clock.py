@@ -59,8 +59,7 @@ def test_the_age_is_seen_where_it_counts_and_no_feature_shows_it(tmp_path, late,
 
 def test_a_loaded_model_with_a_clock_pays_when_it_is_time(tmp_path):
     log = paying(tmp_path / "log", late=True)
-    longer = replace(CONFIG, updates=400)
-    made = files.save(fit(log, longer, 0, lambda _: None), log, 0, tmp_path / "model")
+    made = files.save(fit(log, CONFIG, 0, lambda _: None), log, 0, tmp_path / "model")
     loaded = files.load(tmp_path / "model")
     rows = log.rows(np.full(SPEC.episode_limit, 3))
     query = Query(
@@ -71,7 +70,7 @@ def test_a_loaded_model_with_a_clock_pays_when_it_is_time(tmp_path):
     assert (paid[:LATE].abs() < 0.3).all()
     assert (paid[LATE:] - 1 - rows.state[LATE:, 0]).abs().max() < 0.3
     assert torch.equal(paid, made.predict(query).reward)
-    assert loaded.ensemble.units.width == SPEC.state_width + 4 + 1
+    assert loaded.ensemble.units.width == SPEC.state_width + 4 + 1 + SPEC.episode_limit
 
 
 def test_rows_know_how_old_their_episodes_are(dataset):

@@ -8,7 +8,7 @@ import torch
 
 from model_server.world_model import likelihood
 from model_server.world_model.ensemble import Ensemble, Outputs
-from model_server.world_model.fit import fit
+from model_server.world_model.fit import _Best, fit
 from moma_core import recipes
 from moma_core.datasets.holdout import split
 from tests.builders import SPEC, make_config
@@ -194,3 +194,24 @@ def test_gradients_are_clipped_member_by_member():
     norm = flat.norm(dim=1)
     assert norm[0].item() == pytest.approx(1e-4 * flat.shape[1] ** 0.5, rel=1e-4)
     torch.testing.assert_close(norm[1:], torch.full((2,), 0.5), rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("gains", "waited"),
+    [
+        ([0.02] * 4, [0, 0, 0, 0]),
+        ([0.02, 0.004, 0.004, 0.004, 0.004], [0, 1, 2, 0, 1]),
+        ([0.001] * 4, [1, 2, 3, 4]),
+        ([-0.5, -0.5], [1, 2]),
+    ],
+)
+def test_improvements_count_once_they_sum_up_to_a_hundredth(gains, waited):
+    best = _Best(Ensemble(SPEC, CONFIG, members=2, terminates=False), CONFIG)
+    best.take(torch.zeros(2))
+    score, found = 0.0, []
+    for gain in gains:
+        score -= gain
+        best.take(torch.tensor([score, score]))
+        found.append(best.waited)
+    assert found == waited
+    assert best.score.tolist() == pytest.approx([min(score, 0.0)] * 2)
