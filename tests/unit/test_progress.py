@@ -35,7 +35,7 @@ def test_it_says_why_it_stopped():
 def test_a_file_gets_the_last_line_of_every_phase(tmp_path):
     said = []
     board = Board(RunDirectory.create(tmp_path / "run", make_config()), PlainView(said.append))
-    for phase, details in (("fit", "12"), ("train", "3")):
+    for phase, details in (("fit", "12"), ("train", "33")):
         board.enter(phase)
         for detail in details:
             board.tell(detail)
