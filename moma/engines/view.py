@@ -31,8 +31,8 @@ class PlainView:
         """Tells lines to `say`; None: standard output."""
         self._say = say or _print
         self._phase, self._shown = "", 0.0
-        self._held = ""
-        """The newest line, where it has not been said."""
+        self._said, self._held = "", ""
+        """The last line that was said, and the newest one."""
 
     def show(self, board: Board, *, urgent: bool) -> None:  # noqa: ARG002 - faults have their line
         """Prints a line if it is time for one."""
@@ -41,9 +41,9 @@ class PlainView:
         if board.phase == self._phase and (now - self._shown < _LINE_S or not board.detail):
             self._held = line if board.detail else self._held
             return
-        if board.phase != self._phase and self._held:
+        if board.phase != self._phase and self._held != self._said:
             self._say(self._held)
-        self._phase, self._shown, self._held = board.phase, now, ""
+        self._phase, self._shown, self._held, self._said = board.phase, now, line, line
         self._say(line)
 
     def close(self) -> None:

@@ -248,8 +248,8 @@ def _update(facts: LogFacts, steps: int) -> Iterator[Choice]:
     )
     yield Choice(
         field="ppo.patience",
-        value=rounds // 4,
-        reason="a quarter of the rounds without a rise beyond chance",
+        value=rounds // 5,
+        reason="a fifth of the rounds without a rise beyond chance",
     )
 
 

@@ -46,8 +46,8 @@ def describe(progress: Progress) -> str:
         parts.append(f"score {progress.score:.2f}")
     parts.append(f"{progress.workers_alive} workers alive")
     if progress.stopped:
-        parts.append(f"stopped: {progress.stopped}")
-    elif progress.left_s:
+        return ", ".join([*parts, f"stopped: {progress.stopped}"])
+    if progress.left_s:
         minutes, seconds = divmod(round(progress.left_s), 60)
         parts.append(f"at most {minutes}:{seconds:02} min left")
     if progress.waiting_for:

@@ -1,6 +1,5 @@
 """When training stops because what the team imagines has stopped rising, and when it does not."""
 
-import math
 from dataclasses import replace
 
 import pytest
@@ -35,6 +34,13 @@ def test_a_rise_within_its_own_chance_is_none():
     creeping = [0.001 * k for k in range(30)]
     assert waiting(*creeping, spread=1.0)[-1] > 0
     assert waiting(*creeping)[-1] == 0  # the same rise, and it is no chance
+
+
+def test_what_rises_by_less_and_less_comes_to_an_end():
+    seen = waiting(*[1 - 0.8**k for k in range(60)])
+    assert max(seen[:15]) == 0
+    assert seen[-1] >= 30
+    assert waiting(*[1000 + 1 - 0.8**k for k in range(60)]) == seen  # wherever returns lie
 
 
 def test_returns_are_those_of_rollouts_that_began_an_episode_before_the_penalty():
@@ -111,4 +117,3 @@ def test_a_resumed_run_stops_where_the_straight_one_does(tmp_path):
     forgetful.load(state, found.version)
     forgetful.plateau.load_state_dict(Plateau().state_dict())
     assert go(forgetful, 50).version > straight.version
-    assert not math.isinf(float(forgetful.plateau.best))

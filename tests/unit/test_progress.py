@@ -27,7 +27,7 @@ def test_it_says_how_far_it_is_what_is_imagined_and_how_long_it_takes():
 
 
 def test_it_says_why_it_stopped():
-    said = line(stopped="the imagined return has not risen", left_s=0.0)
+    said = line(stopped="the imagined return has not risen", left_s=0.0, waiting_for="worker-1")
     assert said.endswith("stopped: the imagined return has not risen")
     assert "left" not in said
 
@@ -35,7 +35,7 @@ def test_it_says_why_it_stopped():
 def test_a_file_gets_the_last_line_of_every_phase(tmp_path):
     said = []
     board = Board(RunDirectory.create(tmp_path / "run", make_config()), PlainView(said.append))
-    for phase, details in (("fit", "12"), ("train", "3")):
+    for phase, details in (("fit", "12"), ("train", "33")):
         board.enter(phase)
         for detail in details:
             board.tell(detail)

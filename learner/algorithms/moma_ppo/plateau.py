@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +12,8 @@ from moma_core.types import Trajectory
 
 _ROUNDS = 5
 """Rounds over which the imagined return is averaged."""
+_SHARE = 0.01
+"""Share of all that it has risen so far that a further rise has to pass."""
 
 
 def returns(segments: Sequence[Trajectory]) -> Float32[Tensor, " B"]:
@@ -26,13 +27,15 @@ def returns(segments: Sequence[Trajectory]) -> Float32[Tensor, " B"]:
 class Plateau(nn.Module):
     """The mean imagined return of the last rounds against the best there was.
 
-    It counts as risen by more than its own standard error: what rises forever by less and less
-    comes to an end, and what creeps up has risen once it has come that far.
+    It counts as risen by more than its own standard error and a hundredth of what it has risen
+    since the first rounds: what rises forever by less and less comes to an end, and what creeps up
+    has risen once it has come that far.
     """
 
     count: Tensor
     recent: Tensor
     variance: Tensor
+    first: Tensor
     best: Tensor
     waited: Tensor
 
@@ -41,7 +44,8 @@ class Plateau(nn.Module):
         self.register_buffer("count", torch.tensor(0))
         for name in ("recent", "variance"):
             self.register_buffer(name, torch.zeros(_ROUNDS, dtype=torch.float64))
-        self.register_buffer("best", torch.tensor(-math.inf, dtype=torch.float64))
+        for name in ("first", "best"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
         self.register_buffer("waited", torch.tensor(0))
 
     @property
@@ -59,11 +63,14 @@ class Plateau(nn.Module):
         for kept, now in ((self.recent, exact.mean()), (self.variance, of_the_mean)):
             kept.copy_(torch.cat([kept[1:], now[None]]))
         self.count += 1
-        if self.count < _ROUNDS:
+        mean = self.recent.mean()
+        if self.count <= _ROUNDS:
+            self.first.copy_(mean)
+            self.best.copy_(mean)
             return
         error = self.variance.mean().div(_ROUNDS).sqrt()
-        if self.recent.mean() > self.best + error:
-            self.best.copy_(self.recent.mean())
+        if mean > self.best + torch.maximum(error, _SHARE * (self.best - self.first)):
+            self.best.copy_(mean)
             self.waited.zero_()
         else:
             self.waited += 1
