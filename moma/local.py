@@ -3,9 +3,9 @@
 A fixed log of a team's episodes is all there is. A *model* of the team's dynamics is fitted to it.
 *Actors*, one per agent, begin as *clones* of the log's agents and act inside that model: *rollouts*
 begin in the log's episodes, a *penalty* takes from the reward what the model is not sure of, and a
-*truncation* ends a rollout where it is too unsure to go on, or leaves the log. A critic values what came of it, *advantages* say which joint
-actions were better than expected, and an *update* goes down the *losses* that they weigh. Then the
-actors act again: that is a round.
+*truncation* ends a rollout where it is too unsure to go on, or leaves the log. A critic values what
+came of it, *advantages* say which joint actions were better than expected, and an *update* goes
+down the *losses* that they weigh. Then the actors act again: that is a round.
 
 The distributed run makes the same calls from several processes and ends with the same bits.
 """
