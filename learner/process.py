@@ -33,7 +33,18 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     config, endpoint = args.config, Endpoint(bind=args.listen)
     process.compute_on(config.threads)
     dataset = subject.dataset(config, run.data)
+
+    def tell(progress: Progress) -> None:
+        write_text(run.progress, documents.dump(progress))
+
+    peers = Peers(progress=tell, stopping=stopping.is_set)
+    if not config.imagines:
+        learned = build.algorithm(config, dataset, run.clones)
+        counters = build.restore(learned, None, run.checkpoints)
+        return _run(*build.loop(run, config, learned, Here(), counters, peers))
+    team = subject.team(config, dataset)
     try:
+        card = pool.wait_for(args.model_server, team, stopping.is_set, process.say)
         wanted = clones.missing(config, dataset, run.clones)
         if dataset is not None and wanted:
             process.say("cloning the log's agents first")
@@ -41,19 +52,6 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     except StoppedError:
         return STOPPED
     learned = build.algorithm(config, dataset, run.clones)
-
-    def tell(progress: Progress) -> None:
-        write_text(run.progress, documents.dump(progress))
-
-    peers = Peers(progress=tell, stopping=stopping.is_set)
-    if not learned.imagines:
-        counters = build.restore(learned, None, run.checkpoints)
-        return _run(*build.loop(run, config, learned, Here(), counters, peers))
-    team = subject.team(config, dataset)
-    try:
-        card = pool.wait_for(args.model_server, team, stopping.is_set, process.say)
-    except StoppedError:
-        return STOPPED
     begin = build.beginnings(config, dataset)
     counters = build.restore(learned, begin.carried, run.checkpoints)
     service = build.service(run, config, team, args.model_server, begin, counters)

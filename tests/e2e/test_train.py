@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import signal
 from pathlib import Path
 
 from moma_core.runtime.run import RunDirectory
-from tests.e2e.commands import ROUNDS, alive, differing, pids_of, tensors
+from tests.e2e.commands import EXACT, ROUNDS, alive, differing, pids_of, tensors, until
 from tests.integration import tags
 
 FIELDS = {
@@ -40,7 +41,7 @@ def test_it_ends_well_and_its_last_line_says_what_came_out(distributed):
     assert f"score {result['score']:.3f}" in last
     assert f"return {result['return_mean']:.2f}" in last
     assert f"interval {low:.2f} to {high:.2f}" in last
-    for phase in ("data", "fit", "train", "evaluate"):
+    for phase in ("data", "fit", "clone", "train", "evaluate"):
         assert re.search(rf"{phase} \d+ s", last)
     logdir = re.search(r"--logdir (\S+?);", last)[1]
     assert list((distributed.directory / logdir).glob("events.out.tfevents.*"))
@@ -98,3 +99,19 @@ def test_its_tags_are_those_of_the_documentation(distributed):
     docs, written = tags.documented(text), tags.written(run)
     assert tags.undocumented(written, docs) == []
     assert tags.unwritten(written, docs, run.config(), distributed=True) == []
+
+
+def test_a_learner_started_by_hand_clones_the_log_before_it_learns(moma, alone, tmp_path):
+    announce = tmp_path / "server.json"
+    server = moma("serve", "--model", alone / "model", "--announce", announce, name="server")
+    until(announce.exists, 30, "address", server)
+    address = re.search(r"127\.0\.0\.1:\d+", announce.read_text())[0]
+    where = ("--model-server", address, "--run-dir", "run")
+    learner = moma("learn", "reacher-tiny", *where, *EXACT, name="learner")
+    clone = tmp_path / "run" / "clones" / "log" / "tensors.safetensors"
+    until(clone.exists, 60, "clone", learner)
+    assert "cloning the log's agents first" in learner.err
+    # The same bits as those that a run of its own phases begins with.
+    assert clone.read_bytes() == (alone / "clones" / "log" / clone.name).read_bytes()
+    learner.process.send_signal(signal.SIGTERM)
+    assert learner.wait(20) == 3, learner.err

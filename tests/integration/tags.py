@@ -1,4 +1,4 @@
-"""TensorBoard's tags in a run, and in docs/metrics.md; of agents and features, one word each."""
+"""TensorBoard's tags in a run, and in docs/metrics.md; agents' and features' names are one word."""
 
 from __future__ import annotations
 
