@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,9 @@ def _prove(args: Prove) -> int:
     args.rows.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
     with ThreadPoolExecutor(args.jobs or process.cores()) as pool:
-        runs = pool.map(lambda one: run(WORLDS[one[0]], one[1], args.keep, args.flags), todo)
-        for count, row in enumerate(runs, start=1):
+        runs = [pool.submit(run, WORLDS[name], seed, args.keep, args.flags) for name, seed in todo]
+        for count, ended in enumerate(as_completed(runs), start=1):
+            row = ended.result()
             with args.rows.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             passed = time.monotonic() - begun

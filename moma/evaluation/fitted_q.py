@@ -74,7 +74,9 @@ class FittedQSettings:
     depth: int = 2
     """Hidden layers."""
     updates: int = 2000
-    """Optimiser steps, shared out among the fits."""
+    """Optimiser steps at most, shared out among the fits."""
+    most: int = 50
+    """Optimiser steps of a fit at most: short episodes take few fits."""
     batch: int = 256
     """Rows of the log per network and optimiser step."""
     learning_rate: float = 3e-3
@@ -91,6 +93,7 @@ class FittedQSettings:
             width=positive(self.width),
             depth=positive(self.depth),
             updates=positive(self.updates),
+            most=positive(self.most),
             batch=positive(self.batch),
             learning_rate=positive(self.learning_rate),
             undiscounted=(self.undiscounted, self.undiscounted >= 2, "be 2 or greater"),
@@ -224,7 +227,7 @@ def _fitted(
     """Returns values after all fits, each network having seen its own episodes."""
     values = Values(log.state.shape[1] + log.action.shape[1], scale, settings, seed)
     optimiser = torch.optim.Adam(values.parameters(), lr=settings.learning_rate, fused=True)
-    updates = math.ceil(settings.updates / scale.fits)
+    updates = min(math.ceil(settings.updates / scale.fits), settings.most)
     for fit in range(scale.fits):
         decay = 0.5 * (1 + math.cos(math.pi * fit / scale.fits))
         optimiser.param_groups[0]["lr"] = settings.learning_rate * decay
