@@ -119,12 +119,14 @@ def no_execution(_, tree):
 
 COMPOSITION_ROOTS = (
     "moma/engines/training.py",
+    "moma/evaluation/estimates.py",
     "moma/evaluation/evaluate.py",
     "moma/fitting.py",
     "moma/local.py",
     "moma/phases.py",
     "moma/reports/result.py",
     "learner/build.py",
+    "learner/clones.py",
     "moma_core/config/",
     "moma_core/recipes/",
     "moma_core/runtime/",
