@@ -18,12 +18,20 @@ Penalty = Callable[[Prediction], Float32[Tensor, " B"]]
 Truncation = Callable[[Prediction], Bool[Tensor, " B"]]
 """Where a prediction is not to be gone on from."""
 
+_AGREED = 0.1
+"""Disagreement, in variances of the data, up to which a rollout goes on in any world."""
+
 
 def threshold(config: PessimismConfig, card: ModelCard) -> float:
-    """Returns the disagreement above which a rollout is truncated."""
+    """Returns the disagreement above which a rollout is truncated.
+
+    A multiple of what is usual on held-out data; in a world without chance that is next to nothing,
+    and members that agree to a third of a deviation are no reason to stop there either.
+    """
     if config.cut is not None:
         return config.cut
-    return config.cut_scale * card.disagreement_quantiles[config.cut_quantile]
+    usual = card.disagreement_quantiles[config.cut_quantile]
+    return max(config.cut_scale * usual, _AGREED)
 
 
 def truncation(config: PessimismConfig, card: ModelCard) -> Truncation:

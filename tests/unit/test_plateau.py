@@ -30,6 +30,13 @@ def test_it_waits_where_nothing_rises_and_begins_anew_where_something_does():
     assert waiting(*[3.0] * 5, 2.0, 1.0, 0.0)[-1] == 3
 
 
+def test_what_rises_again_after_a_fall_is_not_waited_for():
+    fallen = [3.0] * 5 + [0.0] * 5
+    assert waiting(*fallen)[-1] == 5
+    assert waiting(*fallen, *[0.2 * k for k in range(10)])[-1] < 10
+    assert waiting(*fallen, *[0.0] * 10)[-1] == 15
+
+
 def test_a_rise_within_its_own_chance_is_none():
     creeping = [0.001 * k for k in range(30)]
     assert waiting(*creeping, spread=1.0)[-1] > 0

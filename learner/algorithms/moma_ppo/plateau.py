@@ -29,7 +29,8 @@ class Plateau(nn.Module):
 
     It counts as risen by more than its own standard error and a hundredth of what it has risen
     since the first rounds: what rises forever by less and less comes to an end, and what creeps up
-    has risen once it has come that far.
+    has risen once it has come that far. Where it rises again after a fall (agents part with what
+    they had before they agree on something better), nobody waits either.
     """
 
     count: Tensor
@@ -43,7 +44,7 @@ class Plateau(nn.Module):
         super().__init__()
         self.register_buffer("count", torch.tensor(0))
         for name in ("recent", "variance"):
-            self.register_buffer(name, torch.zeros(_ROUNDS, dtype=torch.float64))
+            self.register_buffer(name, torch.zeros(2 * _ROUNDS, dtype=torch.float64))
         for name in ("first", "best"):
             self.register_buffer(name, torch.zeros((), dtype=torch.float64))
         self.register_buffer("waited", torch.tensor(0))
@@ -63,14 +64,17 @@ class Plateau(nn.Module):
         for kept, now in ((self.recent, exact.mean()), (self.variance, of_the_mean)):
             kept.copy_(torch.cat([kept[1:], now[None]]))
         self.count += 1
-        mean = self.recent.mean()
+        mean, before = self.recent[_ROUNDS:].mean(), self.recent[:_ROUNDS].mean()
         if self.count <= _ROUNDS:
+            mean = self.recent[-int(self.count) :].mean()
             self.first.copy_(mean)
             self.best.copy_(mean)
             return
-        error = self.variance.mean().div(_ROUNDS).sqrt()
-        if mean > self.best + torch.maximum(error, _SHARE * (self.best - self.first)):
+        error = self.variance[_ROUNDS:].mean().div(_ROUNDS).sqrt()
+        least = torch.maximum(error, _SHARE * (self.best - self.first))
+        rising = self.count >= 2 * _ROUNDS and mean > before + 2 * least
+        if mean > self.best + least:
             self.best.copy_(mean)
             self.waited.zero_()
-        else:
+        elif not rising:
             self.waited += 1
