@@ -26,7 +26,7 @@ CHAIN = TaskSpec(
     action_low=((0.0, 0.0), (0.0, 0.0)),
     action_high=((1.0, 1.0), (1.0, 1.0)),
     episode_limit=6,
-    discrete=True,
+    discrete=(True, True),
 )
 SMALL = FittedQSettings(members=2, width=32, updates=400, batch=128, learning_rate=1e-2)
 STILL = ActorConfig(width=8, depth=1, memory="none")
