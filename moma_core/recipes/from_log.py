@@ -260,7 +260,7 @@ def _rounds(steps: int) -> int:
 
 def _cloning(facts: LogFacts) -> Iterator[Choice]:
     rows = facts.transitions
-    minibatch = _step(rows, {0: 256, 5_000: 512, 20_000: 1024})
+    minibatch = _step(rows, {0: 256, 5_000: 512})
     yield Choice(
         field="bc.minibatch", value=minibatch, reason="large enough for a steady step, by the rows"
     )

@@ -108,10 +108,10 @@ def test_a_learner_started_by_hand_clones_the_log_before_it_learns(moma, alone, 
     address = re.search(r"127\.0\.0\.1:\d+", announce.read_text())[0]
     where = ("--model-server", address, "--run-dir", "run")
     learner = moma("learn", "reacher-tiny", *where, *EXACT, name="learner")
-    clone = tmp_path / "run" / "clones" / "log" / "tensors.safetensors"
+    clone = tmp_path / "run" / "clones" / "bc" / "tensors.safetensors"
     until(clone.exists, 60, "clone", learner)
     assert "cloning the log's agents first" in learner.err
     # The same bits as those that a run of its own phases begins with.
-    assert clone.read_bytes() == (alone / "clones" / "log" / clone.name).read_bytes()
+    assert clone.read_bytes() == (alone / "clones" / "bc" / clone.name).read_bytes()
     learner.process.send_signal(signal.SIGTERM)
     assert learner.wait(20) == 3, learner.err

@@ -143,7 +143,7 @@ def test_a_loaded_model_draws_the_same_bits(log, fitted):
 
 def test_members_that_were_never_fitted_draw_their_means(dataset):
     rows = dataset.rows(np.arange(30))
-    age = torch.arange(30)
+    age = torch.arange(30) % dataset.spec.episode_limit
     answers = [
         world_model(dataset, replace(CONFIG, draw=draw)).predict(
             Query(state=rows.state, action=rows.action, age=age, seed=seeds.rows(0, 30))

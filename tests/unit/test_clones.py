@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -20,6 +21,10 @@ def with_ppo(**fields):
     return replace(CONFIG, ppo=replace(CONFIG.ppo, **fields))
 
 
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("log") / "log")
@@ -29,30 +34,49 @@ def dataset(tmp_path_factory):
 def made(tmp_path_factory, dataset):
     """Where the clones of the log are, and what was told meanwhile."""
     path, told = tmp_path_factory.mktemp("run") / "clones", []
-    assert clones.missing(CONFIG, path)
-    clones.make(CONFIG, dataset, path, told.append, lambda: False)
+    wanted = clones.missing(CONFIG, dataset, path)
+    clones.make(CONFIG, dataset, path, wanted, told.append, lambda: False)
     return path, told
 
 
-def test_clones_are_made_once_and_only_where_a_team_is_imagined(made, tmp_path):
+def test_clones_are_made_once_and_only_where_a_team_is_imagined_from_a_log(made, dataset, tmp_path):
     path, told = made
-    assert told == ["round 1/3", "round 2/3", "round 3/3"]
-    assert not clones.missing(CONFIG, path)
-    assert not clones.missing(replace(CONFIG, algorithm="bc"), tmp_path)
+    assert told == [f"bc: round {k}/3" for k in (1, 2, 3)]
+    assert not clones.missing(CONFIG, dataset, path)
+    assert not clones.missing(replace(CONFIG, algorithm="bc"), dataset, tmp_path)
+    assert not clones.missing(CONFIG, None, tmp_path)
+    assert clones.missing(CONFIG, dataset, tmp_path) == {"bc": None}
     fresh = Actors(SPEC, CONFIG.actor, CONFIG.seed).state_dict()
     kept = clones.parameters(path)
     assert kept.keys() == fresh.keys()
     assert not torch.equal(kept["head.weight"], fresh["head.weight"])
 
 
+def test_the_best_quarter_of_a_log_has_a_clone_of_its_own(tmp_path):
+    data = write_dataset(tmp_path / "log", episodes=41)
+    wanted = clones.missing(CONFIG, data, tmp_path)
+    assert list(wanted) == ["bc", "bc-best"]
+    assert wanted["bc"] is None
+    earned, best = data.returns(), wanted["bc-best"]
+    assert len(best) == 10
+    assert earned[best].min() >= np.delete(earned, best).max()
+    short = replace(CONFIG, bc=replace(CONFIG.bc, rounds=1))
+    clones.make(short, data, tmp_path, wanted, lambda _: None, lambda: False)
+    assert not clones.missing(CONFIG, data, tmp_path)
+    two = [checkpoint.actors(tmp_path / name) for name in wanted]
+    assert not same(*two)
+    assert same(clones.parameters(tmp_path), two[0])
+    # A quarter of too few episodes has none.
+    few = write_dataset(tmp_path / "few", episodes=39)
+    assert list(clones.missing(CONFIG, few, tmp_path / "others")) == ["bc"]
+
+
 def test_a_stop_while_cloning_leaves_nothing_behind(dataset, tmp_path):
     with pytest.raises(StoppedError, match="while cloning"):
-        clones.make(CONFIG, dataset, tmp_path / "clones", lambda _: None, lambda: True)
-    assert clones.missing(CONFIG, tmp_path / "clones")
-
-
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+        clones.make(
+            CONFIG, dataset, tmp_path / "clones", {"bc": None}, lambda _: None, lambda: True
+        )
+    assert clones.missing(CONFIG, dataset, tmp_path / "clones")
 
 
 def test_policies_begin_with_the_clones_parameters_and_units(dataset, made):
@@ -68,7 +92,7 @@ def test_policies_begin_with_the_clones_parameters_and_units(dataset, made):
 def test_a_run_from_scratch_that_stays_near_nothing_needs_no_clones(dataset, tmp_path):
     build.algorithm(with_ppo(begin="scratch", near=0.0), dataset, tmp_path)
     for fields in ({"begin": "clone", "near": 0.0}, {"begin": "scratch", "near": 0.1}):
-        with pytest.raises(checkpoint.StorageError, match=r"log/manifest\.json"):
+        with pytest.raises(checkpoint.StorageError, match=r"bc/manifest\.json"):
             build.algorithm(with_ppo(**fields), dataset, tmp_path)
 
 
