@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from moma.cli import main as cli
+from moma_core import tasks
 from moma_core.runtime.run import RunDirectory
 from tests.integration import tags
 
@@ -72,6 +73,7 @@ def test_a_cloning_run_needs_no_model_and_its_tags_are_documented(cloned, docs):
     assert not cloned.model.exists()
     result = json.loads(cloned.result.read_text())
     assert result["score"] is not None
+    assert result["note"] == tasks.get(cloned.config().task).note != ""
     assert result["updates"] == 2
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
 import os
@@ -11,6 +13,8 @@ import sys
 
 import pytest
 
+from moma.cli.main import main
+from moma.phases import NOT_SUPPORTED
 from moma_core.runtime.run import RunDirectory
 from tests.builders import write_dataset
 
@@ -20,7 +24,7 @@ TINY = (
     "--rollout.horizon", "6", "--actor.width", "16", "--actor.frames", "2", "--ppo.rounds", "2",
     "--eval.every", "1", "--eval.final-episodes", "16", "--in-process",
 )  # fmt: skip
-PLAINLY = "no environment, so no measured return; the model's own estimate of the return is"
+PLAINLY = "estimated returns, none of them measured: team "
 
 
 @pytest.fixture(scope="module")
@@ -29,34 +33,56 @@ def log(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("own") / "log", episodes=40, terminals=True)
 
 
-@pytest.fixture
-def trained(log, tmp_path, cli, capsys, monkeypatch):
+@pytest.fixture(scope="module")
+def finished(log, tmp_path_factory):
     """A finished run on it, and what it said."""
-    monkeypatch.chdir(log.path.parent)
-    assert cli("train", "--data", "log", "--run-dir", tmp_path / "run", *TINY) == 0
-    return RunDirectory.open(tmp_path / "run"), capsys.readouterr().out
+    run, said = tmp_path_factory.mktemp("own") / "run", io.StringIO()
+    with contextlib.chdir(log.path.parent), contextlib.redirect_stdout(said):
+        status = main(["train", "--data", "log", "--run-dir", str(run), *TINY])
+    assert status == NOT_SUPPORTED  # of a model and a team that were hardly fitted
+    return run, said.getvalue()
+
+
+@pytest.fixture
+def trained(finished, tmp_path):
+    """The same for a test that may go on with it."""
+    run, said = finished
+    shutil.copytree(run, tmp_path / "run")
+    return RunDirectory.open(tmp_path / "run"), said
 
 
 def result_of(run):
     return json.loads(run.result.read_text())
 
 
-def test_it_ends_with_an_estimate_that_is_called_one_and_no_score(trained):
+def team_of(run):
+    """What is estimated of the team by the model."""
+    return result_of(run)["belief"]["policies"]["team"]["by_model"]
+
+
+def test_it_ends_with_estimates_that_are_called_so_and_no_score(trained):
     run, said = trained
     result = result_of(run)
-    estimate = result["estimate"]
-    low, high = estimate["return_ci95"]
-    assert low < estimate["return_mean"] < high
-    assert math.isfinite(low + high)
-    assert 0 <= estimate["cut_share"] <= 1
+    belief = result["belief"]
+    assert list(belief["policies"]) == ["team", "bc", "bc-best"]
+    for policy in belief["policies"].values():
+        for estimate in (policy["by_model"], policy["by_log"]):
+            low, high = estimate["return_ci95"]
+            assert low < estimate["return_mean"] < high
+            assert math.isfinite(low + high)
+        shares = [policy["by_model"][f"{name}_share"] for name in ("outside", "cut", "unusual")]
+        assert all(0 <= share <= 1 for share in shares)
     assert [result[name] for name in ("task", "score", "return_mean", "return_ci95")] == [
         "lopsided", None, None, None,
     ]  # fmt: skip
+    assert (result["measured"], result["episodes"]) == ({}, 0)
+    assert belief["judgement"] == "not supported"
     last = said.splitlines()[-1]
-    assert f"lopsided seed 0: {PLAINLY} {estimate['return_mean']:.2f} " in last
-    assert "16 imagined episodes" in last
+    assert "lopsided seed 0: the team is NOT SUPPORTED (" in last
+    assert f"{PLAINLY}{team_of(run)['return_mean']:.2f} by the model" in last
+    assert f"take policy {belief['recommended']};" in last
+    assert belief["recommended"] != "team"
     assert "score" not in last
-    assert result["episodes"] == 16
 
 
 def test_while_it_trains_nothing_pretends_to_be_the_true_system(trained):
@@ -68,30 +94,30 @@ def test_while_it_trains_nothing_pretends_to_be_the_true_system(trained):
     assert json.loads(run.status.read_text())["progress"]["score"] is None
 
 
-def test_evaluate_repeats_the_estimate_and_other_starts_give_another(trained, cli, capsys):
+def test_evaluate_repeats_the_estimate(trained, cli, capsys):
     run, _ = trained
-    estimate = result_of(run)["estimate"]
     assert cli("evaluate", run.path) == 0
     said = capsys.readouterr().out
-    assert f"{PLAINLY} {estimate['return_mean']:.2f} " in said
-    assert cli("evaluate", run.path, "--episodes", "7", "--seed", "3") == 0
-    other = capsys.readouterr().out
-    assert f"{PLAINLY} {estimate['return_mean']:.2f} " not in other
-    assert "7 imagined episodes" in other
+    assert f"{PLAINLY}{team_of(run)['return_mean']:.2f} by the model" in said
+    assert "NOT SUPPORTED" in said
 
 
 def test_episodes_that_the_model_was_not_sure_of_are_counted(tmp_path, cli, capsys):
     endless = write_dataset(tmp_path / "log")
     words = ("--data", endless.path, "--run-dir", tmp_path / "run", *TINY)
-    assert cli("train", *words, "--pessimism.cut", "1e-9") == 0
-    assert "100 % of them cut where the model was not sure" in capsys.readouterr().out
-    assert result_of(RunDirectory.open(tmp_path / "run"))["estimate"]["cut_share"] == 1.0
+    assert cli("train", *words, "--pessimism.cut", "1e-9") == NOT_SUPPORTED
+    said, team = capsys.readouterr().out, team_of(RunDirectory.open(tmp_path / "run"))
+    # An episode that left the log in its only step counts there.
+    assert team["cut_share"] + team["outside_share"] == 1
+    assert team["cut_share"] > 0.5
+    assert f"{100 * team['cut_share']:.0f} % cut" in said
 
 
 def test_it_goes_on_from_another_directory(trained, cli, capsys, monkeypatch):
     run, _ = trained
     monkeypatch.chdir("/")
-    assert cli("train", "--resume", run.path, "--ppo.rounds", "3", "--in-process") == 0
+    status = cli("train", "--resume", run.path, "--ppo.rounds", "3", "--in-process")
+    assert status == NOT_SUPPORTED
     assert PLAINLY in capsys.readouterr().out
     assert (result_of(run)["updates"], result_of(run)["resumes"]) == (3, 1)
 
@@ -106,7 +132,7 @@ def test_a_run_whose_log_has_gone_says_which(trained, log, tmp_path, cli, capsys
 
 def test_published_settings_imagine_on_observations_side_by_side(log, tmp_path, cli, capsys):
     small = ("--mode", "reference", *TINY, "--ppo.minibatch", "64", "--actor.memory-width", "8")
-    assert cli("train", "--data", log.path, "--run-dir", tmp_path / "run", *small) == 0
+    assert cli("train", "--data", log.path, "--run-dir", tmp_path / "run", *small) == NOT_SUPPORTED
     assert PLAINLY in capsys.readouterr().out
     card = json.loads((tmp_path / "run" / "model" / "card.json").read_text())
     assert card["task"]["state_names"] == [
