@@ -141,13 +141,13 @@ def believed(belief: Belief) -> str:
 
 
 def _estimated(one: Estimate) -> str:
-    imagined = one.by_model
-    low, high = imagined.return_ci95
+    imagined, (low, high) = one.by_model, one.worth.return_ci95
     return (
-        f"{imagined.return_mean:.2f} by the model ({low:.2f} to {high:.2f}; "
-        f"{100 * imagined.outside_share:.0f} % left the log's range, "
-        f"{100 * imagined.cut_share:.0f} % cut, {100 * imagined.unusual_share:.0f} % of the steps "
-        f"unusual), {one.by_log.return_mean:.2f} by the log alone, {one.judgement.word}"
+        f"{one.worth.return_mean:.2f} ({low:.2f} to {high:.2f}; "
+        f"{imagined.return_mean:.2f} by the model, {one.by_log.return_mean:.2f} by the log alone; "
+        f"{100 * imagined.outside_share:.0f} % of the episodes left the log's range, "
+        f"{100 * imagined.cut_share:.0f} % were cut, {100 * imagined.unusual_share:.0f} % of the "
+        f"steps unusual), {one.judgement.word}"
     )
 
 
