@@ -83,6 +83,9 @@ def test_a_prediction_has_one_row_per_row_in_the_agreed_types(dynamics):
         if name == "terminated":
             assert value.dtype == torch.bool
             assert value.shape == (5,)
+        elif name == "outside":
+            assert value.dtype == torch.bool
+            assert value.shape == (5, rows.state.shape[1] + 1)
         else:
             assert value.dtype == torch.float32
             assert bool(torch.isfinite(value).all())
