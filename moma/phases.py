@@ -73,6 +73,7 @@ def _phases(
         return STOPPED
     outcome = _outcome(run, config, board)
     board.enter("report")
+    report.chart(run, outcome)
     mode = "in-process" if in_process else "distributed"
     report.write(run, config, board, outcome, mode, peak)
     board.close()

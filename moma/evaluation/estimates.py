@@ -12,7 +12,7 @@ from moma import fitting
 from moma.evaluation import policies
 from moma.evaluation.fitted_q import FittedQ, FittedQSettings, fitted_q
 from moma.evaluation.imagined import Imagined, imagine
-from moma.evaluation.judgement import Judgement, LogReturns, Skill, judge
+from moma.evaluation.judgement import Judgement, LogReturns, Skill, Worth, judge, worth
 from moma_core import seeds
 from moma_core.config import Config
 from moma_core.datasets import Dataset
@@ -36,6 +36,8 @@ _DRAWS = 8
 class Estimate:
     """What is believed of one policy. Nobody measured it."""
 
+    worth: Worth
+    """Both estimates together."""
     by_model: Imagined
     by_log: FittedQ
     judgement: Judgement
@@ -80,7 +82,12 @@ def estimate(run: RunDirectory, config: Config) -> Belief:
         imagined = imagine(model, data, actors, truncation, _EPISODES, seed)
         fitted = fitted_q(data, actors, FittedQSettings(), seed)
         judgement = judge(log, tried, imagined, fitted)
-        found[name] = Estimate(by_model=imagined, by_log=fitted, judgement=judgement)
+        found[name] = Estimate(
+            worth=worth(log, tried, imagined, fitted),
+            by_model=imagined,
+            by_log=fitted,
+            judgement=judgement,
+        )
     return Belief(log=log, skill=tried, policies=found, recommended=recommend(found))
 
 

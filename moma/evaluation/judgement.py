@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,8 @@ _UNUSUAL = 0.5
 """Largest share of steps that are as doubtful as the log's most doubtful twentieth."""
 _APART = 1.0
 """Largest distance between the two estimates, in spreads of the log's returns."""
+_LEAST = 0.05
+"""Half-width of an interval at least, in spreads of the log's returns."""
 _WIDE = 1.0
 """Largest half-width of the model's interval, in spreads of the log's returns."""
 
@@ -58,6 +61,38 @@ class Judgement:
     word: Literal["supported", "not supported"]
     reasons: tuple[str, ...]
     """Reasons against it; none where it is supported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worth:
+    """What a policy is taken to be worth: both estimates together."""
+
+    return_mean: float
+    return_ci95: tuple[float, float]
+    """Interval in which the true return is expected to lie in 95 % of such cases."""
+
+
+def worth(log: LogReturns, skill: Skill, imagined: Imagined, fitted: FittedQ) -> Worth:
+    """Returns the mean of both estimates, with an interval as wide as all that may be wrong.
+
+    That is the members' spread, the distance between the estimates, the model's error on held-out
+    episodes with its own chance, and a twentieth of the log's spread, added as independent errors.
+
+    Args:
+        log: what the log's own episodes earned.
+        skill: what the model is worth on held-out steps.
+        imagined: the model's estimate.
+        fitted: the estimate by the log alone.
+    """
+    low, high = imagined.return_ci95
+    errors = (
+        (high - low) / 2,
+        imagined.return_mean - fitted.return_mean,
+        abs(skill.return_error) + 2 * skill.return_error_se,
+        _LEAST * log.spread,
+    )
+    half, mean = math.hypot(*errors), (imagined.return_mean + fitted.return_mean) / 2
+    return Worth(return_mean=mean, return_ci95=(mean - half, mean + half))
 
 
 def judge(log: LogReturns, skill: Skill, imagined: Imagined, fitted: FittedQ) -> Judgement:

@@ -17,9 +17,11 @@ from moma.evaluation.evaluate import Score
 from moma.evaluation.policies import TEAM
 from moma_core.config import Config
 from moma_core.runtime import version
+from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.run import RunDirectory
 from moma_core.storage import write_text
 from moma_core.tasks import Task
+from moma_core.types import Metrics
 
 _PACKAGES = ("mujoco", "gymnasium", "numpy", "grpcio", "protobuf")
 
@@ -87,6 +89,34 @@ def write(
     write_text(run.result, json.dumps(result, indent=1))
 
 
+def chart(run: RunDirectory, outcome: Outcome) -> None:
+    """Adds the end of a run to its charts: what was measured, and what is believed of the team.
+
+    Args:
+        run: its charts and counters.
+        outcome: what is known of its policies.
+    """
+    team, belief = outcome.measured.get(TEAM), outcome.belief
+    metrics: Metrics = {}
+    if team is not None:
+        metrics |= {"final/return": team.return_mean, "final/episodes": float(team.episodes)}
+        metrics |= {} if team.score is None else {"final/score": team.score}
+    if belief is not None:
+        one = belief.policies[TEAM]
+        metrics |= {
+            "estimate/return": one.worth.return_mean,
+            "estimate/by_model": one.by_model.return_mean,
+            "estimate/by_log": one.by_log.return_mean,
+            "estimate/outside_fraction": one.by_model.outside_share,
+            "estimate/cut_fraction": one.by_model.cut_share,
+            "estimate/unusual_fraction": one.by_model.unusual_share,
+            "estimate/supported": float(not one.judgement.reasons),
+        }
+    writer = MetricsWriter(run.events)
+    writer.write(checkpoint.counters(run.checkpoints).transitions, metrics)
+    writer.close()
+
+
 def line(run: RunDirectory, outcome: Outcome) -> str:
     """Returns the result as one line, given the outcome that it was written with."""
     result = json.loads(run.result.read_text(encoding="utf-8"))
@@ -141,13 +171,13 @@ def believed(belief: Belief) -> str:
 
 
 def _estimated(one: Estimate) -> str:
-    imagined = one.by_model
-    low, high = imagined.return_ci95
+    imagined, (low, high) = one.by_model, one.worth.return_ci95
     return (
-        f"{imagined.return_mean:.2f} by the model ({low:.2f} to {high:.2f}; "
-        f"{100 * imagined.outside_share:.0f} % left the log's range, "
-        f"{100 * imagined.cut_share:.0f} % cut, {100 * imagined.unusual_share:.0f} % of the steps "
-        f"unusual), {one.by_log.return_mean:.2f} by the log alone, {one.judgement.word}"
+        f"{one.worth.return_mean:.2f} ({low:.2f} to {high:.2f}; "
+        f"{imagined.return_mean:.2f} by the model, {one.by_log.return_mean:.2f} by the log alone; "
+        f"{100 * imagined.outside_share:.0f} % of the episodes left the log's range, "
+        f"{100 * imagined.cut_share:.0f} % were cut, {100 * imagined.unusual_share:.0f} % of the "
+        f"steps unusual), {one.judgement.word}"
     )
 
 

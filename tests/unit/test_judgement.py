@@ -6,7 +6,7 @@ import pytest
 
 from moma.evaluation.fitted_q import FittedQ
 from moma.evaluation.imagined import Imagined
-from moma.evaluation.judgement import LogReturns, Skill, judge
+from moma.evaluation.judgement import LogReturns, Skill, judge, worth
 
 LOG = LogReturns(episodes=200, return_mean=10.0, best_tenth=14.0)
 SKILL = Skill(state_error=0.2, return_error=0.1, return_error_se=0.1)
@@ -56,6 +56,15 @@ def test_each_reason_is_enough_and_is_named(changes, words):
     assert found.word == "not supported"
     assert len(found.reasons) == 1
     assert words in found.reasons[0]
+
+
+def test_both_estimates_count_and_the_interval_holds_all_that_may_be_wrong():
+    both = worth(LOG, SKILL, MODEL, FITTED)
+    assert both.return_mean == pytest.approx(12.75)
+    half = (0.5**2 + 0.5**2 + 0.3**2 + 0.2**2) ** 0.5
+    assert both.return_ci95 == pytest.approx((12.75 - half, 12.75 + half))
+    agreed = replace(FITTED, return_mean=13.0)
+    assert worth(LOG, SKILL, MODEL, agreed).return_ci95[1] - 13.0 < half
 
 
 def test_an_error_that_chance_explains_is_none():
