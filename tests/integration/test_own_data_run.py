@@ -56,8 +56,17 @@ def result_of(run):
 
 
 def team_of(run):
-    """What is estimated of the team by the model."""
-    return result_of(run)["belief"]["policies"]["team"]["by_model"]
+    """What is believed of the team."""
+    return result_of(run)["belief"]["policies"]["team"]
+
+
+def told(team):
+    """How the last line begins to tell what is believed of the team."""
+    low, high = team["worth"]["return_ci95"]
+    return (
+        f"{PLAINLY}{team['worth']['return_mean']:.2f} ({low:.2f} to {high:.2f}; "
+        f"{team['by_model']['return_mean']:.2f} by the model"
+    )
 
 
 def test_it_ends_with_estimates_that_are_called_so_and_no_score(trained):
@@ -66,7 +75,7 @@ def test_it_ends_with_estimates_that_are_called_so_and_no_score(trained):
     belief = result["belief"]
     assert list(belief["policies"]) == ["team", "bc", "bc-best"]
     for policy in belief["policies"].values():
-        for estimate in (policy["by_model"], policy["by_log"]):
+        for estimate in (policy["worth"], policy["by_model"], policy["by_log"]):
             low, high = estimate["return_ci95"]
             assert low < estimate["return_mean"] < high
             assert math.isfinite(low + high)
@@ -79,7 +88,7 @@ def test_it_ends_with_estimates_that_are_called_so_and_no_score(trained):
     assert belief["judgement"] == "not supported"
     last = said.splitlines()[-1]
     assert "lopsided seed 0: the team is NOT SUPPORTED (" in last
-    assert f"{PLAINLY}{team_of(run)['return_mean']:.2f} by the model" in last
+    assert told(team_of(run)) in last
     assert f"take policy {belief['recommended']};" in last
     assert belief["recommended"] != "team"
     assert "score" not in last
@@ -98,7 +107,7 @@ def test_evaluate_repeats_the_estimate(trained, cli, capsys):
     run, _ = trained
     assert cli("evaluate", run.path) == 0
     said = capsys.readouterr().out
-    assert f"{PLAINLY}{team_of(run)['return_mean']:.2f} by the model" in said
+    assert told(team_of(run)) in said
     assert "NOT SUPPORTED" in said
 
 
@@ -106,11 +115,12 @@ def test_episodes_that_the_model_was_not_sure_of_are_counted(tmp_path, cli, caps
     endless = write_dataset(tmp_path / "log")
     words = ("--data", endless.path, "--run-dir", tmp_path / "run", *TINY)
     assert cli("train", *words, "--pessimism.cut", "1e-9") == NOT_SUPPORTED
-    said, team = capsys.readouterr().out, team_of(RunDirectory.open(tmp_path / "run"))
+    said = capsys.readouterr().out
+    team = team_of(RunDirectory.open(tmp_path / "run"))["by_model"]
     # An episode that left the log in its only step counts there.
     assert team["cut_share"] + team["outside_share"] == 1
     assert team["cut_share"] > 0.5
-    assert f"{100 * team['cut_share']:.0f} % cut" in said
+    assert f"{100 * team['cut_share']:.0f} % were cut" in said
 
 
 def test_it_goes_on_from_another_directory(trained, cli, capsys, monkeypatch):
