@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.proving import page
 from benchmarks.proving.world import World, write
 from benchmarks.proving.worlds import WORLDS
 from moma_core.runtime import process, version
@@ -65,6 +66,11 @@ def _prove(args: Prove) -> int:
             passed = time.monotonic() - begun
             sys.stdout.write(f"{count}/{len(todo)} after {passed:.0f} s: {told(row)}\n")
             sys.stdout.flush()
+    rows = list(read(args.rows))
+    page.write(rows, args.rows.parent)
+    sys.stdout.write(
+        "\n".join([*page.figures(rows), f"page: {args.rows.parent / 'page.md'}"]) + "\n"
+    )
     return 0
 
 
