@@ -27,8 +27,6 @@ _OF_ALL = 0.005
 # network's faults depend on where in the state space it is, and episodes begin in one place.
 _ERRORS = 4
 """Standard errors of a share, where bins mean nothing, that it has to pass as well."""
-_TOLD = 0.999
-"""Correlation with the age from which on a feature of the state is a clock."""
 
 
 def sample(dataset: Dataset, train: Runs, seed: int) -> Transitions:
@@ -44,27 +42,17 @@ def sample(dataset: Dataset, train: Runs, seed: int) -> Transitions:
 
 
 def asked(ensemble: Ensemble, train: Transitions, held: Transitions) -> bool:
-    """Says whether the age explains enough of what is left over, and no feature tells it already.
+    """Says whether the age explains enough of what is left over, also beside a feature that tells it.
 
     Args:
         ensemble: the elites, which do not see the age.
         train: rows trained on.
         held: rows held out.
     """
-    if told(train):
-        return False
     of_rest, of_all = explained(ensemble, train, held)
     # Means of n rows in m bins miss by 2 sqrt(m / n n') on average over n' others.
     error = 2 * math.sqrt(AGES / (len(train.age) * len(held.age)))
     return bool(((of_rest > max(_OF_REST, _ERRORS * error)) & (of_all > _OF_ALL)).any())
-
-
-def told(data: Transitions) -> bool:
-    """Says whether a feature of the state is a clock."""
-    joined = torch.cat([data.age[:, None].double(), data.state.double()], dim=1)
-    away = joined - joined.mean(0)
-    length = away.norm(dim=0).clamp_min(1e-12)
-    return bool(((away[:, :1].T @ away / (length[0] * length))[0, 1:].abs() > _TOLD).any())
 
 
 def explained(

@@ -45,6 +45,10 @@ def _evaluate(argv: Sequence[str]) -> None:
     score = evaluate(run, config, episodes, args.seed, policy=args.policy, sampled=args.sampled)
     if score is not None:
         words = result.measured(score)
+    elif args.episodes or args.sampled or args.seed is not None:
+        raise ValueError(
+            "--episodes, --seed and --sampled are for an environment, and this run has none: --env"
+        )
     elif config.imagines:
         words = result.believed(estimates.estimate(run, config))
     else:
