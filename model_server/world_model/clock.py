@@ -42,7 +42,7 @@ def sample(dataset: Dataset, train: Runs, seed: int) -> Transitions:
 
 
 def asked(ensemble: Ensemble, train: Transitions, held: Transitions) -> bool:
-    """Says whether the age explains enough of what is left over, also beside a feature that tells it.
+    """Says whether the age explains enough of what is left over; a feature may tell it too.
 
     Args:
         ensemble: the elites, which do not see the age.

@@ -60,7 +60,7 @@ class PPOConfig:
     """Rounds without a rise of the imagined return before training stops; 0: no such stop."""
     begin: Literal["clone", "scratch"] = "clone"
     """First policies: clones of the log's agents, or random ones (reference)."""
-    near: float = 0.1
+    near: float = 0.2
     """Weight of the KL from the clones to the policies, in deviations of the advantage per nat."""
     ratio: Literal["agent", "joint"] = "agent"
     """Probability ratio that is clipped: each agent's, or the team's product (reference)."""
