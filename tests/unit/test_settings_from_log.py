@@ -45,7 +45,8 @@ def test_reachers_log_comes_out_at_reachers_settings():
     assert config.model.evaluate_every == 200  # a twelfth of the updates; the recipe's is 100
     assert config.rollout == replace(reacher.rollout, episode_starts=0.5)
     assert config.actor == reacher.actor
-    assert config.ppo == replace(reacher.ppo, patience=config.ppo.patience)
+    # The recipe lets its teams go sooner, as was measured on its own task.
+    assert config.ppo == replace(reacher.ppo, patience=config.ppo.patience, near=0.2)
     assert (config.bc, config.eval) == (reacher.bc, reacher.eval)
 
 

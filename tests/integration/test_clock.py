@@ -12,7 +12,7 @@ from moma_core import seeds
 from moma_core.datasets import Dataset, EpisodeWriter
 from moma_core.datasets.holdout import split
 from moma_core.types import Query
-from tests.builders import SPEC, make_config, random_action, step_system
+from tests.builders import SPEC, make_config, random_action, step_system, write_dataset
 
 CONFIG = replace(make_config().model, width=32, updates=200, evaluate_every=50, learning_rate=1e-2)
 LATE = 5
@@ -72,6 +72,7 @@ def test_a_loaded_model_with_a_clock_pays_when_it_is_time(tmp_path):
     assert loaded.ensemble.units.width == SPEC.state_width + 4 + 1 + SPEC.episode_limit
 
 
-def test_rows_know_how_old_their_episodes_are(dataset):
+def test_rows_know_how_old_their_episodes_are(tmp_path):
+    dataset = write_dataset(tmp_path / "log")
     rows = dataset.rows(np.arange(dataset.transitions))
     assert rows.age.tolist() == [step for length in dataset.lengths for step in range(length)]

@@ -12,7 +12,7 @@ from model_server.world_model.fit import fit
 from moma_core import seeds
 from moma_core.datasets import Dataset, EpisodeWriter
 from moma_core.types import Query
-from tests.builders import SPEC, make_config, picked, random_action, world_model
+from tests.builders import SPEC, make_config, picked, random_action, world_model, write_dataset
 
 CONFIG = replace(make_config().model, width=32, updates=200, evaluate_every=50, learning_rate=1e-2)
 COIN, CLOCK, GOAL = 0, 3, 4
@@ -141,7 +141,8 @@ def test_a_loaded_model_draws_the_same_bits(log, fitted):
     assert len(plain.ensemble.codes) == 0
 
 
-def test_members_that_were_never_fitted_draw_their_means(dataset):
+def test_members_that_were_never_fitted_draw_their_means(tmp_path):
+    dataset = write_dataset(tmp_path / "log")
     rows = dataset.rows(np.arange(30))
     age = torch.arange(30) % dataset.spec.episode_limit
     answers = [
