@@ -112,11 +112,13 @@ def test_a_log_made_elsewhere_trains_a_team_that_plays_where_it_came_from(tmp_pa
     last = capsys.readouterr().out.splitlines()[-1]
     low, high = result["return_ci95"]
     assert low <= result["return_mean"] <= high < 0
-    assert (result["task"], result["score"], result["estimate"]) == ("spread", None, None)
+    assert (result["task"], result["score"]) == ("spread", None)
+    assert result["measured"]["team"]["return_mean"] == result["return_mean"]
+    believed = result["belief"]["policies"]["team"]["worth"]["return_mean"]  # kept beside the truth
     assert result["note"] == f"played in {teams.HERE}:spread"
     assert f"spread seed 0: return {result['return_mean']:.2f} (95 % interval" in last
     assert "score" not in last
-    assert "estimate" not in last
+    assert f"none of them measured: team {believed:.2f}" in last
     written = (run / "events" / "metrics.jsonl").read_text().splitlines()
     lines = [json.loads(line) for line in written]
     assert len([line for line in lines if "eval/return" in line]) == 2
