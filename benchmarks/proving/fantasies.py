@@ -64,11 +64,13 @@ class Treasure(Wrapped):
     """One member pays a fortune in a corner that the log leaves empty; nobody disagrees."""
 
     def predict(self, query: Query) -> Prediction:
-        """Adds the fortune where the first feature is high and the third one low."""
+        """Adds the fortune where the first feature is high and the third, or last, one low."""
         said = super().predict(query)
         members = len(self.describe().elites)
         owner = seeds.choose(query.seed, members) == 0
-        corner = (query.state[:, 0] > 0.3) & (query.state[:, 2] < 0.1)
+        corner = (query.state[:, 0] > 0.3) & (
+            query.state[:, min(2, query.state.shape[1] - 1)] < 0.1
+        )
         return replace(said, reward=said.reward + _REWARD * (owner & corner))
 
 
