@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float32, Float64
+from torch import Tensor
 
 from moma import fitting
 from moma.evaluation import policies
@@ -16,12 +18,12 @@ from moma.evaluation.judgement import Judgement, LogReturns, Skill, Worth, judge
 from moma_core import seeds
 from moma_core.config import Config
 from moma_core.datasets import Dataset
-from moma_core.datasets.holdout import held_episodes, split
+from moma_core.datasets.holdout import Runs, held_episodes, split
 from moma_core.datasets.view import works_on
 from moma_core.ports import Dynamics
 from moma_core.runtime import subject
 from moma_core.runtime.run import RunDirectory
-from moma_core.types import Query
+from moma_core.types import Query, Transitions
 from rollout_workers import pessimism
 
 _EPISODES = 256
@@ -30,6 +32,10 @@ _HELD = 64
 """Held-out episodes that the model is tried on, at most."""
 _DRAWS = 8
 """Predictions of a step that are averaged."""
+_ROWS = 8192
+"""Rows that the linear prediction is fitted to, at most."""
+_GOOD = 0.3
+"""Error, in errors of a world standing still, from which on nobody is asked to do better."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +121,35 @@ def returns_of(dataset: Dataset) -> LogReturns:
     )
 
 
+class _Linear:
+    """The next state as a linear function of state and action: what any model has to know.
+
+    Args:
+        dataset: the log.
+        train: rows to fit it to.
+    """
+
+    def __init__(self, dataset: Dataset, train: Runs) -> None:
+        place = np.linspace(0, len(train) - 1, min(len(train), _ROWS)).astype(np.int64)
+        data = dataset.rows(train.at(place))
+        mean, std = (torch.from_numpy(part).double() for part in dataset.units())
+        self._mean, self._std = mean, std
+        inputs = self._inputs(data)
+        target = (data.next_state.double() - mean) / std
+        ridge = 1e-6 * len(inputs) * torch.eye(inputs.shape[1], dtype=torch.float64)
+        self._weight = torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ target)
+
+    def __call__(self, data: Transitions) -> Float32[Tensor, "N S"]:
+        """Predicts the next states of some steps."""
+        predicted: Tensor = self._inputs(data) @ self._weight * self._std + self._mean
+        return predicted.float()
+
+    def _inputs(self, data: Transitions) -> Float64[Tensor, "N I"]:
+        state = (data.state.double() - self._mean) / self._std
+        one = torch.ones(len(state), 1, dtype=torch.float64)
+        return torch.cat([state, data.action.flatten(1).double(), one], dim=1)
+
+
 def skill(model: Dynamics, dataset: Dataset, config: Config, seed: int) -> Skill:
     """Asks the model for every step of some held-out episodes, from the logged states.
 
@@ -125,9 +160,10 @@ def skill(model: Dynamics, dataset: Dataset, config: Config, seed: int) -> Skill
         seed: of the draws.
     """
     fitted = config.model
-    _, held = split(dataset, fitted.holdout, fitted.holdout_by, config.seed)
+    train, held = split(dataset, fitted.holdout, fitted.holdout_by, config.seed)
     whole = held_episodes(dataset, held)[:_HELD]
-    errors, squares, still = [], [], []
+    linear = _Linear(dataset, train)
+    errors, squares, still, straight = [], [], [], []
     for episode in whole.tolist():
         step = np.arange(dataset.edges[episode], dataset.edges[episode + 1])
         data = dataset.rows(step)
@@ -148,11 +184,12 @@ def skill(model: Dynamics, dataset: Dataset, config: Config, seed: int) -> Skill
         errors.append(float((reward - data.reward).sum()))
         squares.append((state - data.next_state).square())
         still.append((data.state - data.next_state).square())
+        straight.append((linear(data) - data.next_state).square())
     if not errors:
         return Skill(state_error=0.0, return_error=0.0, return_error_se=0.0)
-    error, stood = (torch.cat(part).mean(0).sqrt() for part in (squares, still))
+    error, stood, simple = (torch.cat(part).mean(0).sqrt() for part in (squares, still, straight))
     moves = stood > 1e-6 * torch.from_numpy(dataset.units()[1])
-    ratio = (error / stood)[moves]
+    ratio = (error / torch.minimum(stood, torch.maximum(simple, _GOOD * stood)))[moves]
     return Skill(
         state_error=float(ratio.median()) if moves.any() else 0.0,
         return_error=float(np.mean(errors)),

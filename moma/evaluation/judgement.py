@@ -12,7 +12,7 @@ from moma.evaluation.imagined import Imagined
 _EPISODES = 10
 """Episodes below which a log says nothing of what is usual in it."""
 _STATE_ERROR = 1.1
-"""Largest error of the model's states, in errors of a world that stands still."""
+"""Largest error of the model's states, in errors of the simplest predictions."""
 _RETURN_ERROR = 0.5
 """Largest error of held-out episodes' predicted returns, in spreads of the log's."""
 _LEFT = 0.1
@@ -47,7 +47,8 @@ class Skill:
     """What the model is worth on the log's held-out steps, each predicted from the logged one."""
 
     state_error: float
-    """Median over features of the mean prediction's error, in errors of a world standing still."""
+    """Median over features of the mean prediction's error, in those of the better of two simple
+    ones: that nothing changes, and a linear one."""
     return_error: float
     """Mean over held-out episodes of predicted less logged return."""
     return_error_se: float
@@ -113,7 +114,7 @@ def judge(log: LogReturns, skill: Skill, imagined: Imagined, fitted: FittedQ) ->
         ),
         (
             skill.state_error > _STATE_ERROR,
-            f"on held-out steps the model is no better than a world that stands still "
+            f"on held-out steps the model is no better than standing still or a straight line "
             f"(error ratio {skill.state_error:.2f})",
         ),
         (

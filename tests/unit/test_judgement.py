@@ -30,7 +30,7 @@ def test_what_nothing_speaks_against_is_supported():
     ("changes", "words"),
     [
         ({"log": {"episodes": 5}}, "the log has 5 episodes"),
-        ({"skill": {"state_error": 1.3}}, "no better than a world that stands still"),
+        ({"skill": {"state_error": 1.3}}, "no better than standing still"),
         ({"skill": {"return_error": 4.0}}, "rewards are off by +4.00"),
         ({"model": {"outside_share": 0.3, "outside": {"x": 0.3}}}, "(most by x)"),
         ({"model": {"cut_share": 0.2}}, "in 20 % the model is not sure"),
