@@ -76,14 +76,16 @@ def _support(config: Config, dataset: Dataset, clones: Path, actors: Actors) -> 
         ValueError: policies are to stay near clones in units that change from round to round.
     """
     ppo, clone = config.ppo, None
-    if ppo.near:
-        if ppo.standardise == "running":
-            raise ValueError("ppo.near needs ppo.standardise data: clones see the log's units")
-        clone = Actors(actors.spec, config.actor)
-        clone.load(cloned.parameters(clones))
-        clone.to(torch.device(config.device))
-    if ppo.begin == "clone":
-        actors.load(cloned.parameters(clones))
+    if ppo.near and ppo.standardise == "running":
+        raise ValueError("ppo.near needs ppo.standardise data: clones see the log's units")
+    if ppo.near or ppo.begin == "clone":
+        parameters = cloned.parameters(clones)  # verified by reading the whole file: once
+        if ppo.near:
+            clone = Actors(actors.spec, config.actor)
+            clone.load(parameters)
+            clone.to(torch.device(config.device))
+        if ppo.begin == "clone":
+            actors.load(parameters)
     least = floor(dataset, ppo.discount) if ppo.unsure == "floor" else None
     return Support(floor=least, clone=clone)
 

@@ -96,11 +96,10 @@ def run(world: World, seed: int, keep: Path, flags: str) -> Row:
     log, directory = keep / "logs" / name, keep / "runs" / name
     if not log.is_dir():
         write(world, log, seed)
-    resumed = ["--resume", str(directory)] if directory.is_dir() else ["--run-dir", str(directory)]
     words = ["--data", str(log), "--env", world.env, "--seed", str(seed), *flags.split()]
-    if directory.is_dir():
-        words = []
-    command = [sys.executable, "-m", "moma", "train", *words, *resumed, "--in-process"]
+    begin = ["--run-dir", str(directory), *words]
+    begin = ["--resume", str(directory)] if directory.is_dir() else begin
+    command = [sys.executable, "-m", "moma", "train", *begin, "--in-process"]
     begun = time.monotonic()
     ended = subprocess.run(
         command,

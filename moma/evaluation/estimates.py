@@ -17,7 +17,7 @@ from moma.evaluation.imagined import Imagined, imagine
 from moma.evaluation.judgement import Judgement, LogReturns, Skill, Worth, judge, worth
 from moma_core import seeds
 from moma_core.config import Config
-from moma_core.datasets import Dataset
+from moma_core.datasets import Dataset, facts
 from moma_core.datasets.holdout import Runs, held_episodes, split
 from moma_core.datasets.view import works_on
 from moma_core.ports import Dynamics
@@ -114,10 +114,11 @@ def _sure(one: Estimate) -> float:
 
 def returns_of(dataset: Dataset) -> LogReturns:
     """Returns what the log's own episodes earned."""
-    earned = np.sort(dataset.returns())
-    best = earned[-max(1, len(earned) // 10) :]
+    earned = dataset.returns()
     return LogReturns(
-        episodes=len(earned), return_mean=float(earned.mean()), best_tenth=float(best.mean())
+        episodes=len(earned),
+        return_mean=float(earned.mean()),
+        best_tenth=facts.best_tenth(earned),
     )
 
 

@@ -23,10 +23,15 @@ _BLOCK = 1 << 20
 """Bytes of rewards that are looked at before the next ones are read."""
 
 
+def best_tenth(returns: NDArray[np.float64]) -> float:
+    """Returns the mean of the best tenth of episodes' returns, of one episode at least."""
+    best = np.sort(returns)[-max(1, len(returns) // 10) :]
+    return float(best.mean())
+
+
 def measure(dataset: Dataset) -> LogFacts:
     """Returns the facts of a log."""
     spec, returns = dataset.spec, dataset.returns()
-    best = np.sort(returns)[-max(1, len(returns) // 10) :]
     states = _spread(dataset.state, _STATES)
     return LogFacts(
         episodes=dataset.episodes,
@@ -40,7 +45,7 @@ def measure(dataset: Dataset) -> LogFacts:
         terminal_share=len(dataset.terminals) / dataset.episodes,
         return_mean=float(returns.mean()),
         return_std=float(returns.std()),
-        return_best_tenth=float(best.mean()),
+        return_best_tenth=best_tenth(returns),
         rewards=_rewards(dataset.reward),
         states=_different(states),
         all_seen=all(_known(states, list(own)) for own in spec.observation_index),
