@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from benchmarks.speed.sizes import Size
 from moma_core import recipes
 from moma_core.runtime import process
 
+ROOT = Path(__file__).parents[2]
 TINY = Size(
     name="tiny",
     model=replace(recipes.get("reacher-tiny").model, network="trunk"),
@@ -123,3 +127,11 @@ def test_every_section_runs_on_a_gpu(measure):
     assert result["machine"]["device"] == "cuda"
     assert result["machine"]["gpu"]
     assert min(row["ratio_to_matmul"] for row in result["rows"]) > 0
+
+
+def test_the_script_runs_it_from_a_clone():
+    """Where no `moma` is installed: modules are found in the clone alone."""
+    words = [sys.executable, "-m", "benchmarks.speed", "--help"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("usage: scripts/bench ")
+    assert '-m benchmarks.speed "$@"' in (ROOT / "scripts/bench").read_text()

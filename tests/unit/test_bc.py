@@ -10,7 +10,6 @@ from learner.algorithms.bc import BehaviourCloning
 from moma_core.config import ActorConfig, BCConfig
 from moma_core.datasets import Dataset, EpisodeWriter
 from moma_core.nets.policy import Actors
-from moma_core.tasks import icg
 from moma_core.types import History
 from tests.builders import SPEC, write_dataset
 
@@ -58,42 +57,6 @@ def test_every_agent_does_what_its_part_of_the_log_did(linear):
     assert (action[:, 0, 1]).abs().mean() < 0.04
     # Negative control: before training it does something else.
     assert (untrained[:, :, 0] - expected).abs().mean() > 0.1
-
-
-def repeating(path, episodes=80):
-    """A log of choices in which what an agent does is what it did two steps before."""
-    random, spec = np.random.default_rng(1), icg.icg().spec
-    with EpisodeWriter(spec, path, {"maker": "tests"}) as writer:
-        for _ in range(episodes):
-            choice = random.integers(2, size=(10, 2))
-            for step in range(2, 10):
-                choice[step] = choice[step - 2]
-            action = np.eye(2, dtype=np.float32)[choice]
-            state = np.zeros((11, 4), np.float32)  # they see nothing: only memory can tell
-            writer.add(state, action, np.zeros(10, np.float32), terminated=False)
-    return Dataset.load(path)
-
-
-@pytest.fixture
-def held_out(tmp_path):
-    """Clones a log that only memory can tell; returns its mean loss on held-out episodes."""
-
-    def measured(memory):
-        actor = ActorConfig(width=32, depth=1, frames=4, memory=memory, memory_width=16)
-        algorithm = learned(repeating(tmp_path / "log"), actor=actor)
-        with torch.no_grad():
-            return algorithm._nll(algorithm.actors, algorithm._held).mean()
-
-    return measured
-
-
-@pytest.mark.parametrize("memory", ["frames", "attention", "gru"])
-def test_memory_tells_what_observations_do_not(held_out, memory):
-    assert held_out(memory) < 0.45  # of ln 2 = 0.69: the first two of ten steps are drawn
-
-
-def test_without_memory_nothing_tells(held_out):
-    assert held_out("none") > 0.6
 
 
 def test_the_best_on_held_out_episodes_are_kept_and_cloning_stops(tmp_path):

@@ -1,9 +1,6 @@
 """`scripts/bench` around its sections: flags, status, what is written where."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +9,6 @@ from benchmarks.speed import command
 from benchmarks.speed.machine import Reading
 from benchmarks.speed.table import Row
 from moma.engines.supervision import RoleError
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -105,11 +100,3 @@ def test_a_wrong_flag_is_one_line_that_says_what_there_is(words, said, capsys, m
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: --")
     assert said in line
-
-
-def test_the_script_runs_it_from_a_clone():
-    """Where no `moma` is installed: modules are found in the clone alone."""
-    words = [sys.executable, "-m", "benchmarks.speed", "--help"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.startswith("usage: scripts/bench ")
-    assert '-m benchmarks.speed "$@"' in (ROOT / "scripts/bench").read_text()
