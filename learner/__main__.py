@@ -16,9 +16,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _learn(args: Learn) -> int:
+    endpoint = args.endpoint()  # first of all: a refusal comes at once
+
     from learner.process import learn  # loads torch
 
-    return learn(args)
+    return learn(args, endpoint)
 
 
 if __name__ == "__main__":

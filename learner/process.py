@@ -20,17 +20,18 @@ from moma_core.stopping import STOPPED, StoppedError
 from moma_core.storage import write_text
 
 
-def learn(args: Learn) -> int:
+def learn(args: Learn, endpoint: Endpoint) -> int:
     """Learns until the last round or a stop; returns the exit status, 0 after the last round."""
     run = args.open()
     with run.hold("learn"):
         run.write_config(args.config)
-        return _train(args, run, process.begin())
+        return _train(args, run, process.begin(), endpoint)
 
 
-def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
+def _train(args: Learn, run: RunDirectory, stopping: Event, endpoint: Endpoint) -> int:
     """Learns until the last round or a stop, with workers where the algorithm needs any."""
-    config, endpoint = args.config, Endpoint(bind=args.listen)
+    config, keys = args.config, endpoint.keys
+    trust = None if keys is None else keys.of("worker")
     process.compute_on(config.threads)
     dataset = subject.dataset(config, run.data)
 
@@ -44,7 +45,7 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
         return _run(*build.loop(run, config, learned, Here(), counters, peers))
     team = subject.team(config, dataset)
     try:
-        card = pool.wait_for(args.model_server, team, stopping.is_set, process.say)
+        card = pool.wait_for(args.model_server, team, stopping.is_set, process.say, trust)
         wanted = clones.missing(config, dataset, run.clones)
         if dataset is not None and wanted:
             process.say("cloning the log's agents first")
@@ -54,11 +55,12 @@ def _train(args: Learn, run: RunDirectory, stopping: Event) -> int:
     learned = build.algorithm(config, dataset, run.clones)
     begin = build.beginnings(config, dataset)
     counters = build.restore(learned, begin.carried, run.checkpoints)
-    service = build.service(run, config, team, args.model_server, begin, counters)
+    told = pool.reachable(args.model_server, endpoint.address)
+    service = build.service(run, config, team, told, begin, counters)
     peers = replace(
         peers,
         model_measured=card.measured,
-        model_metrics=pool.Watched(args.model_server).metrics,
+        model_metrics=pool.Watched(args.model_server, trust).metrics,
         carried=begin.carried,
     )
     loop, writer = build.loop(run, config, learned, service, counters, peers)

@@ -17,9 +17,16 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _serve(args: Serve) -> None:
+    endpoint = args.endpoint()  # first of all: a refusal comes at once
+    if endpoint.keys is not None and endpoint.address.loopback:
+        raise ValueError(
+            f"model servers on loopback ({endpoint.address}) are called in plaintext: leave --keys "
+            "out, or listen or advertise beyond it"
+        )
+
     from model_server.process import serve  # loads torch
 
-    serve(args)
+    serve(args, endpoint)
 
 
 if __name__ == "__main__":

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from moma_core.address import FREE, Address
+from moma_core.runtime.listening import Listening
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serve:
+class Serve(Listening):
     """Serves a fitted world model, or a task's simulator, over gRPC until it is told to stop."""
 
     model: Path | None = None
     """Model directory, RUN/model."""
     simulator: str = ""
     """Task whose simulator to serve instead of a model."""
-    listen: Address = FREE
-    """HOST:PORT to listen on; port 0 takes a free one and says which."""
     threads: int = 0
     """Batches that are run at once, each on a core of its own; 0: one per core."""
     direct: bool = False

@@ -14,13 +14,12 @@ from moma_core.rpc.endpoint import Endpoint
 from moma_core.runtime import process
 
 
-def serve(args: Serve) -> None:
+def serve(args: Serve, endpoint: Endpoint) -> None:
     """Serves until the process is told to stop.
 
     Raises:
         ValueError: neither or both of a model and a task's simulator are named.
     """
-    endpoint = Endpoint(bind=args.listen)
     stopping = process.begin()
     threads = args.threads or process.cores()
     process.compute_on(threads)

@@ -14,6 +14,7 @@ from moma.reports import result as report
 from moma.reports.result import Outcome
 from moma_core.config import Config
 from moma_core.runtime import process, subject
+from moma_core.runtime.listening import LOOPBACK, Listening
 from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import STOPPED, Stop, StoppedError
 
@@ -21,12 +22,15 @@ NOT_SUPPORTED = 4
 """Exit status where nothing was measured, and the log does not support the team."""
 
 
-def train(run: RunDirectory, config: Config, *, in_process: bool) -> int:
+def train(
+    run: RunDirectory, config: Config, listening: Listening = LOOPBACK, *, in_process: bool
+) -> int:
     """Begins a run or goes on with it, to its result; returns the exit status.
 
     Args:
         run: the run's directory.
         config: what to do; it replaces the run's own.
+        listening: where the learner listens, and with which keys of the run.
         in_process: all roles in this process, without gRPC.
     """
     with run.hold("train"):
@@ -34,7 +38,7 @@ def train(run: RunDirectory, config: Config, *, in_process: bool) -> int:
         stopping = process.begin()
         board = Board(run, view.choose())
         try:
-            return _phases(run, config, board, stopping.is_set, in_process=in_process)
+            return _phases(run, config, board, stopping.is_set, listening, in_process=in_process)
         except RoleError as error:
             sys.stderr.write(f"error: {error}\n")
             return 1
@@ -47,6 +51,7 @@ def _phases(
     config: Config,
     board: Board,
     stopping: Stop,
+    listening: Listening,
     *,
     in_process: bool,
 ) -> int:
@@ -61,7 +66,7 @@ def _phases(
                 done, peak = local.train(run, config, board, stopping)
             else:
                 engine = LocalEngine(run.logs, run.addresses)
-                done, peak = training.train(run, config, board, stopping, engine)
+                done, peak = training.train(run, config, board, stopping, engine, listening)
     except StoppedError:
         pass
     if not done:

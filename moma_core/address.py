@@ -6,6 +6,7 @@ what a server needs beside it (where it binds, credentials) is `moma_core.rpc.en
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 
 _PORTS = 65535
@@ -24,6 +25,14 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """True where only this machine's processes can call it."""
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     @classmethod
     def parse(cls, text: str) -> Address:

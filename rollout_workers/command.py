@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from moma_core.address import Address
 
@@ -11,8 +12,12 @@ from moma_core.address import Address
 class Work:
     """Imagines segments for a learner until the run is over. Any number may join or leave."""
 
-    learner: Address
-    """HOST:PORT of the learner."""
+    join: Address
+    """HOST:PORT of the run's learner."""
+    token_file: Path | None = None
+    """File of the run's worker token, made by `moma keys`; needed beyond loopback."""
+    ca: Path | None = None
+    """File of the authority that signed for the run's servers; default: ca.pem beside the token."""
     name: str = ""
     """Name of the worker, unique within the run; default: host and process number."""
     incarnation: int = 0

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 from moma_core import seeds
 from moma_core.address import Address
+from moma_core.rpc import pool
 from moma_core.rpc.channel import Patience
-from moma_core.rpc.dynamics import DynamicsClient
 from moma_core.rpc.learner import LearnerClient
+from moma_core.rpc.trust import Pass
 from moma_core.runtime import process
 from moma_core.stopping import STOPPED, StoppedError
 from rollout_workers.command import Work
@@ -25,17 +26,18 @@ def work(args: Work) -> int:
     stopping = process.begin()
     process.yield_cores()
     process.compute_on(args.threads)
+    trust = None if args.token_file is None else Pass(token=args.token_file, ca=args.ca)
     name = args.name or f"{socket.gethostname()}-{os.getpid()}"
 
     def patience(whom: str) -> Patience:
         return Patience(whom, stopping.is_set, _LOG.warning)
 
     try:
-        learner = LearnerClient(args.learner, patience(f"the learner at {args.learner}"))
+        learner = LearnerClient(args.join, patience(f"the learner at {args.join}"), trust)
         address = args.model_server or choose(learner.describe().model_servers, name)
-        dynamics = DynamicsClient(address, patience(f"the model server at {address}"))
+        dynamics = pool.server(address, patience(f"the model server at {address}"), trust)
         worker = Worker(learner, dynamics, name, args.incarnation)
-        _LOG.info("%s works for the learner at %s, imagines at %s", name, args.learner, address)
+        _LOG.info("%s works for the learner at %s, imagines at %s", name, args.join, address)
         while not stopping.is_set():
             if not worker.step():
                 return 0

@@ -17,6 +17,7 @@ _COMMANDS = {
     "serve": ("model_server.__main__", "server of a fitted world model"),
     "learn": ("learner.__main__", "the learner alone; workers join it"),
     "work": ("rollout_workers.__main__", "one rollout worker; it needs only the learner's address"),
+    "keys": ("moma.cli.keys", "keys of a run that is reached from other machines"),
     "tasks": ("moma.cli.tasks", "table of the tasks: widths, data, reference returns"),
     "data": ("moma.cli.data", "logs of a team's behaviour: made, imported, checked, described"),
     "evaluate": ("moma.cli.evaluate", "evaluation of a run's newest checkpoint in its environment"),

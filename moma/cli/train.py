@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from moma_core.runtime import process
 from moma_core.runtime.commandline import RunCommand, parse_run
+from moma_core.runtime.listening import Listening
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(RunCommand):
+class Train(RunCommand, Listening):
     """Trains a team from its log: data, world model, policies, evaluation, result.json."""
 
     in_process: bool = False
@@ -23,6 +24,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _train(args: Train) -> int:
+    args.endpoint()  # first of all: a refusal comes at once
+
     from moma import phases  # loads torch
 
-    return phases.train(args.open(), args.config, in_process=args.in_process)
+    listening = Listening(listen=args.listen, advertise=args.advertise, keys=args.keys)
+    return phases.train(args.open(), args.config, listening, in_process=args.in_process)

@@ -6,10 +6,11 @@ or from silence, and in which order all end, is `moma.engines.supervision`'s, fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from moma_core.address import Address
+from moma_core.runtime.listening import Listening
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,23 +23,27 @@ class RoleSpec:
     """The Python package whose `__main__` plays it."""
     words: tuple[str, ...] = ()
     """Command line, without the words that only an engine knows (`own_words`)."""
-    listens: bool
-    """Callable by peers, at an address that it announces; other roles have a name instead."""
+    listening: Listening | None
+    """Place where peers call it, which it announces; None: nobody does, and it has a name."""
     core: int | None = None
     """The only core that it may run on; None: any."""
 
 
-def own_words(role: RoleSpec, incarnation: int, listen: Address, announce: str) -> list[str]:
+def own_words(
+    role: RoleSpec, incarnation: int, address: Address | None, announce: str
+) -> list[str]:
     """Returns what a role is told beside its own words: where to listen, or who it is.
 
     Args:
         role: what is started.
         incarnation: how often it was started before.
-        listen: where to listen.
+        address: where it was called before, whose port it is to have again; None: it was not.
         announce: the file that is to hold the address once it is known.
     """
-    if role.listens:
-        return ["--listen", str(listen), "--announce", announce]
+    if (told := role.listening) is not None:
+        if address is not None and not told.listen.port:
+            told = replace(told, listen=replace(told.listen, port=address.port))
+        return [*told.words(), "--announce", announce]
     return ["--name", role.name, "--incarnation", str(incarnation)]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from moma.engines.base import RoleSpec, own_words
-from moma_core.address import FREE, Address
+from moma_core.address import Address
 from moma_core.runtime.process import LIFELINE
 
 _LOG_TAIL = 8
@@ -53,7 +53,7 @@ class LocalEngine:
         """
         announce = self._addresses / f"{role.name}.json"
         announce.unlink(missing_ok=True)
-        told = own_words(role, incarnation, address or FREE, str(announce))
+        told = own_words(role, incarnation, address, str(announce))
         log = self._logs / f"{role.name}.log"
         with log.open("ab") as output:
             # Its own session: Ctrl-C is for us alone. Its standard input closes when we are gone.

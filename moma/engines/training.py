@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from moma.engines import topology
@@ -13,7 +14,9 @@ from moma.engines.topology import Plan
 from moma_core import documents
 from moma_core.address import Address
 from moma_core.config import Config
+from moma_core.rpc.trust import token_file
 from moma_core.runtime import process
+from moma_core.runtime.listening import LOOPBACK, Listening
 from moma_core.runtime.progress import Progress
 from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import Stop
@@ -24,7 +27,12 @@ _GRACE_S = 14.0
 
 
 def train(
-    run: RunDirectory, config: Config, board: Board, stopping: Stop, engine: Engine
+    run: RunDirectory,
+    config: Config,
+    board: Board,
+    stopping: Stop,
+    engine: Engine,
+    listening: Listening = LOOPBACK,
 ) -> tuple[bool, int]:
     """Starts all roles and keeps them alive until the learner is done.
 
@@ -34,13 +42,14 @@ def train(
         board: told how far it is.
         stopping: true once the run shall be stopped.
         engine: where the roles are started.
+        listening: where the learner listens, and with which keys of the run.
 
     Returns:
         Whether the last round was reached, and the peak memory of all processes in bytes.
     """
     supervisor = Supervisor(engine, board.fault)
     try:
-        _start(supervisor, run, config)
+        _start(supervisor, run, config, listening)
         while not supervisor.done("learner") and not stopping():
             supervisor.watch()
             _show(supervisor, run, board)
@@ -81,18 +90,19 @@ def start_servers(
     return [supervisor.address(role.name) for role in roles]
 
 
-def _start(supervisor: Supervisor, run: RunDirectory, config: Config) -> None:
+def _start(supervisor: Supervisor, run: RunDirectory, config: Config, listening: Listening) -> None:
     """Starts the servers, then the learner, which is told them, then the workers."""
     if not config.imagines:  # the learner needs the dataset alone, and nobody calls it
-        supervisor.start(_learner(run, []))
+        supervisor.start(_learner(run, [], LOOPBACK))
         return
     planned = plan(config)
     servers = start_servers(supervisor, config, run.model, planned.servers)
-    supervisor.start(_learner(run, servers))
+    supervisor.start(_learner(run, servers, listening))
     learner = supervisor.address("learner")
     for index, worker in enumerate(planned.workers):
         server = servers[worker.server]
-        supervisor.start(_worker(f"worker-{index}", learner, server, worker.core))
+        words = ["--join", str(learner), *_shown(listening), "--model-server", str(server)]
+        supervisor.start(_worker(f"worker-{index}", words, worker.core))
 
 
 def _server(name: str, config: Config, model: Path, server: topology.Server) -> RoleSpec:
@@ -102,19 +112,33 @@ def _server(name: str, config: Config, model: Path, server: topology.Server) -> 
     what += ["--threads", str(server.threads)]
     what += ["--direct"] * server.direct + ["--deterministic"] * config.deterministic
     return RoleSpec(
-        name=name, package="model_server", words=tuple(what), listens=True, core=server.core
+        name=name,
+        package="model_server",
+        words=tuple(what),
+        listening=LOOPBACK,
+        core=server.core,
     )
 
 
-def _learner(run: RunDirectory, servers: list[Address]) -> RoleSpec:
+def _learner(run: RunDirectory, servers: list[Address], listening: Listening) -> RoleSpec:
     asked = ("--model-server", *map(str, servers)) if servers else ()
     words = ("--resume", str(run.path), *asked)
-    return RoleSpec(name="learner", package="learner", words=words, listens=True)
+    return RoleSpec(name="learner", package="learner", words=words, listening=listening)
 
 
-def _worker(name: str, learner: Address, server: Address, core: int | None) -> RoleSpec:
-    words = ("--learner", str(learner), "--model-server", str(server))
-    return RoleSpec(name=name, package="rollout_workers", words=words, listens=False, core=core)
+def _shown(listening: Listening) -> list[str]:
+    """Returns the words that tell a worker what to show: files' places, never what they hold."""
+    return (
+        []
+        if listening.keys is None
+        else ["--token-file", str(listening.keys / token_file("worker"))]
+    )
+
+
+def _worker(name: str, words: Sequence[str], core: int | None) -> RoleSpec:
+    return RoleSpec(
+        name=name, package="rollout_workers", words=tuple(words), listening=None, core=core
+    )
 
 
 def _show(supervisor: Supervisor, run: RunDirectory, board: Board) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 import time
 from collections.abc import Callable
@@ -11,11 +12,20 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import grpc
 
 from moma_core.address import Address
-from moma_core.ports import BusyError, DeadlineError, InvalidFieldError, UnavailableError
+from moma_core.ports import (
+    BusyError,
+    DeadlineError,
+    InvalidFieldError,
+    UnavailableError,
+)
+from moma_core.rpc.trust import SERVER_NAME, DeniedError, ForbiddenError, Pass
 from moma_core.stopping import Stop, StoppedError
 
 T = TypeVar("T")
 MAX_MESSAGE = 64 * 2**20
+PROXY = "MOMA_HTTP_PROXY"
+"""Variable that, set to 1, lets calls go through the proxy that the environment names; without it
+they do not, since such a variable sends even calls to loopback there."""
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
     ("grpc.max_send_message_length", MAX_MESSAGE),
@@ -30,6 +40,12 @@ OPTIONS = (
     ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
+_NO_TLS = (
+    "WRONG_VERSION_NUMBER",
+    "CERTIFICATE_VERIFY_FAILED",
+    "Hostname Verification Check failed",
+)
+"""Words of a failed handshake that trying again does not mend."""
 RETRY_AFTER_MS = "retry-after-ms"
 """Trailing metadata of a refusal: when there may be room, in whole milliseconds."""
 _BACKOFF_S = (0.1, 2.0)
@@ -45,9 +61,51 @@ class ExpiredError(DeadlineError):
     """The caller's own deadline has passed; asking again is of no use."""
 
 
-def connect(address: Address) -> grpc.Channel:
-    """Opens a channel; nothing is sent before the first call."""
-    return grpc.insecure_channel(str(address), options=OPTIONS)
+def connect(address: Address, trust: Pass | None = None) -> grpc.Channel:
+    """Opens a channel; nothing is sent before the first call.
+
+    Args:
+        address: where the peer is called.
+        trust: what to show it and to know it by; None: plaintext, which is for loopback alone.
+
+    Raises:
+        ValueError: the address is beyond loopback, and there is nothing to show.
+    """
+    options = (*OPTIONS, ("grpc.enable_http_proxy", int(os.environ.get(PROXY) == "1")))
+    if trust is None:
+        if not address.loopback:
+            raise ValueError(
+                f"{address} is beyond loopback and is not called in plaintext: "
+                "give --token-file FILE, the run's, with ca.pem beside it"
+            )
+        return grpc.insecure_channel(str(address), options=options)
+    own = trust.certificate()
+    tls = grpc.ssl_channel_credentials(trust.authority(), own, own)
+    token = grpc.metadata_call_credentials(_Token(trust), "token")
+    return grpc.secure_channel(
+        str(address),
+        grpc.composite_channel_credentials(tls, token),
+        options=(*options, ("grpc.ssl_target_name_override", SERVER_NAME)),
+    )
+
+
+class _Token(grpc.AuthMetadataPlugin):
+    """Shows the token with every call."""
+
+    def __init__(self, trust: Pass) -> None:
+        self._trust = trust
+
+    def __call__(
+        self,
+        context: grpc.AuthMetadataContext,  # noqa: ARG002 - the same for every call
+        callback: grpc.AuthMetadataPluginCallback,
+    ) -> None:
+        try:
+            shown = self._trust.metadata()
+        except (OSError, ValueError) as error:
+            callback((), error)
+        else:
+            callback(shown, None)
 
 
 def call(
@@ -66,6 +124,7 @@ def call(
         InvalidFieldError: the peer refused a field.
         DeadlineError: no answer in time.
         BusyError: the peer has no room and says when it may.
+        DeniedError: the peer refuses the token, or its certificate is none of the run's.
         UnavailableError: the peer is not there.
         RuntimeError: anything else, with the peer's words.
     """
@@ -77,6 +136,10 @@ def call(
             raise InvalidFieldError(words) from error
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             raise DeadlineError(f"no answer within {timeout_s:.1f} s") from error
+        if code == grpc.StatusCode.PERMISSION_DENIED:
+            raise ForbiddenError(words) from error
+        if code == grpc.StatusCode.UNAUTHENTICATED or any(word in words for word in _NO_TLS):
+            raise DeniedError(words) from error
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
             raise UnavailableError(words) from error
         if (after_s := _retry_after_s(error)) is not None:

@@ -15,6 +15,7 @@ from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.handlers import Methods
 from moma_core.rpc.server import RunningServer, serve
 from moma_core.rpc.streams import Streams
+from moma_core.rpc.trust import Pass
 from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 _DESCRIBE_S = 10.0
@@ -24,14 +25,17 @@ _PREDICT_S = 60.0
 class DynamicsClient:
     """A model on the other side of an address."""
 
-    def __init__(self, address: Address, patience: Persistence = once) -> None:
+    def __init__(
+        self, address: Address, patience: Persistence = once, trust: Pass | None = None
+    ) -> None:
         """Connects at the first call.
 
         Args:
             address: where it is called.
             patience: how to ask: `Patience` asks again while the peer is away.
+            trust: what to show it and to know it by; None: plaintext, on loopback.
         """
-        self._channel = connect(address)
+        self._channel = connect(address, trust)
         self._stub = dynamics_pb2_grpc.DynamicsStub(self._channel)
         self._predict = Streams(self._stub.Predict)
         self._patience = patience
@@ -67,7 +71,7 @@ class DynamicsClient:
 
 
 def serve_dynamics(dynamics: QueuedDynamics, endpoint: Endpoint) -> RunningServer:
-    """Serves a `Dynamics` on loopback; what waits in its queue holds no thread."""
+    """Serves a `Dynamics`; what waits in its queue holds no thread."""
 
     def describe(_: object, __: float) -> dynamics_pb2.DescribeModelReply:
         return dynamics_pb2.DescribeModelReply(card=documents.dump(dynamics.describe()))

@@ -6,24 +6,34 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from moma_core.ports import BusyError, DeadlineError, InvalidFieldError, UnavailableError
+from moma_core.ports import (
+    BusyError,
+    DeadlineError,
+    InvalidFieldError,
+    UnavailableError,
+)
 from moma_core.rpc.channel import RETRY_AFTER_MS
+from moma_core.rpc.trust import DeniedError, ForbiddenError, Guard
 
 _LOG = logging.getLogger(__name__)
 _STATUS = {
     InvalidFieldError: grpc.StatusCode.INVALID_ARGUMENT,
     DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
+    ForbiddenError: grpc.StatusCode.PERMISSION_DENIED,
+    DeniedError: grpc.StatusCode.UNAUTHENTICATED,
 }
+"""By kind of error, the more special ones first."""
 Answer = Callable[[Any, float], Any]
 """From a request and its deadline (`time.monotonic()`) to a reply, both messages.
 
@@ -32,6 +42,8 @@ block; it answers streams of requests, one after the other.
 """
 Methods = Mapping[str, tuple[type[Message], Answer]]
 """By name, the request's message class and what answers it."""
+Admit = Callable[[Any], None]
+"""From a call's metadata to nothing, or to an error that refuses it."""
 
 
 class Resting:
@@ -68,34 +80,46 @@ class Resting:
             task.cancel()
 
 
-def handlers(methods: Methods, pool: Executor, resting: Resting) -> dict[str, Any]:
+def handlers(
+    methods: Methods,
+    pool: Executor,
+    resting: Resting,
+    guard: Guard,
+    operators: Collection[str],
+) -> dict[str, Any]:
     """Returns what gRPC is to call, by the methods' names.
 
     Args:
         methods: of one service.
         pool: of threads for what may block.
         resting: takes the streams that wait.
+        guard: asked before anything is parsed.
+        operators: names of the methods that take an operator's token.
     """
     found: dict[str, Any] = {}
     for name, (request, answer) in methods.items():
-        coders = {
-            "request_deserializer": _lenient(request),
-            "response_serializer": lambda reply: reply.SerializeToString(),
-        }
+        admit = partial(guard.admit, operator=name in operators)
+        # Requests stay bytes until their caller has been let in.
+        coders = {"response_serializer": lambda reply: reply.SerializeToString()}
         found[name] = (
-            grpc.stream_stream_rpc_method_handler(_stream(answer, resting), **coders)
+            grpc.stream_stream_rpc_method_handler(
+                _stream(request, answer, resting, admit), **coders
+            )
             if iscoroutinefunction(answer)
-            else grpc.unary_unary_rpc_method_handler(_unary(answer, pool), **coders)
+            else grpc.unary_unary_rpc_method_handler(_unary(request, answer, pool, admit), **coders)
         )
     return found
 
 
-def _unary(answer: Answer, pool: Executor) -> Callable[..., Awaitable[Message]]:
+def _unary(
+    request: type[Message], answer: Answer, pool: Executor, admit: Admit
+) -> Callable[..., Awaitable[Message]]:
     """One request in a thread of the pool."""
 
-    async def answered(request: Message | DecodeError, context: Any) -> Message:  # noqa: ANN401
+    async def answered(raw: bytes, context: Any) -> Message:  # noqa: ANN401
         async with _refusing(context):
-            given = _parsed(request), _deadline(context)
+            admit(context.invocation_metadata())
+            given = _parsed(request, raw), _deadline(context)
             reply: Message = await asyncio.get_running_loop().run_in_executor(pool, answer, *given)
             return reply
         raise AssertionError("a refusal raises")
@@ -103,14 +127,21 @@ def _unary(answer: Answer, pool: Executor) -> Callable[..., Awaitable[Message]]:
     return answered
 
 
-def _stream(answer: Answer, resting: Resting) -> Callable[..., Awaitable[None]]:
-    """Any number of requests; the next is read when the last is answered."""
+def _stream(
+    request: type[Message], answer: Answer, resting: Resting, admit: Admit
+) -> Callable[..., Awaitable[None]]:
+    """Any number of requests; the next is read when the last is answered.
+
+    The caller is asked for its token each time: a stream may outlive it.
+    """
 
     async def answered(_: object, context: Any) -> None:  # noqa: ANN401
-        deadline = _deadline(context)
+        deadline, shown = _deadline(context), context.invocation_metadata()
         async with _refusing(context):
-            while (request := await resting.until(context.read)) is not grpc.aio.EOF:
-                await context.write(await answer(_parsed(request), deadline))
+            admit(shown)
+            while (raw := await resting.until(context.read)) is not grpc.aio.EOF:
+                admit(shown)
+                await context.write(await answer(_parsed(request, raw), deadline))
 
     return answered
 
@@ -131,22 +162,11 @@ async def _refusing(context: Any) -> AsyncIterator[None]:  # noqa: ANN401 - gRPC
         await context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
 
 
-def _lenient(kind: type[Message]) -> Callable[[bytes], Message | DecodeError]:
-    """Parses a request; bytes that are no message become the error, for the handler to answer."""
-
-    def parse(raw: bytes) -> Message | DecodeError:
-        try:
-            return kind.FromString(raw)
-        except DecodeError as error:
-            return error
-
-    return parse
-
-
-def _parsed(request: Message | DecodeError) -> Message:
-    if isinstance(request, DecodeError):
-        raise InvalidFieldError(f"message: cannot be parsed: {request}")
-    return request
+def _parsed(kind: type[Message], raw: bytes) -> Message:
+    try:
+        return kind.FromString(raw)
+    except DecodeError as error:
+        raise InvalidFieldError(f"message: cannot be parsed: {error}") from error
 
 
 def _deadline(context: Any) -> float:  # noqa: ANN401

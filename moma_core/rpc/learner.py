@@ -12,6 +12,7 @@ from moma_core.rpc.channel import Persistence, call, connect, once
 from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.handlers import Methods
 from moma_core.rpc.server import RunningServer, serve
+from moma_core.rpc.trust import Pass
 from moma_core.types import Assignment, PolicySnapshot, Receipt, RunCard, Trajectory
 
 _CALL_S = 10.0
@@ -22,14 +23,17 @@ _MAX_WAIT_S = 30.0
 class LearnerClient:
     """A learner on the other side of an address."""
 
-    def __init__(self, address: Address, patience: Persistence = once) -> None:
+    def __init__(
+        self, address: Address, patience: Persistence = once, trust: Pass | None = None
+    ) -> None:
         """Connects at the first call.
 
         Args:
             address: where it is called.
             patience: how to ask: `Patience` asks again while the peer is away.
+            trust: what to show it and to know it by; None: plaintext, on loopback.
         """
-        self._channel = connect(address)
+        self._channel = connect(address, trust)
         self._stub = learner_pb2_grpc.LearnerStub(self._channel)
         self._patience = patience
 
@@ -69,7 +73,7 @@ class LearnerClient:
 
 
 def serve_learner(learner: Learner, endpoint: Endpoint) -> RunningServer:
-    """Serves a `Learner` on loopback."""
+    """Serves a `Learner`."""
 
     def describe(_: object, __: float) -> learner_pb2.DescribeRunReply:
         return learner_pb2.DescribeRunReply(card=documents.dump(learner.describe()))

@@ -7,10 +7,31 @@ from collections.abc import Callable, Sequence
 from moma_core.address import Address
 from moma_core.checks import check_model
 from moma_core.ports import DeadlineError, UnavailableError
-from moma_core.rpc.channel import Patience
+from moma_core.rpc.channel import Patience, Persistence, once
 from moma_core.rpc.dynamics import DynamicsClient
+from moma_core.rpc.trust import Pass
 from moma_core.stopping import Stop
 from moma_core.types import Metrics, ModelCard, TaskSpec
+
+
+def server(
+    address: Address, patience: Persistence = once, trust: Pass | None = None
+) -> DynamicsClient:
+    """Returns a client of a model server.
+
+    One on loopback is this machine's own and called in plaintext, whatever there is to show.
+
+    Args:
+        address: where it is called.
+        patience: how to ask.
+        trust: what to show it beyond loopback.
+    """
+    return DynamicsClient(address, patience, None if address.loopback else trust)
+
+
+def reachable(addresses: Sequence[Address], learner: Address) -> tuple[Address, ...]:
+    """Returns the servers that whoever can call the learner can call as well."""
+    return tuple(one for one in addresses if learner.loopback or not one.loopback)
 
 
 def wait_for(
@@ -18,6 +39,7 @@ def wait_for(
     task: TaskSpec,
     stopping: Stop,
     say: Callable[[str], None],
+    trust: Pass | None = None,
 ) -> ModelCard:
     """Waits until all servers answer; returns their model's card.
 
@@ -26,6 +48,7 @@ def wait_for(
         task: the run's; the model must have been fitted for it.
         stopping: true once the process shall stop.
         say: takes a line for whoever watches.
+        trust: what to show those beyond loopback.
 
     Raises:
         StoppedError: the process was told to stop meanwhile.
@@ -36,9 +59,9 @@ def wait_for(
     cards: dict[Address, ModelCard] = {}
     for address in addresses:
         patience = Patience(f"the model server at {address}", stopping, say)
-        client = DynamicsClient(address, patience)
-        cards[address] = client.describe()
-        client.close()
+        asked = server(address, patience, trust)
+        cards[address] = asked.describe()
+        asked.close()
         check_model(cards[address], task, str(address))
     digests = {str(address): card.digest for address, card in cards.items()}
     if len(set(digests.values())) != 1:
@@ -49,8 +72,8 @@ def wait_for(
 class Watched:
     """Asks all servers for their counters; one that is away is left out."""
 
-    def __init__(self, addresses: Sequence[Address]) -> None:
-        self._clients = [DynamicsClient(address) for address in addresses]
+    def __init__(self, addresses: Sequence[Address], trust: Pass | None = None) -> None:
+        self._clients = [server(address, trust=trust) for address in addresses]
 
     def close(self) -> None:
         """Closes the channels."""

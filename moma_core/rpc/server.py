@@ -1,8 +1,9 @@
-"""A gRPC server on loopback, from one event loop, and on a port that is ours."""
+"""A gRPC server from one event loop and on a port that is ours: TLS wherever it has keys."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from threading import Thread
@@ -15,6 +16,7 @@ from moma_core.address import Address
 from moma_core.rpc.channel import MAX_MESSAGE
 from moma_core.rpc.endpoint import Endpoint, ListenError
 from moma_core.rpc.handlers import Methods, Resting, handlers
+from moma_core.rpc.trust import AUTHORITY, SERVER, Guard
 
 _THREADS = 256
 """For answers that block, made as needed; a worker that waits for a segment holds one."""
@@ -55,13 +57,16 @@ class RunningServer:
         asyncio.run_coroutine_threadsafe(stop(), _loop()).result()
 
 
-def serve(service: str, methods: Methods, endpoint: Endpoint) -> RunningServer:
+def serve(
+    service: str, methods: Methods, endpoint: Endpoint, operators: Collection[str] = ()
+) -> RunningServer:
     """Starts a server.
 
     Args:
         service: the service's full name in the .proto file.
         methods: by name, the request's message class and what answers it.
-        endpoint: where to listen.
+        endpoint: where to listen, and with which keys.
+        operators: names of the methods that take an operator's token.
 
     Raises:
         ListenError: the port is taken: it says by whom.
@@ -69,13 +74,13 @@ def serve(service: str, methods: Methods, endpoint: Endpoint) -> RunningServer:
     bind = endpoint.bind
     pool = ThreadPoolExecutor(_THREADS, "rpc", initializer=_alone)
     resting = Resting()
-    answering = handlers(methods, pool, resting)
+    answering = handlers(methods, pool, resting, Guard(endpoint.keys), operators)
 
     async def start() -> tuple[grpc.aio.Server, int]:
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, answering),))
         try:
-            bound = server.add_insecure_port(str(bind))
+            bound = _open(server, endpoint)
         except RuntimeError as error:
             raise ListenError(f"cannot listen on {bind}: {_owner(bind.port)}") from error
         await server.start()
@@ -83,6 +88,17 @@ def serve(service: str, methods: Methods, endpoint: Endpoint) -> RunningServer:
 
     server, port = asyncio.run_coroutine_threadsafe(start(), _loop()).result()
     return RunningServer(server, resting, endpoint.bound(port))
+
+
+def _open(server: grpc.aio.Server, endpoint: Endpoint) -> int:
+    """Opens the port, in plaintext only where there are no keys; returns its number."""
+    bind, keys = str(endpoint.bind), endpoint.keys
+    if keys is None:
+        return int(server.add_insecure_port(bind))
+    own = (keys.directory / SERVER).read_bytes()
+    authority = (keys.directory / AUTHORITY).read_bytes() if keys.mutual else None
+    tls = grpc.ssl_server_credentials([(own, own)], authority, keys.mutual)
+    return int(server.add_secure_port(bind, tls))
 
 
 @cache

@@ -114,7 +114,7 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
             f"or your own log: {prog} --data DIR"
         )
     if _HELP & set(argv):
-        short_help.show(kind, base, prog, ALIASES, recipes.NAMES)
+        short_help.show(kind, base, prog, ALIASES, recipes.NAMES, _WORDS)
     chosen = None if resumed is not None or _HELP & set(rest) else _chosen(base, rest)
     if chosen is not None:
         base = from_log.applied(base, chosen.choices)

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Annotated, Any, get_type_hints
 
 import tyro
+from tyro.constructors import ConstructorRegistry
 
 from moma_core.config import Config
 
@@ -25,7 +26,12 @@ HIDDEN = ("config", "chosen")
 
 
 def show(
-    kind: type, config: Config, prog: str, aliases: Mapping[str, str], recipes: Sequence[str]
+    kind: type,
+    config: Config,
+    prog: str,
+    aliases: Mapping[str, str],
+    recipes: Sequence[str],
+    words: ConstructorRegistry,
 ) -> None:
     """Prints the help of a run command, which ends the process.
 
@@ -35,6 +41,7 @@ def show(
         prog: how the command is called.
         aliases: flag to the setting's own flag.
         recipes: names of all recipes.
+        words: how a word becomes a value of ours.
     """
     short = {own.removeprefix("--"): alias for alias, own in aliases.items()}
     shown = [_recipe(recipes)]
@@ -49,7 +56,8 @@ def show(
     shown += [_option(kind, f.name, f.name, f.default) for f in own]
     command = make_dataclass("Command", shown, kw_only=True)
     more = f"{prog} RECIPE --help-all shows every setting, in groups."
-    tyro.cli(command, args=["--help"], prog=prog, description=f"{inspect.getdoc(kind)}\n\n{more}")
+    about = f"{inspect.getdoc(kind)}\n\n{more}"
+    tyro.cli(command, args=["--help"], prog=prog, description=about, registry=words)
 
 
 def _recipe(names: Sequence[str]) -> tuple[str, Any, Any]:

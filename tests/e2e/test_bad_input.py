@@ -103,7 +103,7 @@ def test_a_served_model_is_checked_and_its_port_is_its_own(moma, tmp_path, alone
 
 def test_a_worker_without_a_learner_says_so_keeps_asking_and_stops_when_told(moma):
     address = f"127.0.0.1:{free_port()}"
-    worker = moma("work", "--learner", address)
+    worker = moma("work", "--join", address)
     first = f"waiting for the learner at {address} since 0 s"
     until(lambda: first in worker.err, 30, "word of waiting", worker)
     again = rf"waiting for the learner at {address} since ([5-9]|\d\d) s"

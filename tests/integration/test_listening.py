@@ -31,7 +31,7 @@ def batching(model):
 
 @pytest.mark.parametrize(
     "listen",
-    ["0.0.0.0:0", "[::]:0", "[::1]:0", "192.168.1.5:0", "8.8.8.8:0", "example.org:0"],
+    ["0.0.0.0:0", "[::]:0", "192.168.1.5:0", "8.8.8.8:0", "example.org:0"],
 )
 def test_what_is_not_loopback_is_refused_before_anything_listens(batching, listen):
     before = listeners(os.getpid())

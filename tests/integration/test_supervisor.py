@@ -15,6 +15,7 @@ from moma.engines.base import RoleSpec
 from moma.engines.local import LocalEngine
 from moma.engines.supervision import RoleError, Supervisor
 from moma_core.address import Address
+from moma_core.runtime.listening import LOOPBACK
 from tests.integration.parts import until
 
 ASLEEP = "import time; time.sleep(60)"
@@ -41,7 +42,7 @@ LIMIT_S = 20.0
 
 def role(name, program, *, listens=False, core=None):
     """A role that is a program of its own."""
-    return RoleSpec(name=name, package=program, listens=listens, core=core)
+    return RoleSpec(name=name, package=program, listening=LOOPBACK if listens else None, core=core)
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_a_process_holds_a_lifeline_as_long_as_its_starter_lives(tmp_path):
         "from moma.engines.base import RoleSpec; from moma.engines.local import LocalEngine;"
         f"here = Path({str(tmp_path)!r});"
         "engine = LocalEngine(here, here / 'at', lambda words: [sys.executable, '-c', words]);"
-        f"spec = RoleSpec(name='child', package={UNTIL_LEFT!r}, listens=False);"
+        f"spec = RoleSpec(name='child', package={UNTIL_LEFT!r}, listening=None);"
         "child = engine.start(spec, 0, None); print(child.number, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as starter:

@@ -8,7 +8,8 @@ import pytest
 
 from moma_core import documents
 from moma_core.address import FREE, Address
-from moma_core.rpc.endpoint import Credentials, Endpoint, ListenError
+from moma_core.rpc.endpoint import Endpoint, ListenError
+from moma_core.rpc.trust import Keys
 from moma_core.runtime.commandline import parse
 from moma_core.types import RunCard
 from tests.builders import make_config, run_card
@@ -87,18 +88,39 @@ def test_an_endpoint_is_called_where_it_listens_unless_it_says_otherwise():
 @pytest.mark.parametrize(
     ("host", "why"),
     [
-        ("0.0.0.0", "only loopback (127.0.0.1) is allowed"),
-        ("::1", "only loopback (127.0.0.1) is allowed"),
-        ("192.168.1.5", "only loopback (127.0.0.1) is allowed"),
+        ("0.0.0.0", "moma keys DIR"),
+        ("[::]", "moma keys DIR"),
+        ("192.168.1.5", "moma keys DIR"),
         ("example.org", "'example.org' is no IP address"),
     ],
 )
-def test_only_loopback_may_be_listened_on(host, why):
+def test_only_loopback_may_be_listened_on_without_keys(host, why):
     with pytest.raises(ListenError) as refusal:
         Endpoint(bind=Address(host, 80))
-    assert str(refusal.value) == f"cannot listen on '{host}:80': {why}"
+    assert str(refusal.value).startswith(f"cannot listen on '{host}:80'")
+    assert why in str(refusal.value)
 
 
-def test_credentials_are_refused_as_long_as_nothing_would_check_them():
-    with pytest.raises(ListenError, match="not supported yet"):
-        Endpoint(credentials=Credentials())
+def test_peers_are_told_an_address_that_they_can_call_with_the_port_that_was_got(keys):
+    every = Address("0.0.0.0", 0)
+    with pytest.raises(ListenError, match="add --advertise HOST:0"):
+        Endpoint(bind=every, keys=keys)
+    endpoint = Endpoint(bind=every, advertised=Address("node-3", 0), keys=keys).bound(4711)
+    assert endpoint.address == Address("node-3", 4711)
+    assert endpoint.bind == Address("0.0.0.0", 4711)
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("localhost", True), ("127.0.0.9", True), ("[::1]", True), ("10.0.0.1", False), ("n", False)],
+)
+def test_loopback_is_known_by_its_name_and_numbers(host, own):
+    assert Address(host, 1).loopback is own
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """Files in the place of a run's keys; none of them is read here."""
+    for name in ("ca.pem", "server.pem", "worker.token", "operator.token"):
+        (tmp_path / name).touch(mode=0o600)
+    return Keys(tmp_path)

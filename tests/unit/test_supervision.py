@@ -7,11 +7,12 @@ import pytest
 from moma.engines.base import Engine, RoleSpec, Started, own_words
 from moma.engines.supervision import RoleError, Supervisor
 from moma_core.address import Address
+from moma_core.runtime.listening import LOOPBACK
 from moma_core.runtime.process import BAD_INPUT
 
 HERE = Address("127.0.0.1", 4711)
-SERVER = RoleSpec(name="server", package="model_server", listens=True)
-WORKER = RoleSpec(name="worker", package="rollout_workers", listens=False)
+SERVER = RoleSpec(name="server", package="model_server", listening=LOOPBACK)
+WORKER = RoleSpec(name="worker", package="rollout_workers", listening=None)
 HUGE = 2**50
 """Bytes: more than this process has."""
 
@@ -235,7 +236,7 @@ def test_the_silence_of_one_that_died_is_not_its_successors(engine, supervisor, 
 
 
 def test_the_first_ones_end_before_the_rest_are_asked(world, engine, supervisor, faults):
-    for role in (SERVER, WORKER, RoleSpec(name="learner", package="learner", listens=True)):
+    for role in (SERVER, WORKER, RoleSpec(name="learner", package="learner", listening=LOOPBACK)):
         supervisor.start(role)
     learner = engine.roles[2]
 
