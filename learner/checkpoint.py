@@ -6,22 +6,29 @@ is kept is tensors by name: an algorithm's `state`, and what the loop carries on
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from moma_core import documents
+from moma_core.documents import printable
 from moma_core.storage import StorageError, drop_remains, new_directory, verify, write_text
 from moma_core.types import PolicySnapshot
 
 KEEP = 3
 _LATEST, _STATE, _TENSORS = "LATEST", "state.json", "tensors.safetensors"
 _ACTORS = "actors."
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,39 +55,68 @@ def save(directory: Path, state: Mapping[str, Tensor], counters: Counters) -> Pa
         save_file(dict(state), aside / _TENSORS)
         (aside / _STATE).write_text(json.dumps(asdict(counters), indent=1), encoding="utf-8")
     write_text(directory / _LATEST, target.name + "\n")
-    for old in _newest_first(directory)[KEEP:]:
-        shutil.rmtree(old, ignore_errors=True)
+    with _locked(directory, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+        # Where somebody reads, the old ones stay until the next save.
+        for old in _newest_first(directory)[KEEP:] if alone else ():
+            shutil.rmtree(old, ignore_errors=True)
     return target
 
 
 def load(
     directory: Path, expected: Mapping[str, Tensor]
 ) -> tuple[Counters, dict[str, Tensor]] | None:
-    """Reads the newest checkpoint that is whole; None when there is none at all.
+    """Reads the newest checkpoint that can be gone on from; None when there is none at all.
+
+    One that is passed over is named in the log.
 
     Args:
         directory: of all checkpoints of the run.
         expected: the state as it is before loading; the one found must have its shapes.
 
     Raises:
-        StorageError: there are checkpoints, but none is whole.
-        ValueError: the checkpoint is one of other networks; it names the tensor.
+        StorageError: there are checkpoints, and something is wrong with each; it says what.
     """
     drop_remains(directory, "*")
     faults = []
-    for path in _newest_first(directory):
-        try:
-            verify(path)
-            counters = documents.parse(Counters, (path / _STATE).read_text("utf-8"), str(path))
-            tensors = load_file(path / _TENSORS)
-        except (StorageError, ValueError, OSError) as error:
-            faults.append(str(error))
-            continue
-        _check_shapes(path, expected, tensors)
-        return counters, tensors
+    with held(directory):
+        for path in _newest_first(directory):
+            try:
+                counters, tensors = _read(path)
+                _check_shapes(path, expected, tensors)
+            except StorageError as error:
+                _LOG.warning("this checkpoint is passed over for an older one: %s", error)
+                faults.append(str(error))
+            else:
+                return counters, tensors
     if faults:
         raise StorageError(f"no checkpoint in {directory} is whole: {'; '.join(faults)}")
     return None
+
+
+@contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Keeps a running learner from deleting what is read here."""
+    with _locked(directory, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def _locked(directory: Path, how: int) -> Iterator[bool]:
+    """Locks a directory, and says whether it could; one that is not there needs no lock."""
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(handle, how)
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
 
 
 def keep_policy(
@@ -102,9 +138,17 @@ def keep_policy(
 
 
 def actors(path: Path) -> dict[str, Tensor]:
-    """Reads the actors' parameters of one checkpoint, verified."""
+    """Reads the actors' parameters of one checkpoint, or of kept policies, verified.
+
+    Raises:
+        StorageError: they are not whole, or no network's.
+    """
     verify(path)
-    tensors = load_file(path / _TENSORS)
+    try:
+        tensors = load_file(path / _TENSORS)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"{path}: {error}") from error
+    _check_finite(path, tensors)
     return {k.removeprefix(_ACTORS): v for k, v in tensors.items() if k.startswith(_ACTORS)}
 
 
@@ -114,37 +158,71 @@ def counters(directory: Path) -> Counters:
     Raises:
         StorageError: there is none.
     """
-    path = newest(directory)
-    if path is None:
-        raise StorageError(f"{directory} holds no whole checkpoint")
-    return documents.parse(Counters, (path / _STATE).read_text("utf-8"), str(path))
+    with held(directory):
+        path = newest(directory)
+        if path is None:
+            raise StorageError(f"{directory} holds no whole checkpoint")
+        return _read(path)[0]
 
 
 def newest(directory: Path) -> Path | None:
     """Returns the newest checkpoint that is whole."""
-    for path in _newest_first(directory):
-        try:
-            verify(path)
-        except StorageError:
-            continue
-        return path
+    with held(directory):
+        for path in _newest_first(directory):
+            try:
+                _read(path)
+            except StorageError:
+                continue
+            return path
     return None
+
+
+def _read(path: Path) -> tuple[Counters, dict[str, Tensor]]:
+    """Reads a checkpoint: what its manifest says it is may still be no state of a learner.
+
+    Raises:
+        StorageError: it is not whole, or holds what no learner saves.
+    """
+    verify(path)
+    try:
+        counters = documents.load(Counters, path / _STATE)
+        tensors = load_file(path / _TENSORS)
+    except (ValueError, OSError, SafetensorError) as error:
+        raise StorageError(f"{path}: {error}") from error
+    counts = (counters.version, counters.transitions, counters.resumes, counters.seconds)
+    if min(counts) < 0 or f"{counters.version:08d}" != path.name:
+        raise StorageError(f"{path / _STATE}: these are no counters of {path.name}: {counters}")
+    _check_finite(path, tensors)
+    return counters, tensors
 
 
 def _newest_first(directory: Path) -> list[Path]:
     return sorted((p for p in directory.glob("[0-9]*") if p.is_dir()), reverse=True)
 
 
+def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuses what no learner saves; a single number, such as the best so far, may be infinite.
+
+    Raises:
+        StorageError: naming the first tensor that is not finite.
+    """
+    for name, tensor in tensors.items():
+        bad = ~tensor.isfinite() if tensor.dim() else tensor.isnan()
+        if bool(bad.any()):
+            raise StorageError(f"{path / _TENSORS}: {printable(name)} is not finite")
+
+
 def _check_shapes(path: Path, mine: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     """Refuses a checkpoint of other networks before anything is overwritten.
 
     Raises:
-        ValueError: naming the first tensor that differs.
+        StorageError: naming the first tensor that differs.
     """
     for name, tensor in mine.items():
-        shape = list(found[name].shape) if name in found else "nothing"
-        if shape != list(tensor.shape):
-            raise ValueError(
-                f"{path} was made with other settings: {name} is {shape}, "
-                f"this run's networks need {list(tensor.shape)}"
+        other = found.get(name)
+        have = "nothing" if other is None else [*other.shape, other.dtype]
+        if have != [*tensor.shape, tensor.dtype]:
+            raise StorageError(
+                f"{path} was made with other settings: {name} is {have}, "
+                f"this run's networks need {[*tensor.shape, tensor.dtype]}"
             )

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from moma_core import documents
+
 MANIFEST = "manifest.json"
 _SCHEMA = 1
 
@@ -21,11 +23,15 @@ class StorageError(ValueError):
 def write_text(path: Path, text: str) -> None:
     """Replaces the file at `path` by `text`, whole or not at all."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
     _flush(path.parent)
 
 
@@ -76,7 +82,7 @@ def verify(directory: Path) -> None:
         StorageError: naming the file that is missing, of another size, or changed.
     """
     try:
-        manifest = json.loads((directory / MANIFEST).read_text(encoding="utf-8"))
+        manifest = documents.read(directory / MANIFEST)
         entries = {str(name): dict(entry) for name, entry in manifest["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(f"{directory / MANIFEST} cannot be read: {error}") from error

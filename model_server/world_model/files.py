@@ -105,8 +105,8 @@ def load(path: Path, precision: Literal["auto", "fp32", "bf16"] = "fp32") -> Wor
         ValueError: a file is not what it should be.
     """
     verify(path)
-    card = documents.parse(ModelCard, (path / _CARD).read_text("utf-8"), str(path / _CARD))
-    config = documents.parse(ModelConfig, (path / _CONFIG).read_text("utf-8"), str(path / _CONFIG))
+    card = documents.load(ModelCard, path / _CARD)
+    config = documents.load(ModelConfig, path / _CONFIG)
     weights = load_file(path / _WEIGHTS)
     box = weights.pop("box")
     ensemble = Ensemble(
@@ -141,5 +141,5 @@ def load_on(
 
 def report(path: Path) -> dict[str, dict[str, object]]:
     """Reads what was measured of the model when it was fitted."""
-    loaded: dict[str, dict[str, object]] = json.loads((path / _REPORT).read_text("utf-8"))
+    loaded: dict[str, dict[str, object]] = documents.read(path / _REPORT)
     return loaded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse, take_run
@@ -21,6 +21,8 @@ class Evaluate:
     """Seed of the start states; default: the run's own evaluation's."""
     policy: str = "team"
     """Policy to play: the team, or an imitation of the log (bc) or of its best (bc-best)."""
+    env: str = ""
+    """Environment to play in: package.module:factory of a ParallelEnv; default: the task's own."""
     sampled: bool = False
     """Actions drawn from the policies, which shows chance in what agents agree on by likelihood."""
 
@@ -35,6 +37,7 @@ def _evaluate(argv: Sequence[str]) -> None:
     args = parse(Evaluate, rest, "moma evaluate RUN")
     run = RunDirectory.open(path)
     config = run.config()
+    config = replace(config, eval=replace(config.eval, env=args.env))
     from moma.evaluation import estimates, policies  # loads torch
     from moma.evaluation.evaluate import evaluate
     from moma.reports import result

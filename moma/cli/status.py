@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,10 +30,14 @@ def _status(argv: Sequence[str]) -> None:
     path, rest = take_run(argv, "moma status")
     parse(Status, rest, "moma status RUN")
     run = RunDirectory.open(path)
-    lines = _whole(json.loads(run.status.read_text("utf-8"))) if run.status.exists() else []
+    lines = []
+    if run.status.exists():
+        try:
+            lines = _whole(documents.read(run.status))
+        except (AttributeError, KeyError, TypeError, OverflowError) as error:
+            raise ValueError(f"{run.status} is no run's status: {error!r}") from error
     if not lines and run.progress.exists():
-        text = run.progress.read_text("utf-8")
-        lines = [f"learner: {describe(documents.parse(Progress, text, str(run.progress)))}"]
+        lines = [f"learner: {describe(documents.load(Progress, run.progress))}"]
     sys.stdout.write(
         "\n".join([f"run {run.path}", *(lines or ["nothing has been started yet"])]) + "\n"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from moma.engines.base import RoleSpec, own_words
+from moma_core import documents
 from moma_core.address import Address
 from moma_core.runtime.process import LIFELINE
 
@@ -100,7 +100,7 @@ class LocalProcess:
         """Returns what it announced, if it has."""
         if not self._announce.exists():
             return None
-        return Address.parse(json.loads(self._announce.read_text(encoding="utf-8"))["address"])
+        return Address.parse(documents.read(self._announce)["address"])
 
     def silent_s(self) -> float:
         """Returns for how long the system has not let it run.

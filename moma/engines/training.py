@@ -93,11 +93,11 @@ def start_servers(
 def _start(supervisor: Supervisor, run: RunDirectory, config: Config, listening: Listening) -> None:
     """Starts the servers, then the learner, which is told them, then the workers."""
     if not config.imagines:  # the learner needs the dataset alone, and nobody calls it
-        supervisor.start(_learner(run, [], LOOPBACK))
+        supervisor.start(_learner(run, config, [], LOOPBACK))
         return
     planned = plan(config)
     servers = start_servers(supervisor, config, run.model, planned.servers)
-    supervisor.start(_learner(run, servers, listening))
+    supervisor.start(_learner(run, config, servers, listening))
     learner = supervisor.address("learner")
     for index, worker in enumerate(planned.workers):
         server = servers[worker.server]
@@ -120,9 +120,12 @@ def _server(name: str, config: Config, model: Path, server: topology.Server) -> 
     )
 
 
-def _learner(run: RunDirectory, servers: list[Address], listening: Listening) -> RoleSpec:
+def _learner(
+    run: RunDirectory, config: Config, servers: list[Address], listening: Listening
+) -> RoleSpec:
     asked = ("--model-server", *map(str, servers)) if servers else ()
-    words = ("--resume", str(run.path), *asked)
+    env = ("--env", config.eval.env) if config.eval.env else ()
+    words = ("--resume", str(run.path), *env, *asked)
     return RoleSpec(name="learner", package="learner", words=words, listening=listening)
 
 
@@ -144,7 +147,6 @@ def _worker(name: str, words: Sequence[str], core: int | None) -> RoleSpec:
 def _show(supervisor: Supervisor, run: RunDirectory, board: Board) -> None:
     board.processes = supervisor.table()
     if run.progress.exists():
-        text = run.progress.read_text(encoding="utf-8")
-        board.update(documents.parse(Progress, text, str(run.progress)))
+        board.update(documents.load(Progress, run.progress))
     else:
         board.tell("the processes start")

@@ -49,5 +49,6 @@ def load(run: RunDirectory, name: str, spec: TaskSpec, config: ActorConfig) -> A
         ValueError: the run has no such policy.
     """
     actors = Actors(spec, config)
-    actors.load(checkpoint.actors(place(run, name)))
+    with checkpoint.held(run.checkpoints):  # beside a run that trains the newest one may go
+        actors.load(checkpoint.actors(place(run, name)))
     return actors

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from learner import checkpoint
 from model_server.simulator import Simulator
 from moma.log_tools.collect import Cast, Source, play
-from moma_core import recipes, seeds, tasks
+from moma_core import documents, recipes, seeds, tasks
 from moma_core.config import Config
 from moma_core.runtime.run import RunDirectory
 from moma_core.storage import write_text
@@ -111,7 +111,7 @@ class Expert:
         noted = self.run.path / "returns.json"
         names = [str(source.version) for source in self._kept]
         if noted.is_file():
-            found = json.loads(noted.read_text(encoding="utf-8"))
+            found = documents.read(noted)
             if list(found) == names:
                 return np.array(list(found.values()))
         cast = Cast(expert=self.task, actor=self.config.actor, task=self.task)

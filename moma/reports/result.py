@@ -15,6 +15,7 @@ from moma.engines.board import Board
 from moma.evaluation.estimates import Belief, Estimate
 from moma.evaluation.evaluate import Score
 from moma.evaluation.policies import TEAM
+from moma_core import documents
 from moma_core.config import Config
 from moma_core.runtime import version
 from moma_core.runtime.metrics import MetricsWriter
@@ -119,7 +120,7 @@ def chart(run: RunDirectory, outcome: Outcome) -> None:
 
 def line(run: RunDirectory, outcome: Outcome) -> str:
     """Returns the result as one line, given the outcome that it was written with."""
-    result = json.loads(run.result.read_text(encoding="utf-8"))
+    result = documents.read(run.result)
     phases = ", ".join(
         f"{name} {result['seconds'][name]:.0f} s"
         for name in ("data", "fit", "clone", "train", "estimate", "evaluate")

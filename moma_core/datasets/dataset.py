@@ -7,7 +7,6 @@ at row `episode_start[k] + k` of `state`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -157,7 +156,7 @@ def spec_of(path: Path) -> TaskSpec:
 def _spec(path: Path, meta: Mapping[str, Any]) -> TaskSpec:
     try:
         return documents.build(TaskSpec, _per_agent(meta["task"]))
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path / 'meta.json'}: task: {error}") from error
 
 
@@ -175,13 +174,13 @@ def _per_agent(task: Any) -> Any:  # noqa: ANN401 - JSON
 
 def _meta(path: Path) -> dict[str, Any]:
     try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
+        meta = documents.read(path)
     except OSError as error:
         raise DatasetError(
             f"{path} cannot be read ({error.strerror}); is this a dataset?"
         ) from error
     except ValueError as error:
-        raise DatasetError(f"{path} is not JSON: {error}") from error
+        raise DatasetError(str(error)) from error
     if not isinstance(meta, dict) or meta.get("schema") != SCHEMA:
         found = meta.get("schema") if isinstance(meta, dict) else type(meta).__name__
         raise DatasetError(f"{path}: schema is {found!r}, need {SCHEMA!r}")
@@ -195,6 +194,7 @@ def open_array(path: Path) -> NDArray[Any]:
         DatasetError: it cannot be read, or holds anything but a plain array with rows.
     """
     try:
+        documents.check_file(path)
         array = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -18,6 +18,7 @@ from tyro.constructors import (
 from moma_core import recipes
 from moma_core.address import Address
 from moma_core.config import Config, refuse_unused
+from moma_core.config.resuming import refuse_changes
 from moma_core.recipes import from_log
 from moma_core.runtime import settings, short_help
 from moma_core.runtime.run import RunDirectory
@@ -125,8 +126,11 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
     }
     default = kind(config=base, chosen=chosen, **required)
     args = tyro.cli(kind, args=rest, prog=f"{prog} RECIPE", default=default, registry=_WORDS)
-    refuse_unused(args.config, base)
-    return replace(args, config=_settled(args.config))
+    config = _settled(args.config)
+    refuse_unused(config, base)
+    if resumed is not None:
+        refuse_changes(config, base)
+    return replace(args, config=config)
 
 
 def take_run(argv: Sequence[str], prog: str) -> tuple[Path, list[str]]:

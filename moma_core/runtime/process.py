@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
 
+from moma_core import documents
 from moma_core.address import Address
 from moma_core.stopping import BAD_INPUT
 from moma_core.storage import write_text
@@ -132,7 +133,7 @@ def _watch(stopping: Event) -> None:
 
 def say(line: str) -> None:
     """Writes one line that somebody may have to act on."""
-    _LOG.warning("%s", line)
+    _LOG.warning("%s", documents.printable(line))
 
 
 def announce(path: Path | None, role: str, address: Address) -> None:
@@ -160,5 +161,5 @@ def main(command: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
         return 0
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {documents.printable(str(error))}\n")
         return BAD_INPUT

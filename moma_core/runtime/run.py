@@ -6,7 +6,7 @@ import fcntl
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from moma_core import documents
@@ -72,9 +72,12 @@ class RunDirectory:
             yield
 
     def config(self) -> Config:
-        """Reads the run's config, strictly."""
-        text = self.config_path.read_text(encoding="utf-8")
-        return documents.parse(Config, text, str(self.config_path))
+        """Reads the run's config, strictly, but for the environment that it names.
+
+        That is code, and no document names code: only the command line of a call does (`--env`).
+        """
+        config = documents.load(Config, self.config_path)
+        return replace(config, eval=replace(config.eval, env=""))
 
     def write_config(self, config: Config) -> None:
         """Replaces the run's config."""

@@ -1,11 +1,14 @@
 """Resuming goes on bit for bit, and falls back to what is whole."""
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from learner import checkpoint
 from learner.checkpoint import Counters
-from moma_core.storage import StorageError
+from moma_core.storage import StorageError, new_directory
 from tests.builders import imagine, make_config, make_ppo
 
 CONFIG = make_config()
@@ -167,3 +170,66 @@ def test_the_actors_can_be_read_alone(tmp_path):
     corrupt(tmp_path / "00000001" / "tensors.safetensors")
     with pytest.raises(StorageError):
         checkpoint.actors(tmp_path / "00000001")
+
+
+def rewritten(path, change):
+    """A checkpoint whose content was changed and whose manifest was made anew to match."""
+    tensors, state = (
+        load_file(path / "tensors.safetensors"),
+        json.loads((path / "state.json").read_text()),
+    )
+    change(tensors, state)
+    with new_directory(path) as aside:
+        save_file(tensors, aside / "tensors.safetensors")
+        (aside / "state.json").write_text(json.dumps(state))
+
+
+NO_POLICY = {
+    "not finite": (lambda t, _: t["actors.head.weight"].fill_(float("nan")), "is not finite"),
+    "a tensor is missing": (lambda t, _: t.pop("actors.head.weight"), "is nothing"),
+    "another shape": (lambda t, _: t.update({"actors.head.weight": torch.zeros(3)}), r"is \[3"),
+    "another dtype": (
+        lambda t, _: t.update({"actors.head.weight": t["actors.head.weight"].double()}),
+        "float64",
+    ),
+    "version -1": (lambda _, s: s.update(version=-1), "no counters"),
+    "another version": (lambda _, s: s.update(version=7), "no counters"),
+    "a field too many": (lambda _, s: s.update(colour="red"), "colour"),
+}
+
+
+@pytest.mark.parametrize("which", NO_POLICY)
+def test_one_whose_content_is_no_policy_is_passed_over_though_its_manifest_matches(
+    tmp_path, caplog, which
+):
+    saved(tmp_path, [1, 2])
+    rewritten(tmp_path / "00000002", lambda *_: None)
+    assert resumed(tmp_path)[1] == counters(2)  # negative control: rewriting alone harms nothing
+    change, words = NO_POLICY[which]
+    rewritten(tmp_path / "00000002", change)
+    assert resumed(tmp_path)[1] == counters(1)
+    assert "passed over for an older one" in caplog.text
+    rewritten(tmp_path / "00000001", change)
+    with pytest.raises(StorageError, match=words):
+        resumed(tmp_path)
+
+
+def test_bytes_that_are_no_tensors_are_passed_over(tmp_path):
+    saved(tmp_path, [1, 2])
+    state = (tmp_path / "00000002" / "state.json").read_text()
+    with new_directory(tmp_path / "00000002") as aside:
+        (aside / "tensors.safetensors").write_bytes(b"x" * 100)
+        (aside / "state.json").write_text(state)
+    assert resumed(tmp_path)[1] == counters(1)
+    assert checkpoint.newest(tmp_path).name == "00000001"
+    with pytest.raises(StorageError):
+        checkpoint.actors(tmp_path / "00000002")
+
+
+def test_what_somebody_reads_is_not_deleted_meanwhile(tmp_path):
+    ppo = saved(tmp_path, [1, 2, 3])
+    with checkpoint.held(tmp_path):
+        checkpoint.save(tmp_path, ppo.state(), counters(4))
+        assert (tmp_path / "00000001").is_dir()
+    checkpoint.save(tmp_path, ppo.state(), counters(5))  # negative control: held by nobody
+    assert sorted(p.name for p in tmp_path.glob("0*")) == ["00000003", "00000004", "00000005"]

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,3 +110,58 @@ def test_a_run_is_made_once_and_read_back(tmp_path):
 def test_opening_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"holds no run: .*config\.json is missing"):
         RunDirectory.open(tmp_path)
+
+
+TOO_MUCH = {
+    "depth": ("[" * 40 + "]" * 40, "levels deep"),
+    "more depth": ("[" * 100_000, "levels deep"),
+    "not a number": ('{"a": NaN}', "NaN is no number"),
+    "infinite": ('{"a": -Infinity}', "-Infinity is no number"),
+    "too large a real": ('{"a": 1e999}', "1e999 is too large"),
+    "too large a whole number": ('{"a": 9223372036854775808}', "does not fit 64 bits"),
+    "a name twice": ('{"a": 1, "a": 2}', "'a' stands there twice"),
+    "an escape sequence": (r'{"a": ["x\u001b[2J"]}', "control character"),
+    "an escape sequence in a name": (r'{"x\u001b[2J": 1}', "control character"),
+    "text that runs backwards": (r'{"a": "x\u202ey"}', "control character"),
+}
+
+
+@pytest.mark.parametrize("which", TOO_MUCH)
+def test_a_document_may_hold_only_so_much(tmp_path, which):
+    text, words = TOO_MUCH[which]
+    (tmp_path / "it.json").write_text(text)
+    with pytest.raises(ValueError, match=words) as refusal:
+        documents.read(tmp_path / "it.json")
+    assert "it.json" in str(refusal.value)
+    assert str(refusal.value).isprintable()
+
+
+def test_what_is_within_the_limits_is_read(tmp_path):
+    held = {"a": [9223372036854775807, -1.5e300, "ä\n\tx\r\n", None], "b": {"c": [[]]}}
+    (tmp_path / "it.json").write_text(json.dumps(held))
+    assert documents.read(tmp_path / "it.json") == held
+    assert documents.loads("[Infinity]", infinite=True) == [float("inf")]
+
+
+def test_what_is_no_file_is_not_waited_for_and_what_is_too_large_is_not_read(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for path in (tmp_path / "fifo", tmp_path / "zero", tmp_path):
+        with pytest.raises(ValueError, match="no regular file"):
+            documents.read(path)
+    (tmp_path / "latin").write_bytes(b'"\xe4"')
+    with pytest.raises(ValueError, match="no UTF-8"):
+        documents.read(tmp_path / "latin")
+    (tmp_path / "large").write_text("[1, 2]")
+    assert documents.read(tmp_path / "large") == [1, 2]
+    monkeypatch.setattr(documents, "MAX_BYTES", 5)
+    with pytest.raises(ValueError, match="more than 5 bytes"):
+        documents.read(tmp_path / "large")
+
+
+def test_the_environment_that_a_config_names_is_for_its_reader_alone(tmp_path):
+    config = recipes.get("reacher-tiny")
+    given = replace(config, eval=replace(config.eval, env="some.module:make"))
+    run = RunDirectory.create(tmp_path / "run", given)
+    assert "some.module:make" in run.config_path.read_text()
+    assert run.config() == config

@@ -14,6 +14,7 @@ from types import ModuleType
 from moma.log_tools.formats import FORMATS, Format
 from moma.log_tools.importing.build import Imported, convert
 from moma.log_tools.importing.log import ImportDataError, Log
+from moma_core import documents
 
 __all__ = [
     "ImportDataError",
@@ -33,8 +34,7 @@ def open_log(path: Path, kind: Format) -> Log:
     Raises:
         ImportDataError: it is not in that format, or its library is not installed.
     """
-    if not path.exists():
-        raise ImportDataError(f"{path} does not exist")
+    _check_files(path)
     log: Log = _module(kind.replace("-", "_"), kind).read(path)
     return log
 
@@ -45,10 +45,9 @@ def detect(path: Path) -> Format:
     Raises:
         ImportDataError: it is none that can be told from others.
     """
+    _check_files(path)
     if path.is_dir():
         return _of_directory(path)
-    if not path.exists():
-        raise ImportDataError(f"{path} does not exist")
     with path.open("rb") as file:
         begin = file.read(8)
     if begin == _HDF5:
@@ -61,6 +60,16 @@ def detect(path: Path) -> Format:
         f"{path}: the format cannot be told; say --format, one of {', '.join(FORMATS)}. A pickle "
         "is read only when it is asked for"
     )
+
+
+def _check_files(path: Path) -> None:
+    """Refuses a log in which something is no file: opening a FIFO waits for ever."""
+    if not path.exists():
+        raise ImportDataError(f"{path} does not exist")
+    inner = path.rglob("*") if path.is_dir() else (path,)
+    for part in inner:
+        if part.exists() and not part.is_dir() and not part.is_file():
+            raise ImportDataError(f"{documents.printable(str(part))} is no regular file")
 
 
 def _of_directory(path: Path) -> Format:

@@ -8,13 +8,13 @@ step (see `rows`), and may set `next.done` where time ran out too. Images and vi
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from moma.log_tools.importing import table
 from moma.log_tools.importing.log import ImportDataError, Layout, Log, numbered
 from moma.log_tools.importing.rows import episodes
+from moma_core import documents
 
 _SEEN = ("observation.state", "observation.environment_state")
 
@@ -72,7 +72,7 @@ def _needed(path: Path, found: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
 
 def _info(path: Path) -> dict[str, Any]:
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = documents.read(path)
         if isinstance(info["features"], dict):
             return dict(info)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -9,7 +9,6 @@ a Dict observation are then joined. Action bounds and choices are those of the s
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from moma.log_tools.importing.log import (
     float_rows,
     numbered,
 )
+from moma_core import documents
 
 _FILE = "main_data.hdf5"
 
@@ -70,8 +70,8 @@ def read(path: Path) -> Log:
 
 def _space(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        space = json.loads(document["action_space"])
+        document = documents.read(path)
+        space = documents.loads(document["action_space"], infinite=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ImportDataError(f"{path} says nothing of an action space: {error!r}") from error
     if document.get("data_format", "hdf5") != "hdf5" or not isinstance(space, dict):

@@ -10,7 +10,6 @@ are in the hub as vaults too, are standardised row by row; they are taken back t
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from moma.log_tools.importing import limits, standardised
 from moma.log_tools.importing.log import ImportDataError, Layout, Log, columns, float_rows, numbered
 from moma.log_tools.importing.rows import Rows, episodes
+from moma_core import documents
 
 _NEEDED = ("observations.", "actions.", "rewards.", "terminals.", "truncations.")
 _STATE, _LEGALS = "infos.state.", "infos.legals."
@@ -68,7 +68,7 @@ def read(path: Path) -> Log:
 
 def _leaves(path: Path) -> Leaves:
     try:
-        said = json.loads((path / "metadata.json").read_text(encoding="utf-8"))["structure_shape"]
+        said = documents.read(path / "metadata.json")["structure_shape"]
         infos = dict(said.get("infos", {}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ImportDataError(f"{path / 'metadata.json'} describes no vault: {error!r}") from error
