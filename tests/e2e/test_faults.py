@@ -64,7 +64,7 @@ def test_a_second_train_is_refused_and_a_killed_one_leaves_nobody(moma, tmp_path
     run = tmp_path / "run"
     first = start(moma, run, "--ppo.rounds", "5000")
     config = (run / "config.json").read_text()
-    second = moma("train", "--resume", run, "--seed", "7")
+    second = moma("train", "--resume", run, "--workers", "7")
     assert second.wait(30) == 2
     assert f"error: another process is at work in {run}" in second.err
     config_after = (run / "config.json").read_text()
