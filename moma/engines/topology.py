@@ -1,14 +1,18 @@
-"""Which processes serve a run's model, on which cores, and who asks which: one pure function.
+"""Which processes serve a run's model, on which nodes and cores, who asks which: a pure function.
 
-The learner is not in the plan: it takes every core, since all others wait while it updates.
+The learner is not in the plan: it has every core of the first node, since all others wait while it
+updates.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+Placement = Literal["near", "central"]
+"""Model servers on every node, for the workers of that node, or all on the first one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,8 @@ class Server:
     """Lone callers' batches run where they are awaited, without a change of threads."""
     core: int | None
     """The only core that it may run on; None: any."""
+    node: int = 0
+    """The node that it runs on; the first one is the learner's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +37,23 @@ class Worker:
     """The number of the server that it asks."""
     core: int | None
     """The only core that it may run on; None: any."""
+    node: int = 0
+    """The node that it runs on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Further:
+    """The nodes beside the first one."""
+
+    cores: tuple[int, ...] = ()
+    """Cores of each of them; nobody is kept to one of these."""
+    placement: Placement = "near"
+    """Nodes with model servers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Servers and workers of one machine."""
+    """Servers and workers of a run."""
 
     servers: tuple[Server, ...]
     workers: tuple[Worker, ...]
@@ -49,21 +67,44 @@ def plan(
     servers: int = 0,
     device: Literal["cpu", "cuda"] = "cpu",
     dynamics: Literal["learned", "simulator"] = "learned",
+    further: Further = Further(),
 ) -> Plan:
     """Plans a run's model servers and its workers. What was measured: docs/performance.md.
 
     Args:
-        cores: numbers of the cores that a process can be kept to; none where nothing can be.
-        threads: how many cores the run may use.
-        workers: rollout workers.
-        servers: model servers; 0: as many as pay.
+        cores: numbers of the first node's cores that a process can be kept to; none where nothing
+            can be.
+        threads: how many cores of the first node the run may use.
+        workers: rollout workers on all nodes, as many on each as on the others.
+        servers: model servers on all nodes; 0: as many as pay.
         device: where the model computes.
         dynamics: what is served.
+        further: the nodes beside the first one.
     """
-    # A device, or MuJoCo's own threads, are one process's; there is one batch at a time.
-    if device != "cpu" or dynamics == "simulator":
-        alone = Server(threads=threads, direct=False, core=None)
-        return Plan(servers=(alone,), workers=(Worker(server=0, core=None),) * workers)
+    alone = device != "cpu" or dynamics == "simulator"
+    counts = _shares(workers, 1 + len(further.cores))
+    if further.placement == "central":
+        whole = _machine(cores, threads, workers, servers, alone=alone)
+        return Plan(servers=whole.servers, workers=_moved(whole.workers, counts))
+    asked = _shares(servers, 1 + len(further.cores))
+    parts = [_machine(cores, threads, counts[0], asked[0], alone=alone)]
+    parts += [
+        _machine((), count, counts[node], asked[node], alone=alone)
+        for node, count in enumerate(further.cores, 1)
+    ]
+    return _joined(parts)
+
+
+def _machine(
+    cores: Sequence[int], threads: int, workers: int, servers: int, *, alone: bool
+) -> Plan:
+    """Plans one node: `alone` is one server with all threads, as a device and MuJoCo need it.
+
+    They are one process's; there is one batch at a time.
+    """
+    if alone:
+        server = Server(threads=threads, direct=False, core=None)
+        return Plan(servers=(server,), workers=(Worker(server=0, core=None),) * workers)
     count = servers or _servers(threads, workers)
     batches = _batches(threads // count, math.ceil(workers / count))
     homes = _homes(cores, count)
@@ -76,6 +117,31 @@ def plan(
             Worker(server=index % count, core=homes[index % count]) for index in range(workers)
         ),
     )
+
+
+def _shares(total: int, nodes: int) -> list[int]:
+    """Returns how many of `total` each node gets; the first ones get what is left over."""
+    return [total // nodes + (node < total % nodes) for node in range(nodes)]
+
+
+def _moved(workers: Sequence[Worker], counts: Sequence[int]) -> tuple[Worker, ...]:
+    """Returns the first node's workers as `counts` of them on each node, bound on none but it."""
+    nodes = [node for node, count in enumerate(counts) for _ in range(count)]
+    return tuple(
+        replace(worker, node=node, core=None if node else worker.core)
+        for worker, node in zip(workers, nodes, strict=True)
+    )
+
+
+def _joined(parts: Sequence[Plan]) -> Plan:
+    """Returns the plans of all nodes as one; servers are numbered through."""
+    servers: list[Server] = []
+    workers: list[Worker] = []
+    for node, part in enumerate(parts):
+        first = len(servers)
+        servers += [replace(server, node=node) for server in part.servers]
+        workers += [replace(w, node=node, server=w.server + first) for w in part.workers]
+    return Plan(servers=tuple(servers), workers=tuple(workers))
 
 
 def _servers(threads: int, workers: int) -> int:

@@ -20,7 +20,7 @@ from moma_core.address import Address
 from moma_core.config import Config, refuse_unused
 from moma_core.config.resuming import refuse_changes
 from moma_core.recipes import from_log
-from moma_core.runtime import settings, short_help
+from moma_core.runtime import flag_file, settings, short_help
 from moma_core.runtime.run import RunDirectory
 from moma_core.runtime.settings import Chosen
 
@@ -52,6 +52,8 @@ class RunCommand:
 
     config: Annotated[Config, tyro.conf.arg(name="")]
     """Settings of the recipe; any of them can be given here."""
+    config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
+    """TOML file of flags, by their names; what is given beside it counts more."""
     run_dir: Path | None = None
     """Directory of the run's files; default: runs/ and the recipe's name, numbered."""
     resume: Path | None = None
@@ -88,6 +90,8 @@ def parse(kind: type[T], argv: Sequence[str], prog: str) -> T:
 def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
     """Parses `[RECIPE] [--mode M] [--resume RUN] [--field value ...]`; `--data` needs no recipe.
 
+    `--config FILE` stands for the words that the file holds.
+
     `--help` shows what a user needs, `--help-all` every setting.
 
     Args:
@@ -98,7 +102,7 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
     Raises:
         ValueError: no such recipe, no recipe at all, or no such run.
     """
-    rest = ["--help" if word == _HELP_ALL else word for word in _plain(argv)]
+    rest = ["--help" if word == _HELP_ALL else word for word in _plain(_with_file(argv))]
     name = rest.pop(0) if rest and not rest[0].startswith("-") else None
     resumed = _value(rest, "--resume")
     if resumed is not None:
@@ -162,6 +166,19 @@ def _settled(config: Config) -> Config:
     return replace(config, data=replace(config.data, path=str(Path(config.data.path).resolve())))
 
 
+def _with_file(argv: Sequence[str]) -> list[str]:
+    """Returns the words with those of the file that `--config` names before them."""
+    words = list(argv)
+    path = _value(words, "--config")
+    if path is None:
+        return words
+    named = flag_file.words(Path(path))
+    recipe = named.pop(0) if named and not named[0].startswith("-") else None
+    if words and not words[0].startswith("-"):
+        recipe = words.pop(0)
+    return [*([] if recipe is None else [recipe]), *named, *words]
+
+
 def _plain(argv: Sequence[str]) -> list[str]:
     """Returns the words with aliases replaced."""
     words = (word.partition("=") for word in argv)
@@ -169,12 +186,14 @@ def _plain(argv: Sequence[str]) -> list[str]:
 
 
 def _value(argv: Sequence[str], flag: str) -> str | None:
+    """Returns the last value that a flag is given, since that is the one that counts."""
+    found = None
     for i, word in enumerate(argv):
         if word == flag and i + 1 < len(argv):
-            return argv[i + 1]
+            found = argv[i + 1]
         if word.startswith(flag + "="):
-            return word.partition("=")[2]
-    return None
+            found = word.partition("=")[2]
+    return found
 
 
 def _fresh(config: Config) -> Path:

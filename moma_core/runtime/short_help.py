@@ -22,7 +22,9 @@ SETTINGS = (
 """Settings that are shown, in this order, as far as the config has them."""
 
 HIDDEN = ("config", "chosen")
-"""Fields of a command that are no options of their own."""
+"""Fields of a command that are no options of their own; nor are those that hold a dataclass."""
+FLAGS = {"config_file": "config"}
+"""Fields of a command to their flags where these differ."""
 
 
 def show(
@@ -52,8 +54,8 @@ def show(
             default = getattr(owner, name)
             flag = short.get(path, f"--{path}").removeprefix("--")
             shown.append(_option(type(owner), name, flag, default))
-    own = [f for f in fields(kind) if f.name not in HIDDEN]
-    shown += [_option(kind, f.name, f.name, f.default) for f in own]
+    own = [f for f in fields(kind) if f.name not in HIDDEN and f.default_factory is MISSING]
+    shown += [_option(kind, f.name, FLAGS.get(f.name, f.name), f.default) for f in own]
     command = make_dataclass("Command", shown, kw_only=True)
     more = f"{prog} RECIPE --help-all shows every setting, in groups."
     about = f"{inspect.getdoc(kind)}\n\n{more}"

@@ -1,4 +1,4 @@
-"""Who serves a run's model on how many cores, and who asks whom."""
+"""Who serves a run's model on which nodes and how many cores, and who asks whom."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moma.engines import training
-from moma.engines.topology import Plan, Server, Worker, plan
+from moma.engines.topology import Further, Plan, Server, Worker, plan
 from moma_core import recipes
 from moma_core.runtime import process
 
@@ -124,6 +124,74 @@ def test_every_plan_is_one_that_can_be_started(cores, threads, workers, servers)
     for core in homes - {None}:
         assert sum(w.core == core for w in found.workers) <= math.ceil(workers / cores)
         assert sum(s.core == core for s in found.servers) == 1
+
+
+# (cores of the first node, of further ones, workers, servers): (servers, workers) by node, near
+NODES = {
+    (2, (2, 2), 6, 0): ((2, 2, 2), (2, 2, 2)),
+    (2, (2, 2), 4, 0): ((2, 1, 1), (2, 1, 1)),
+    (2, (2, 2), 3, 3): ((1, 1, 1), (1, 1, 1)),
+    (4, (4,), 8, 0): ((4, 4), (4, 4)),
+    (2, (16, 16), 30, 6): ((2, 2, 2), (10, 10, 10)),
+    (64, (64,), 7, 4): ((2, 2), (4, 3)),
+}
+
+
+@pytest.mark.parametrize(("cores", "further", "workers", "servers"), NODES)
+def test_near_every_node_serves_its_own_workers(cores, further, workers, servers):
+    by_node, working = NODES[cores, further, workers, servers]
+    found = plan(
+        cores=range(cores),
+        threads=cores,
+        workers=workers,
+        servers=servers,
+        further=Further(cores=further),
+    )
+    nodes = range(1 + len(further))
+    assert tuple(sum(s.node == node for s in found.servers) for node in nodes) == by_node
+    assert tuple(sum(w.node == node for w in found.workers) for node in nodes) == working
+    for worker in found.workers:
+        assert found.servers[worker.server].node == worker.node
+    for node, have in zip(nodes, (cores, *further), strict=True):
+        threads = [server.threads for server in found.servers if server.node == node]
+        assert sum(threads) <= have or set(threads) == {1}
+    assert {role.core for role in (*found.servers, *found.workers) if role.node} == {None}
+
+
+def test_the_first_node_of_many_is_planned_as_if_it_were_alone():
+    alone = plan(cores=range(4), threads=4, workers=4)
+    many = plan(cores=range(4), threads=4, workers=12, further=Further(cores=(4, 4)))
+    assert tuple(server for server in many.servers if server.node == 0) == alone.servers
+    assert tuple(worker for worker in many.workers if worker.node == 0) == alone.workers
+
+
+def test_central_servers_are_all_on_the_first_node_and_workers_spread():
+    found = plan(
+        cores=range(2), threads=2, workers=5, further=Further(cores=(8, 8), placement="central")
+    )
+    assert [server.node for server in found.servers] == [0, 0]
+    assert [worker.node for worker in found.workers] == [0, 0, 1, 1, 2]
+    assert Counter(worker.server for worker in found.workers) == {0: 3, 1: 2}
+    assert [worker.core for worker in found.workers] == [0, 1, None, None, None]
+
+
+@pytest.mark.parametrize("where", [{"device": "cuda"}, {"dynamics": "simulator"}])
+def test_a_device_of_each_node_or_of_one_serves(where):
+    near = plan(cores=range(2), threads=2, workers=4, further=Further(cores=(8,)), **where)
+    assert near.servers == (
+        Server(threads=2, direct=False, core=None),
+        Server(threads=8, direct=False, core=None, node=1),
+    )
+    assert [(w.node, w.server) for w in near.workers] == [(0, 0), (0, 0), (1, 1), (1, 1)]
+    central = plan(
+        cores=range(2),
+        threads=2,
+        workers=4,
+        further=Further(cores=(8,), placement="central"),
+        **where,
+    )
+    assert central.servers == near.servers[:1]
+    assert [(w.node, w.server) for w in central.workers] == [(0, 0), (0, 0), (1, 0), (1, 0)]
 
 
 def test_a_runs_settings_reach_its_plan(monkeypatch):
