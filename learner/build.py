@@ -186,7 +186,7 @@ def loop(
     """
     purge = counters.transitions + 1 if counters.resumes else None
     writer = MetricsWriter(run.events, purge_step=purge)
-    task = subject.task(config, run.data)
+    task = subject.task(config, run)
     if config.eval.every and task.environment is not None:
         peers = replace(peers, evaluation=_evaluation(learned, config, task))
     schedule = Schedule(

@@ -38,6 +38,8 @@ def _train(args: Learn, run: RunDirectory, stopping: Event, endpoint: Endpoint) 
     def tell(progress: Progress) -> None:
         write_text(run.progress, documents.dump(progress))
 
+    if not run.subject.is_file():  # no `moma train` has written it
+        subject.keep(run, config, dataset)
     peers = Peers(progress=tell, stopping=stopping.is_set)
     if not config.imagines:
         learned = build.algorithm(config, dataset, run.clones)

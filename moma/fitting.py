@@ -33,7 +33,8 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> No
     dataset = subject.dataset(config, run.data)
     if config.eval.env:
         # One that does not fit is refused now, not at the end.
-        subject.task(config, run.data).copies(1)
+        subject.task(config, run).copies(1)
+    subject.keep(run, config, dataset)
     needed = config.imagines and config.dynamics == "learned"
     if dataset is None or not needed or run.model.is_dir():
         return

@@ -98,5 +98,5 @@ def _outcome(run: RunDirectory, config: Config, board: Board) -> Outcome:
         name: evaluate.evaluate(run, config, episodes, policy=name) for name in policies.names(run)
     }
     measured = {name: score for name, score in played.items() if score is not None}
-    task = subject.task(config, run.data)
+    task = subject.task(config, run)
     return Outcome(task=task, measured=measured, belief=belief)

@@ -105,22 +105,22 @@ def load(path: Path, precision: Literal["auto", "fp32", "bf16"] = "fp32") -> Wor
         ValueError: a file is not what it should be.
     """
     verify(path)
-    card = documents.load(ModelCard, path / _CARD)
+    told = card(path)
     config = documents.load(ModelConfig, path / _CONFIG)
     weights = load_file(path / _WEIGHTS)
     box = weights.pop("box")
     ensemble = Ensemble(
-        card.task,
+        told.task,
         config,
-        members=len(card.elites),
-        terminates=card.terminates,
+        members=len(told.elites),
+        terminates=told.terminates,
         codes=Codes(weights["codes.features"], weights["codes.values"]),
     )
     ensemble.residuals = torch.empty_like(weights["residuals"])
     ensemble.load_state_dict(weights)
     if hidden(precision) == torch.bfloat16:
         ensemble.lower()
-    return WorldModel(card, ensemble, box)
+    return WorldModel(told, ensemble, box)
 
 
 def load_on(
@@ -137,6 +137,11 @@ def load_on(
         return load(path, precision)
     model = load(path, "bf16" if precision == "auto" else precision)
     return Accelerated(model, torch.device(device))
+
+
+def card(path: Path) -> ModelCard:
+    """Reads what a model says of itself."""
+    return documents.load(ModelCard, path / _CARD)
 
 
 def report(path: Path) -> dict[str, dict[str, object]]:

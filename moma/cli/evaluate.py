@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from moma_core.config import Config
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse, take_run
 from moma_core.runtime.run import RunDirectory
@@ -23,6 +25,8 @@ class Evaluate:
     """Policy to play: the team, or an imitation of the log (bc) or of its best (bc-best)."""
     env: str = ""
     """Environment to play in: package.module:factory of a ParallelEnv; default: the task's own."""
+    data: Path | None = None
+    """Directory of the run's log, where it has moved; estimates need it."""
     sampled: bool = False
     """Actions drawn from the policies, which shows chance in what agents agree on by likelihood."""
 
@@ -36,11 +40,11 @@ def _evaluate(argv: Sequence[str]) -> None:
     path, rest = take_run(argv, "moma evaluate")
     args = parse(Evaluate, rest, "moma evaluate RUN")
     run = RunDirectory.open(path)
-    config = run.config()
-    config = replace(config, eval=replace(config.eval, env=args.env))
-    from moma.evaluation import estimates, policies  # loads torch
+    config = _asked(run.config(), args)
+    from moma.evaluation import policies  # loads torch
     from moma.evaluation.evaluate import evaluate
     from moma.reports import result
+    from moma_core.runtime import subject
 
     process.compute_on(config.threads)
     episodes = args.episodes or config.eval.final_episodes
@@ -50,10 +54,36 @@ def _evaluate(argv: Sequence[str]) -> None:
         words = result.measured(score)
     elif args.episodes or args.sampled or args.seed is not None:
         raise ValueError(
-            "--episodes, --seed and --sampled are for an environment, and this run has none: --env"
+            "--episodes, --seed and --sampled are for an environment, and this run has none; "
+            f"{subject.kept(run).advice}"
         )
     elif config.imagines:
-        words = result.believed(estimates.estimate(run, config))
+        words = _estimated(run, config)
     else:
-        words = "no environment and no model, so nothing is known of the return: --env"
+        raise ValueError(
+            "no environment and no model, so nothing is known of the return; "
+            f"{subject.kept(run).advice}"
+        )
     sys.stdout.write(f"{run.name}, policy {args.policy} ({place.name}): {words}\n")
+
+
+def _asked(config: Config, args: Evaluate) -> Config:
+    """Returns a run's config with what this call names: no file of a run names code to be run."""
+    data = config.data if args.data is None else replace(config.data, path=str(args.data))
+    return replace(config, data=data, eval=replace(config.eval, env=args.env))
+
+
+def _estimated(run: RunDirectory, config: Config) -> str:
+    """Estimates a run's policies by its model and its log, and says what came of it."""
+    from moma.evaluation import estimates
+    from moma.reports import result
+    from moma_core.datasets import DatasetError
+    from moma_core.runtime import subject
+
+    try:
+        return result.believed(estimates.estimate(run, config))
+    except DatasetError as error:
+        raise ValueError(
+            f"nothing was played or estimated: {error}; {subject.kept(run).advice}"
+            f"{result.remembered(run)}"
+        ) from error

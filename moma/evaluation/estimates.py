@@ -73,12 +73,9 @@ def estimate(run: RunDirectory, config: Config) -> Belief:
         config: its config.
 
     Raises:
-        ValueError: the run has no log.
+        ValueError: the run has no log, or it is not where it was.
     """
-    logged = subject.dataset(config, run.data)
-    if logged is None:
-        raise ValueError(f"{run.path} has no log to estimate by")
-    data, model = works_on(logged, config.works_on), fitting.dynamics(run, config)
+    data, model = works_on(subject.log(run, config), config.works_on), fitting.dynamics(run, config)
     truncation = pessimism.truncation(config.pessimism, model.describe())
     seed = seeds.derive(config.seed, "estimate")
     log, tried = returns_of(data), skill(model, data, config, seed)

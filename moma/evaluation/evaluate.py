@@ -47,7 +47,7 @@ def evaluate(
     Raises:
         ValueError: the run has no such policy.
     """
-    task = subject.task(config, run.data)
+    task = subject.task(config, run)
     if task.environment is None:
         return None
     start = seeds.derive(config.seed if seed is None else seed, "evaluation")

@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass
 import torch
 
 from learner import checkpoint
+from model_server.world_model import files
 from moma.engines.board import Board
 from moma.evaluation.estimates import Belief, Estimate
 from moma.evaluation.evaluate import Score
 from moma.evaluation.policies import TEAM
 from moma_core import documents
 from moma_core.config import Config
-from moma_core.runtime import version
+from moma_core.runtime import subject, version
 from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.run import RunDirectory
 from moma_core.storage import write_text
@@ -76,6 +77,10 @@ def write(
         "belief": None if belief is None else asdict(belief) | {"judgement": belief.judgement.word},
         "checkpoint": None if newest is None else newest.name,
         "note": outcome.task.note,
+        "said": describe(outcome),
+        "env": subject.kept(run).env,
+        "data_sha256": subject.kept(run).data_sha256,
+        "model_sha256": _model_digest(run),
         "transitions": counters.transitions,
         "updates": counters.version,
         "stopped": "" if board.progress is None else board.progress.stopped,
@@ -88,6 +93,19 @@ def write(
         "versions": versions(),
     }
     write_text(run.result, json.dumps(result, indent=1))
+
+
+def remembered(run: RunDirectory) -> str:
+    """Returns what was said of a run's policies when it ended; empty where it has not ended."""
+    if not run.result.is_file():
+        return ""
+    said = documents.read(run.result)["said"]
+    return f"; when it was trained it was said: {said}"
+
+
+def _model_digest(run: RunDirectory) -> str:
+    """Returns the SHA-256 of the run's model; empty where it has none."""
+    return files.card(run.model).digest if run.model.is_dir() else ""
 
 
 def chart(run: RunDirectory, outcome: Outcome) -> None:

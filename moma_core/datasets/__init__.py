@@ -1,8 +1,8 @@
 """The fixed dataset: episodes on disk, checked on reading; rows to fit, starts to imagine from."""
 
-from moma_core.datasets.dataset import Dataset, spec_of
+from moma_core.datasets.dataset import Dataset, digest_of, spec_of
 from moma_core.datasets.starts import StartSampler
 from moma_core.datasets.validate import DatasetError
 from moma_core.datasets.write import EpisodeWriter
 
-__all__ = ["Dataset", "DatasetError", "EpisodeWriter", "StartSampler", "spec_of"]
+__all__ = ["Dataset", "DatasetError", "EpisodeWriter", "StartSampler", "digest_of", "spec_of"]

@@ -7,6 +7,7 @@ at row `episode_start[k] + k` of `state`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from moma_core import documents
 from moma_core.datasets.mapped import Columns, Moments, chunks, take
 from moma_core.datasets.validate import DatasetError, check, check_shapes
+from moma_core.storage import digest
 from moma_core.types import TaskSpec, Transitions
 
 _STILL = 1e-6
@@ -151,6 +153,12 @@ def spec_of(path: Path) -> TaskSpec:
         DatasetError: `meta.json` is missing or does not say it.
     """
     return _spec(path, _meta(path / "meta.json"))
+
+
+def digest_of(path: Path) -> str:
+    """Returns the SHA-256 of the dataset at `path`, in hex: of the digests of all its files."""
+    parts = [digest(path / name) for name in ("meta.json", *(f"{name}.npy" for name in ARRAYS))]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def _spec(path: Path, meta: Mapping[str, Any]) -> TaskSpec:

@@ -94,6 +94,11 @@ class RunDirectory:
         return self.path / "config.json"
 
     @property
+    def subject(self) -> Path:
+        """What the run is about, for when its log has moved."""
+        return self.path / "subject.json"
+
+    @property
     def settings(self) -> Path:
         """The settings that the log asked for, with their reasons."""
         return self.path / "settings.json"

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from moma_core.config import DataConfig
-from moma_core.datasets import Dataset, spec_of
+from moma_core.datasets import Dataset
 from moma_core.tasks.task import Environment, Task, near
 from moma_core.types import TaskSpec
 
@@ -66,19 +66,19 @@ def dataset(task: str, config: DataConfig, seed: int, made: Path) -> Dataset:
     return data
 
 
-def of(task: str, path: Path, env: str = "") -> Task:
-    """Returns the named task, or else what a dataset says of its team.
+def of(task: str, team: TaskSpec | None, env: str = "") -> Task:
+    """Returns the named task, or else that of a team of which only a log is known.
 
     Args:
-        task: the task's name; empty: the dataset says who the team is.
-        path: of the dataset.
+        task: the task's name; empty: the team is given.
+        team: as its log has it; None where the task is named.
         env: an evaluation environment, package.module:factory, instead of the task's own; returns
             have no scale in it.
 
     Raises:
-        ValueError: there is no such task, dataset or environment.
+        ValueError: there is no such task or environment.
     """
-    found = get(task) if task else _unnamed(spec_of(path))
+    found = get(task) if team is None else _unnamed(team)
     if not env:
         return found
     from moma_core.tasks import pettingzoo  # it loads slowly, as simulators do

@@ -118,6 +118,7 @@ def no_execution(_, tree):
 
 
 COMPOSITION_ROOTS = (
+    "moma/cli/evaluate.py",
     "moma/engines/training.py",
     "moma/evaluation/estimates.py",
     "moma/evaluation/evaluate.py",

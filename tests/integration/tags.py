@@ -25,7 +25,7 @@ def written(run):
 
 def agents_of(run):
     """Names of the run's agents."""
-    return subject.task(run.config(), run.data).spec.agents
+    return subject.task(run.config(), run).spec.agents
 
 
 def general(tag, agents):

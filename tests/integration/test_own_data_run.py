@@ -15,8 +15,10 @@ import pytest
 
 from moma.cli.main import main
 from moma.phases import NOT_SUPPORTED
+from moma_core.datasets import digest_of
 from moma_core.runtime.run import RunDirectory
 from tests.builders import write_dataset
+from tests.unit.test_pettingzoo import Pair
 
 TINY = (
     "--model.members", "2", "--model.elites", "2", "--model.width", "16", "--model.depth", "1",
@@ -58,6 +60,14 @@ def result_of(run):
 def team_of(run):
     """What is believed of the team."""
     return result_of(run)["belief"]["policies"]["team"]
+
+
+def renamed(run, **names):
+    """Changes a run's config file, as whoever hands a run over might."""
+    config = json.loads(run.config_path.read_text())
+    config["data"]["path"] = str(names.get("data", config["data"]["path"]))
+    config["eval"]["env"] = names.get("env", "")
+    run.config_path.write_text(json.dumps(config))
 
 
 def told(team):
@@ -103,9 +113,11 @@ def test_while_it_trains_nothing_pretends_to_be_the_true_system(trained):
     assert json.loads(run.status.read_text())["progress"]["score"] is None
 
 
-def test_evaluate_repeats_the_estimate(trained, cli, capsys):
+def test_evaluate_repeats_the_estimate_where_the_log_has_moved(trained, log, tmp_path, cli, capsys):
     run, _ = trained
-    assert cli("evaluate", run.path) == 0
+    renamed(run, data=tmp_path / "gone")
+    shutil.copytree(log.path, tmp_path / "moved")
+    assert cli("evaluate", run.path, "--data", tmp_path / "moved") == 0
     said = capsys.readouterr().out
     assert told(team_of(run)) in said
     assert "NOT SUPPORTED" in said
@@ -132,12 +144,59 @@ def test_it_goes_on_from_another_directory(trained, cli, capsys, monkeypatch):
     assert (result_of(run)["updates"], result_of(run)["resumes"]) == (3, 1)
 
 
-def test_a_run_whose_log_has_gone_says_which(trained, log, tmp_path, cli, capsys):
+def test_a_run_whose_log_has_gone_says_what_it_misses_and_what_was_said(
+    trained, tmp_path, cli, capsys
+):
     run, _ = trained
-    config = run.config_path.read_text()
-    run.config_path.write_text(config.replace(str(log.path), str(tmp_path / "gone")))
+    renamed(run, data=tmp_path / "gone")
     assert cli("evaluate", run.path) == 2
-    assert f"{tmp_path}/gone/meta.json cannot be read" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert f"nothing was played or estimated: {tmp_path}/gone does not hold the run's" in said.err
+    assert "--data DIR" in said.err
+    assert "when it was trained it was said: the team is NOT SUPPORTED (" in said.err
+    assert said.out == ""
+
+
+def test_another_log_is_refused_in_evaluating_and_in_going_on(trained, tmp_path, cli, capsys):
+    run, _ = trained
+    other = write_dataset(tmp_path / "other", episodes=40, terminals=True, seed=3)
+    for words in (("evaluate", run.path), ("train", "--resume", run.path, "--in-process")):
+        assert cli(*words, "--data", other.path) == 2
+        assert f"{other.path} is not what {run.path} was made from" in capsys.readouterr().err
+
+
+def test_a_run_plays_in_a_named_environment_without_its_log_from_anywhere(
+    trained, tmp_path, cli, capsys, monkeypatch
+):
+    run, _ = trained
+    renamed(run, data=tmp_path / "gone")
+    monkeypatch.chdir("/")
+    words = ("--env", f"{Pair.__module__}:Pair", "--episodes", "4")
+    assert cli("evaluate", run.path, *words) == 0
+    assert "4 episodes)" in capsys.readouterr().out
+
+
+def test_no_file_of_a_run_names_code_that_evaluate_runs(
+    trained, tmp_path, cli, capsys, monkeypatch
+):
+    run, _ = trained
+    (tmp_path / "canary.py").write_text(f"open({str(tmp_path / 'sang')!r}, 'w')\nmake = None\n")
+    monkeypatch.chdir(tmp_path)
+    renamed(run, env="canary:make", data=tmp_path / "gone")
+    assert cli("evaluate", run.path) == 2
+    assert not (tmp_path / "sang").exists()
+    assert cli("evaluate", run.path, "--env", "canary:make") == 2
+    assert (tmp_path / "sang").exists()
+    assert "canary has no make" in capsys.readouterr().err
+
+
+def test_the_result_says_what_it_was_made_of(trained, log):
+    run, _ = trained
+    result = result_of(run)
+    assert result["data_sha256"] == digest_of(log.path)
+    card = json.loads((run.path / "model" / "card.json").read_text())
+    assert result["model_sha256"] == card["digest"]
+    assert result["env"] == ""
 
 
 def test_published_settings_imagine_on_observations_side_by_side(log, tmp_path, cli, capsys):

@@ -88,7 +88,7 @@ def test_a_resumed_run_finds_its_data_from_another_directory(dataset, tmp_path, 
 def test_the_task_of_a_log_is_its_own_team_without_an_environment_or_a_scale(dataset):
     own = config("--data", dataset.path)
     assert subject.dataset(own, Path("nowhere")).spec == SPEC
-    task = subject.task(own, Path("nowhere"))
+    task = subject.task(own, RunDirectory(Path("nowhere")))
     assert (task.spec, task.environment, task.score(1.0)) == (SPEC, None, None)
     with pytest.raises(ValueError, match="task lopsided has no environment"):
         task.copies(1)
@@ -99,21 +99,22 @@ def test_the_task_of_a_log_is_its_own_team_without_an_environment_or_a_scale(dat
 def test_the_task_of_a_log_is_known_without_reading_it(dataset, tmp_path):
     shutil.copy(dataset.path / "meta.json", tmp_path)
     own = replace(recipes.get("data"), data=DataConfig(path=str(tmp_path)))
-    assert subject.task(own, Path("nowhere")).spec == SPEC
+    assert subject.task(own, RunDirectory(Path("nowhere"))).spec == SPEC
 
 
 def test_data_of_the_run_itself_needs_no_path(dataset, tmp_path):
     own = replace(recipes.get("data"), seed=1)
     shutil.copytree(dataset.path, tmp_path / "data")
     assert subject.dataset(own, tmp_path / "data").spec == SPEC
-    assert subject.task(own, tmp_path / "data").spec == SPEC
-    for ask in (subject.dataset, subject.task):
-        with pytest.raises(ValueError, match=r"which data.*--data DIR"):
-            ask(own, tmp_path / "nothing")
+    assert subject.task(own, RunDirectory(tmp_path)).spec == SPEC
+    with pytest.raises(ValueError, match=r"which data.*--data DIR"):
+        subject.dataset(own, tmp_path / "nothing")
+    with pytest.raises(ValueError, match=r"which data.*--data DIR"):
+        subject.task(own, RunDirectory(tmp_path / "nothing"))
 
 
 def test_a_registered_task_keeps_its_environment_and_scale(tmp_path):
-    task = subject.task(recipes.get("reacher-tiny"), tmp_path)
+    task = subject.task(recipes.get("reacher-tiny"), RunDirectory(tmp_path))
     assert task.spec.name == "reacher-leader"
     assert task.score(task.return_at_one) == 1.0
     assert task.copies(1).reset(0).shape == (1, 10)
@@ -132,15 +133,15 @@ def test_data_of_the_named_task_is_accepted(tmp_path):
     made = task.make_data(tmp_path / "made", recipes.get("polygame-plus").data, 0)
     given = config("--data", made.path, "--task", "polygame-plus")
     assert subject.dataset(given, tmp_path).spec == task.spec
-    assert subject.task(given, tmp_path).score(task.return_at_one) == 1.0
+    assert subject.task(given, RunDirectory(tmp_path)).score(task.return_at_one) == 1.0
 
 
 def test_a_named_environment_takes_the_place_of_the_tasks_and_has_no_scale(dataset, tmp_path):
     where = f"{Pair.__module__}:Pair"
-    task = subject.task(config("--data", dataset.path, "--env", where), tmp_path)
+    task = subject.task(config("--data", dataset.path, "--env", where), RunDirectory(tmp_path))
     assert isinstance(task.copies(2), PettingZoo)
     assert (task.score(0.0), task.note) == (None, f"played in {where}")
-    other = subject.task(config("reacher-tiny", "--env", where), tmp_path)
+    other = subject.task(config("reacher-tiny", "--env", where), RunDirectory(tmp_path))
     assert other.score(0.0) is None
     with pytest.raises(ValueError, match="agents are wide, narrow; those of task reacher-leader"):
         other.copies(1)
