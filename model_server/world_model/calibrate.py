@@ -39,11 +39,12 @@ def held_out(fitted: Fitted, names: Sequence[str], seed: int) -> dict[str, Any]:
     inputs, targets = units.inputs(data.state, data.action, data.age), units.targets(data)
     code = ensemble.codes.encode(data.next_state)
     with torch.inference_mode():
-        outputs: Outputs = ensemble(inputs.expand(len(fitted.elites), *inputs.shape))
+        asked = inputs.expand(len(fitted.elites), *inputs.shape)
+        outputs: Outputs = ensemble(asked, code)
         expected = ensemble.expected(inputs, outputs)
         disagreement = uncertainty.disagreement(expected.mean * units.output_scale)
         varies = torch.cat([~units.constant, torch.ones(1, dtype=torch.bool)])
-        error = (expected.mean.mean(0) - targets).square().mean(0).sqrt() * varies
+        error = (_foreseen(ensemble, asked, inputs) - targets).square().mean(0).sqrt() * varies
         still = targets.square().mean(0).sqrt()
         rank = ranks(ensemble, outputs, data, seed)
         inside = {
@@ -66,6 +67,23 @@ def held_out(fitted: Fitted, names: Sequence[str], seed: int) -> dict[str, Any]:
             "codes": len(ensemble.codes),
             "disagreement_quantiles": dict(zip(QUANTILES, quantiles, strict=True)),
         }
+
+
+def _foreseen(
+    ensemble: Ensemble, asked: Float32[Tensor, "E N I"], inputs: Float32[Tensor, "N I"]
+) -> Float32[Tensor, "N D"]:
+    """Returns the elites' mean without knowing what came, given the code that they call likeliest.
+
+    Args:
+        ensemble: the elites.
+        asked: the inputs of every member.
+        inputs: the same, once.
+    """
+    logit = ensemble.code_logit(asked)
+    code = torch.zeros(len(inputs), dtype=torch.int64)
+    if logit is not None:
+        code = logit.softmax(-1).mean(0).argmax(-1)
+    return ensemble.expected(inputs, ensemble.given(asked, logit, code)).mean.mean(0)
 
 
 def ranks(

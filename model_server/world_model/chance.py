@@ -1,4 +1,4 @@
-"""What comes next, drawn: a code by its probability, the rest by residuals of held-out rows.
+"""What comes next, drawn: a code by its probability, the rest, given it, by held-out residuals.
 
 A draw takes one held-out row's whole vector of standardised residuals, so that features vary
 together as they do in the log, with its tails and its forks, and intervals hold what they say by
@@ -23,8 +23,29 @@ _RESIDUAL, _CODE, _END = 1, 2, 3
 """Streams of a row's draws; the member's needs none."""
 
 
+def code(
+    logit: Float32[Tensor, "E B C"] | None, query: Query, member: Int64[Tensor, " B"]
+) -> Int64[Tensor, " B"]:
+    """Draws the code of what comes next, each row by its own seed and age; 0 where none is coded.
+
+    Args:
+        logit: what the members said of the codes.
+        query: the rows.
+        member: which of the members each row is drawn from.
+    """
+    if logit is None:
+        return torch.zeros_like(query.age)
+    row = torch.arange(query.rows, device=member.device)
+    uniform = seeds.uniform(seeds.along(query.seed, query.age, _CODE))
+    return codes.pick(logit[member, row], uniform)
+
+
 def next_state(
-    ensemble: Ensemble, outputs: Outputs, query: Query, member: Int64[Tensor, " B"]
+    ensemble: Ensemble,
+    outputs: Outputs,
+    query: Query,
+    member: Int64[Tensor, " B"],
+    code: Int64[Tensor, " B"],
 ) -> Float32[Tensor, "B S"]:
     """Draws what comes next, each row by its own seed and age; or gives the mean (reference).
 
@@ -33,6 +54,7 @@ def next_state(
         outputs: what its members said.
         query: the rows.
         member: which of the members each row is drawn from.
+        code: drawn for each row.
     """
     row, units = torch.arange(query.rows, device=member.device), ensemble.units
     output = outputs.mean[member, row, :-1]
@@ -44,8 +66,6 @@ def next_state(
     output = output + deviation * ensemble.residuals[member, picked, :-1]
     state = units.next_state(query.state, output)
     if outputs.code_logit is not None:
-        uniform = seeds.uniform(seeds.along(query.seed, query.age, _CODE))
-        code = codes.pick(outputs.code_logit[member, row], uniform)
         state[:, ensemble.codes.features] = ensemble.codes.values[code]
     return state
 

@@ -91,7 +91,8 @@ def left_over(ensemble: Ensemble, data: Transitions) -> Float32[Tensor, "N D"]:
     """
     inputs = ensemble.units.inputs(data.state, data.action, data.age)
     with torch.inference_mode():
-        outputs = ensemble(inputs.expand(len(ensemble.residuals), *inputs.shape))
+        code = ensemble.codes.encode(data.next_state)
+        outputs = ensemble(inputs.expand(len(ensemble.residuals), *inputs.shape), code)
         mean = ensemble.expected(inputs, outputs).mean.mean(0)
     varies = torch.nn.functional.pad(~ensemble.units.constant, (0, 1), value=True)
     return (ensemble.units.targets(data) - mean) * varies

@@ -3,7 +3,8 @@
 A network's outputs are S state features and one reward, in *output units*: by default the change
 of the standardised state and the standardised reward, each scaled to unit variance over the data;
 in reference units the next state and the reward as they are. Features that take few values have
-no Gaussian: the networks say how likely each of their joint values is.
+no Gaussian: a network of their own says how likely each of their joint values is, and the others
+are told which of them comes, so that all that belongs to it comes with it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor, nn
 
 from model_server.world_model.codes import Codes
@@ -124,15 +125,20 @@ class Ensemble(nn.Module):
         self.config = config
         self.units = Units.of(task, config)
         self.codes = Codes.none() if codes is None else codes
-        # Mean and log-variance of the state, logits of its codes, mean and log-variance of the
-        # reward, the termination's logit.
-        self.outputs = {"state": 2 * state_width + len(self.codes), "reward": 2}
+        # Mean and log-variance of the state, mean and log-variance of the reward, the
+        # termination's logit.
+        self.outputs = {"state": 2 * state_width, "reward": 2}
         if terminates:
             self.outputs["termination"] = 1
 
-        def network(depth: int, outputs: int) -> Network:
+        told = len(self.codes.features)
+
+        def network(depth: int, outputs: int, inputs: int = self.units.width + told) -> Network:
             hidden = [config.width] * depth
-            return Network(members, [self.units.width, *hidden, outputs], config, generator)
+            return Network(members, [inputs, *hidden, outputs], config, generator)
+
+        if told:
+            self.code_head = network(config.depth, len(self.codes), self.units.width)
 
         if config.network == "trunk":
             self.trunk = network(config.depth, sum(self.outputs.values()))
@@ -146,22 +152,50 @@ class Ensemble(nn.Module):
         self.min_log_variance = nn.Parameter(bound * -10.0)
         self.register_buffer("residuals", torch.zeros(members, 1, state_width + 1))
 
-    def forward(self, inputs: Float32[Tensor, "E N I"]) -> Outputs:
+    def forward(
+        self, inputs: Float32[Tensor, "E N I"], code: Int64[Tensor, "*E N"] | None = None
+    ) -> Outputs:
         """Maps standardised inputs to every member's Gaussian and logits.
 
         What it says of coded features is in the code's logits alone: see `expected`.
+
+        Args:
+            inputs: of every member's rows.
+            code: of the next states, as they came; None where nothing is coded.
         """
+        return self.given(inputs, self.code_logit(inputs), code)
+
+    def code_logit(self, inputs: Float32[Tensor, "E N I"]) -> Float32[Tensor, "E N C"] | None:
+        """Returns the logits of the next states' codes; None where nothing is coded."""
+        return self.code_head(inputs) if len(self.codes) else None
+
+    def given(
+        self,
+        inputs: Float32[Tensor, "E N I"],
+        code_logit: Float32[Tensor, "E N C"] | None,
+        code: Int64[Tensor, "*E N"] | None,
+    ) -> Outputs:
+        """Returns what goes with a code of the next states.
+
+        Args:
+            inputs: of every member's rows.
+            code_logit: what it said of the codes.
+            code: of the next states, drawn or as they came; None where nothing is coded.
+        """
+        if code is not None and code_logit is not None:
+            told = self._standardised[code]
+            told = told.expand(*inputs.shape[:-1], told.shape[-1])
+            inputs = torch.cat([inputs, told], dim=-1)
         if self.config.network == "trunk":
             parts = self.trunk(inputs).split(list(self.outputs.values()), dim=-1)
         else:
             parts = [self.get_submodule(f"{name}_head")(inputs) for name in self.outputs]
-        width, codes = len(self.units.state_mean), len(self.codes)
-        state_mean, state_raw, logit = parts[0].split([width, width, codes], dim=-1)
+        state_mean, state_raw = parts[0].chunk(2, dim=-1)
         reward_mean, reward_raw = parts[1].chunk(2, dim=-1)
         return Outputs(
             mean=torch.cat([state_mean, reward_mean], dim=-1),
             log_variance=self._bounded(torch.cat([state_raw, reward_raw], dim=-1)),
-            code_logit=logit if codes else None,
+            code_logit=code_logit,
             termination_logit=parts[2].squeeze(-1) if len(parts) == 3 else None,
         )
 
@@ -176,7 +210,7 @@ class Ensemble(nn.Module):
             return outputs
         chosen = self.codes.features
         weight = outputs.code_logit.softmax(-1)
-        value = (self.codes.values - self.units.state_mean[chosen]) / self.units.state_std[chosen]
+        value = self._standardised
         reached = weight @ value
         variance = weight @ value.square() - reached.square()
         variance = (variance / self.units.output_std[chosen] ** 2).clamp_min(_LEAST_VARIANCE)
@@ -184,6 +218,12 @@ class Ensemble(nn.Module):
         mean[..., chosen] = self.units.towards(reached, inputs[..., chosen], chosen)
         log_variance[..., chosen] = variance.log()
         return replace(outputs, mean=mean, log_variance=log_variance)
+
+    @property
+    def _standardised(self) -> Float32[Tensor, "C F"]:
+        """The codes' values, standardised."""
+        chosen, units = self.codes.features, self.units
+        return (self.codes.values - units.state_mean[chosen]) / units.state_std[chosen]
 
     @property
     def gaussian(self) -> Bool[Tensor, " D"]:

@@ -133,7 +133,8 @@ def _scatter(ensemble: Ensemble, holdout: Transitions, seed: int) -> None:
     """Gives the ensemble residuals of held-out rows to draw from."""
     units = ensemble.units
     inputs = units.inputs(holdout.state, holdout.action, holdout.age)
-    outputs = ensemble(inputs.expand(len(ensemble.residuals), *inputs.shape))
+    code = ensemble.codes.encode(holdout.next_state)
+    outputs = ensemble(inputs.expand(len(ensemble.residuals), *inputs.shape), code)
     away = chance.residuals(ensemble, outputs, units.targets(holdout))
     ensemble.residuals = chance.pool(away, seed)
 
@@ -207,7 +208,7 @@ def optimise(
         if config.schedule == "cosine":
             decay = 0.5 * (1 + math.cos(math.pi * (update - 1) / config.updates))
             optimiser.param_groups[0]["lr"] = config.learning_rate * decay
-        outputs = ensemble(rows.inputs)
+        outputs = ensemble(rows.inputs, rows.code)
         loss = nll(ensemble, outputs, rows.targets, rows.code, config.nll_beta).sum()
         if outputs.termination_logit is not None:
             loss = loss + termination_loss(outputs.termination_logit, rows.terminated, weight)
@@ -224,7 +225,8 @@ def optimise(
 def _score(ensemble: Ensemble, held: Rows, config: ModelConfig, seed: int) -> Tensor:
     """Held-out score of every member, lower is better, on the same rows for all."""
     with torch.inference_mode():
-        outputs = ensemble(held.inputs.expand(config.members, *held.inputs.shape))
+        asked = held.inputs.expand(config.members, *held.inputs.shape)
+        outputs = ensemble(asked, held.code)
         if config.ranking == "nll":
             score = nll(ensemble, outputs, held.targets, held.code)
         else:

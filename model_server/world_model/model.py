@@ -70,11 +70,13 @@ class WorldModel:
         ensemble, units = self._ensemble, self._ensemble.units
         members = len(self._card.elites)
         inputs = units.inputs(query.state, query.action, query.age)
-        outputs = ensemble(inputs.expand(members, *inputs.shape))
-        expected = ensemble.expected(inputs, outputs)
         row = torch.arange(query.rows, device=query.state.device)
-        member = seeds.choose(query.seed, members)
-        next_state = chance.next_state(ensemble, outputs, query, member)
+        member, asked = seeds.choose(query.seed, members), inputs.expand(members, *inputs.shape)
+        logit = ensemble.code_logit(asked)
+        code = chance.code(logit, query, member)
+        outputs = ensemble.given(asked, logit, code)
+        expected = ensemble.expected(inputs, outputs)
+        next_state = chance.next_state(ensemble, outputs, query, member, code)
         reward = units.reward(outputs.mean[member, row, -1:])
         scaled = expected.mean * self._scale
         log_variance = expected.log_variance + 2 * self._log_scale

@@ -46,6 +46,7 @@ from jaxtyping import Float32, Float64, Int64
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from moma.evaluation.intervals import student
 from moma.evaluation.team_log import TeamLog, retrace
 from moma_core import seeds
 from moma_core.config.checks import positive, require
@@ -55,8 +56,6 @@ from moma_core.nets.stacked import StackedLinear, chain
 
 _FITS_PER_STEP = 4
 """Fits for each step of the horizon: with a discount all but exp(-4) of a value has arrived."""
-_DRAWS = 100_000
-"""Draws of Student's t that an interval's edges are taken from."""
 _CHUNK = 16384
 """States that are valued at a time."""
 _NO_SPREAD = 1e-6
@@ -130,11 +129,10 @@ def fitted_q(dataset: Dataset, actors: Actors, settings: FittedQSettings, seed: 
     own = [random.integers(log.episodes, size=log.episodes) for _ in range(settings.members)]
     values = _fitted(log, scale, own, settings, seed, random)
     means = _worth(log, scale, values, own).numpy()
-    drawn = random.standard_t(settings.members - 1, _DRAWS)
-    low, high = means.mean() + means.std(ddof=1) * np.percentile(drawn, (2.5, 97.5))
+    half, mean = student(settings.members - 1) * float(means.std(ddof=1)), float(means.mean())
     return FittedQ(
-        return_mean=float(means.mean()),
-        return_ci95=(float(low), float(high)),
+        return_mean=mean,
+        return_ci95=(mean - half, mean + half),
         deviation=log.deviation(),
     )
 

@@ -10,6 +10,11 @@ _STUDENT = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45, 7: 2.36, 8: 2
 """Student's t of a central 95 %, by degrees of freedom; from 10 on that of 10 is used."""
 
 
+def student(freedom: int) -> float:
+    """Returns Student's t of a central 95 %; 0 where one value alone has no spread."""
+    return _STUDENT.get(freedom, 2.23) if freedom else 0.0
+
+
 def bootstrapped(returns: NDArray[np.float32], seed: int) -> tuple[float, float]:
     """Returns the central 95 % of bootstrapped means.
 
@@ -32,8 +37,7 @@ def over_members(means: NDArray[np.float64], returns: NDArray[np.float32]) -> tu
         means: each member's, `[E]`.
         returns: of all episodes, `[B]`, whose own chance is added.
     """
-    freedom = len(means) - 1
-    spread = _STUDENT.get(freedom, 2.23) * means.std(ddof=1) if freedom else 0.0
+    spread = student(len(means) - 1) * means.std(ddof=min(1, len(means) - 1))
     chance = 1.96 * returns.std() / np.sqrt(len(returns))
     half, centre = float(np.hypot(spread, chance)), float(returns.mean())
     return centre - half, centre + half

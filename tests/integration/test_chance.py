@@ -14,7 +14,7 @@ from moma_core.datasets import Dataset, EpisodeWriter
 from moma_core.types import Query
 from tests.builders import SPEC, make_config, picked, random_action, world_model, write_dataset
 
-CONFIG = replace(make_config().model, width=32, updates=200, evaluate_every=50, learning_rate=1e-2)
+CONFIG = replace(make_config().model, width=32, updates=300, evaluate_every=50, learning_rate=1e-2)
 COIN, CLOCK, GOAL = 0, 3, 4
 
 
@@ -94,6 +94,38 @@ def test_features_that_jump_together_do_so_when_drawn(log, fitted):
         if forks:
             torch.testing.assert_close(jump[:, 1], 0.5 * jump[:, 0], atol=0.25, rtol=0)
             assert 0.4 < (jump[:, 0] > 0).float().mean() < 0.6
+
+
+def bound_to_a_coin(path, episodes=400, length=8):
+    """A log in which a coin decides, in the step in which it falls, jump, reward and end."""
+    random = np.random.default_rng(0)
+    with EpisodeWriter(SPEC, path, {"maker": "tests"}) as writer:
+        for _ in range(episodes):
+            states = [[0, 0, 0, 0, random.normal()]]
+            while len(states) <= length and not states[-1][COIN]:
+                coin = float(random.random() < 0.3)
+                place = 0.5 * states[-1][1] + (2 if coin else 0.1) + 0.05 * random.normal()
+                states.append([coin, place, random.normal(), 0, states[0][GOAL]])
+            states = np.array(states, np.float32)
+            action = np.stack([random_action(random) for _ in states[1:]])
+            coins = states[1:, COIN]
+            writer.add(states, action, 3 * coins, terminated=bool(coins[-1]))
+    return Dataset.load(path)
+
+
+def test_what_a_coin_decides_in_its_own_step_comes_with_it(tmp_path):
+    log = bound_to_a_coin(tmp_path / "log")
+    model = files.save(fit(log, CONFIG, 0, lambda _: None), log, 0, tmp_path / "model")
+    query = questions(log)
+    said = model.predict(query)
+    fell = said.next_state[:, COIN] == 1
+    assert 0.2 < fell.float().mean() < 0.4
+    jumped = said.next_state[:, 1] - 0.5 * query.state[:, 1] > 1
+    for bound in (jumped, said.reward > 1.5, said.terminated):
+        assert (bound == fell).float().mean() > 0.97
+    # Negative control: drawn apart they would agree by chance alone.
+    other = fell[torch.randperm(len(fell), generator=torch.Generator().manual_seed(0))]
+    assert (jumped == other).float().mean() < 0.75
 
 
 def test_intervals_hold_what_they_say_on_episodes_that_nothing_was_taken_from(fitted):

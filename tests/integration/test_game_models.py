@@ -18,7 +18,8 @@ def test_a_model_of_a_game_is_finite_and_carries_constants_over_exactly(tmp_path
     units, rows = fitted.ensemble.units, log.rows(np.arange(log.transitions))
     inputs = units.inputs(rows.state, rows.action, rows.age)
     with torch.inference_mode():
-        outputs = fitted.ensemble(inputs.expand(2, *inputs.shape))
+        code = fitted.ensemble.codes.encode(rows.next_state)
+        outputs = fitted.ensemble(inputs.expand(2, *inputs.shape), code)
         outputs = fitted.ensemble.expected(inputs, outputs)
     assert torch.isfinite(outputs.mean).all()
     assert torch.isfinite(units.targets(rows)).all()

@@ -96,7 +96,7 @@ def test_expected_values_are_those_of_the_codes_by_hand(tmp_path, units):
     ensemble.units.fit([data.rows(np.arange(data.transitions))])
     inputs = ensemble.units.inputs(rows.state, rows.action, rows.age)
     with torch.no_grad():
-        said = ensemble(inputs.expand(3, *inputs.shape))
+        said = ensemble(inputs.expand(3, *inputs.shape), found.encode(rows.next_state))
         expected = ensemble.expected(inputs, said)
     weight = said.code_logit.softmax(-1)
     for member in range(3):
