@@ -18,7 +18,7 @@ from learner.algorithms.moma_ppo.ppo import MomaPPO, Support
 from learner.checkpoint import Counters
 from learner.loop import Loop, Peers, Rounds, Schedule
 from learner.service import LearnerService
-from learner.starts import CarriedStarts, Starts, TrueStarts, drawing
+from learner.starts import CarriedStarts, Draw, Starts, TrueStarts, drawing
 from moma_core import seeds, tasks
 from moma_core.address import Address
 from moma_core.config import Config
@@ -31,7 +31,7 @@ from moma_core.runtime import subject
 from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.run import RunDirectory
 from moma_core.tasks import Task, play
-from moma_core.types import Metrics, RunCard, StartStates, TaskSpec
+from moma_core.types import Metrics, RunCard, TaskSpec
 
 
 def algorithm(config: Config, dataset: Dataset | None, clones: Path) -> Algorithm:
@@ -94,8 +94,7 @@ def _support(config: Config, dataset: Dataset, clones: Path, actors: Actors) -> 
 class Beginnings:
     """Where a round's rollouts begin."""
 
-    draw: Callable[[int, int], StartStates]
-    """Draw of a segment's start states, by its slot of the round and a seed."""
+    draw: Draw
     carried: CarriedStarts | None
     """Rollouts that go on from round to round; None where none do."""
 
@@ -109,8 +108,8 @@ def beginnings(config: Config, dataset: Dataset | None) -> Beginnings:
         else StartSampler(works_on(dataset, config.works_on), frames, config.rollout.episode_starts)
     )
     if not config.rollout.carry:
-        return Beginnings(draw=drawing(fresh, config.rollout.rows), carried=None)
-    carried = CarriedStarts(fresh, team, config.rollout, frames)
+        return Beginnings(draw=drawing(fresh, config.seed), carried=None)
+    carried = CarriedStarts(fresh, team, config.rollout, frames, config.seed)
     return Beginnings(draw=carried.draw, carried=carried)
 
 
@@ -160,10 +159,11 @@ def service(
         task=team,
         model_servers=tuple(model_servers),
         rollout=config.rollout,
+        together=config.together,
         pessimism=config.pessimism,
         actor=config.actor,
     )
-    return LearnerService(card, begin.draw, config.seed, counters.resumes)
+    return LearnerService(card, begin.draw, counters.resumes)
 
 
 def loop(

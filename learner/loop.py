@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -163,8 +163,10 @@ class Loop:
         gathered = time.perf_counter()
         if self._peers.carried is not None:
             self._peers.carried.take(segments)
+        # However the round was cut, its batch is the same.
+        joined = (Trajectory.joined(segments),) if segments else ()
         with record_function("update"):  # what a profiler tells rounds by
-            updated = self._algorithm.update(segments)
+            updated = self._algorithm.update(joined)
         ended = time.perf_counter()
         self._transitions += updated.transitions
         if not self.done:
@@ -173,6 +175,7 @@ class Loop:
             "perf/gather_s": gathered - self._round_begun,
             "perf/update_s": ended - gathered,
             "perf/publish_s": time.perf_counter() - ended,
+            **(joined[0].metrics if joined else {}),
         }
         self._after(segments, updated.transitions, metrics)
         return True
@@ -199,7 +202,6 @@ class Loop:
     def _charts(self, segments: Sequence[Trajectory]) -> Metrics:
         counters = self._rounds.counters()
         return {
-            **_means([segment.metrics for segment in segments]),
             **_lags([self._algorithm.version - 1 - s.policy_version for s in segments]),
             **counters,
             **self._peers.model_metrics(),
@@ -263,9 +265,3 @@ def _due(version: int, every: int) -> bool:
 def _lags(lags: Sequence[int]) -> Metrics:
     """Updates between the policy that made a segment and the one that it updates."""
     return {"lag/mean": sum(lags) / len(lags), "lag/max": float(max(lags))} if lags else {}
-
-
-def _means(parts: Sequence[Mapping[str, float]]) -> Metrics:
-    """Means over segments of what each worker measured."""
-    names = {name for part in parts for name in part}
-    return {name: sum(part.get(name, 0.0) for part in parts) / len(parts) for name in sorted(names)}

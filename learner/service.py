@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Condition
 
-from learner.inbox import Inbox
-from learner.starts import segment_seed, starts_seed
+from learner.inbox import Inbox, share
+from learner.starts import Draw
 from moma_core.checks import check_trajectory
 from moma_core.ports import UnavailableError
-from moma_core.types import Assignment, PolicySnapshot, Receipt, RunCard, StartStates, Trajectory
+from moma_core.types import Assignment, PolicySnapshot, Receipt, RunCard, Trajectory
 
 ALIVE_S = 30.0
 """A worker that has not been heard of for so long is not counted as alive."""
@@ -55,8 +55,7 @@ class LearnerService:
     def __init__(
         self,
         card: RunCard,
-        starts: Callable[[int, int], StartStates],
-        seed: int,
+        starts: Draw,
         epoch: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,16 +63,15 @@ class LearnerService:
 
         Args:
             card: what workers are told.
-            starts: draws the start states of a round's segment from its slot and a seed.
-            seed: the run's.
+            starts: draws the start states of rollouts.
             epoch: how often the run was resumed.
             clock: monotonic seconds.
         """
         settings = card.rollout
-        self._card, self._starts, self._seed, self._clock = card, starts, seed, clock
+        self._card, self._starts, self._clock = card, starts, clock
         self._epoch = epoch
         self._changed = Condition()
-        self._inbox = Inbox(settings.segments, settings.lease_s, settings.round_s, epoch)
+        self._inbox = Inbox(settings.rows, settings.lease_s, settings.round_s, epoch, card.together)
         self._roster = Roster()
         self._snapshot: PolicySnapshot | None = None
         self._stop = False
@@ -83,7 +81,7 @@ class LearnerService:
         return self._card
 
     def assign(self, worker: str, incarnation: int, wait_s: float) -> Assignment:
-        """Leases a segment, once one is missing.
+        """Leases a worker's share of the rollouts that are missing, once some are.
 
         Args:
             worker: its name.
@@ -95,25 +93,22 @@ class LearnerService:
             while True:
                 now = self._clock()
                 self._roster.greet(worker, incarnation, now)
-                sequence = None if self._stop else self._inbox.assign(worker, incarnation, now)
-                if sequence is not None or self._stop or now >= until:
+                piece = None if self._stop else self._lease(worker, now)
+                if piece is not None or self._stop or now >= until:
                     break
                 self._changed.wait(min(until - now, 1.0))
             version = -1 if self._snapshot is None else self._snapshot.version
-        if sequence is None:
-            sequence, seed, starts = -1, 0, None
-        else:
-            seed = segment_seed(self._seed, sequence)
-            slot = sequence % self._card.rollout.segments
-            starts = self._starts(slot, starts_seed(seed))
         return Assignment(
             policy_version=version,
             epoch=self._epoch,
-            sequence=sequence,
-            seed=seed,
-            starts=starts,
+            first=-1 if piece is None else piece.start,
+            starts=None if piece is None else self._starts(piece),
             stop=self._stop,
         )
+
+    def _lease(self, worker: str, now: float) -> range | None:
+        workers = self._roster.alive(now)
+        return self._inbox.assign(worker, share(self._card.rollout, workers), now)
 
     def fetch_policy(self) -> PolicySnapshot:
         """Returns the newest policy: at lag 0 no other one may be used."""

@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor, nn
 
 from learner.algorithms import base
@@ -23,8 +24,12 @@ _CARRIED = "carried"
 class Starts(Protocol):
     """Draws start states."""
 
-    def draw(self, count: int, seed: int) -> StartStates:
-        """Draws `count` of them; every draw comes from `seed`."""
+    def draw(self, seed: Int64[Tensor, " B"]) -> StartStates:
+        """Draws one for each seed, which depends on that seed alone."""
+
+
+Draw = Callable[[range], StartStates]
+"""Draw of the start states of some rollouts, by their numbers in the run."""
 
 
 class TrueStarts:
@@ -41,37 +46,38 @@ class TrueStarts:
         self._environment, self._one_at_a_time = environment, Lock()
         self._shape = (len(spec.agents), frames, spec.frame_width)
 
-    def draw(self, count: int, seed: int) -> StartStates:
-        """Resets the system `count` times; callers' threads take turns, there is one system."""
+    def draw(self, seed: Int64[Tensor, " B"]) -> StartStates:
+        """Resets the system for each seed; callers' threads take turns, there is one system."""
         with self._one_at_a_time:
-            resets = [self._environment.reset(seeds.derive(seed, row)) for row in range(count)]
+            resets = [self._environment.reset(seeds.derive(each)) for each in seed.tolist()]
         return StartStates(
             state=torch.cat(resets),
-            history=History.none(count, *self._shape),
-            age=torch.zeros(count, dtype=torch.int64),
+            history=History.none(len(seed), *self._shape),
+            age=torch.zeros_like(seed),
+            seed=seed,
         )
 
 
-def segment_seed(seed: int, sequence: int) -> int:
-    """Returns the seed of every draw in a segment of a run: it belongs to it, whoever makes it."""
-    return seeds.derive(seed, "segment", sequence)
+def rollout_seeds(seed: int, rollouts: range) -> Int64[Tensor, " B"]:
+    """Returns the seeds of some of a run's rollouts: of each one's start, actions and members.
+
+    Args:
+        seed: the run's.
+        rollouts: their numbers in the run.
+    """
+    return seeds.rows(seeds.derive(seed, "rollouts"), len(rollouts), rollouts.start)
 
 
-def starts_seed(segment: int) -> int:
-    """Returns the seed of a segment's start states, from the segment's own."""
-    return seeds.derive(segment, "starts")
-
-
-def drawing(fresh: Starts, rows: int) -> Callable[[int, int], StartStates]:
-    """Returns what draws a whole segment's starts afresh, whatever its slot."""
-    return lambda _, seed: fresh.draw(rows, seed)
+def drawing(fresh: Starts, seed: int) -> Draw:
+    """Returns what draws every rollout's start afresh, by the run's seed."""
+    return lambda rollouts: fresh.draw(rollout_seeds(seed, rollouts))
 
 
 class CarriedStarts(nn.Module):
     """Where the last round's rollouts were cut by the horizon; fresh starts for all others.
 
-    Slot k's rollouts go on in slot k of the next round, so that a run does not depend on who made
-    which segment. What is carried is part of a checkpoint.
+    A round's k-th rollout goes on as the k-th one of the next round, so that a run does not depend
+    on who made which. What is carried is part of a checkpoint.
     """
 
     state: Tensor
@@ -79,35 +85,37 @@ class CarriedStarts(nn.Module):
     exists: Tensor
     age: Tensor
 
-    def __init__(self, fresh: Starts, spec: TaskSpec, rollout: RolloutConfig, frames: int) -> None:
+    def __init__(
+        self, fresh: Starts, spec: TaskSpec, rollout: RolloutConfig, frames: int, seed: int
+    ) -> None:
         """Begins with nothing to go on with: age -1 stands for a rollout that has ended.
 
         Args:
             fresh: draws starts for rollouts that ended.
             spec: the team.
-            rollout: slots, rows and horizon of a round.
+            rollout: rows and horizon of a round.
             frames: frames that an agent remembers, H.
+            seed: the run's.
         """
         super().__init__()
-        self._fresh, self._spec, self._horizon = fresh, spec, rollout.horizon
-        slots, rows = rollout.segments, rollout.rows
-        frame = spec.frame_width
-        self.register_buffer("state", torch.zeros(slots, rows, spec.state_width))
-        self.register_buffer("frames", torch.zeros(slots, rows, len(spec.agents), frames, frame))
-        self.register_buffer("exists", torch.zeros(slots, rows, frames, dtype=torch.bool))
-        self.register_buffer("age", torch.full((slots, rows), -1, dtype=torch.int64))
+        self._fresh, self._spec, self._horizon, self._seed = fresh, spec, rollout.horizon, seed
+        rows, frame = rollout.rows, spec.frame_width
+        self.register_buffer("state", torch.zeros(rows, spec.state_width))
+        self.register_buffer("frames", torch.zeros(rows, len(spec.agents), frames, frame))
+        self.register_buffer("exists", torch.zeros(rows, frames, dtype=torch.bool))
+        self.register_buffer("age", torch.full((rows,), -1, dtype=torch.int64))
 
-    def draw(self, slot: int, seed: int) -> StartStates:
-        """Returns the start states of one slot's segment."""
-        state = self.state[slot].clone()
-        kept = History(frames=self.frames[slot], exists=self.exists[slot]).clone()
-        age = self.age[slot].clone()
+    def draw(self, rollouts: range) -> StartStates:
+        """Returns the start states of some rollouts of a round."""
+        place, seed = self._place(rollouts), rollout_seeds(self._seed, rollouts)
+        state, age = self.state[place].clone(), self.age[place].clone()
+        kept = History(frames=self.frames[place], exists=self.exists[place]).clone()
         ended = age < 0
-        if count := int(ended.sum()):
-            fresh = self._fresh.draw(count, seed)
+        if bool(ended.any()):
+            fresh = self._fresh.draw(seed[ended])
             state[ended], kept.frames[ended] = fresh.state, fresh.history.frames
             kept.exists[ended], age[ended] = fresh.history.exists, fresh.age
-        return StartStates(state=state, history=kept, age=age)
+        return StartStates(state=state, history=kept, age=age, seed=seed)
 
     def kept(self) -> dict[str, Tensor]:
         """Returns what is carried, by the names that it has in a checkpoint."""
@@ -120,17 +128,24 @@ class CarriedStarts(nn.Module):
     def take(self, trajectories: Sequence[Trajectory]) -> None:
         """Notes where a round's rollouts stopped."""
         for trajectory in trajectories:
-            slot = trajectory.sequence % len(self.age)
+            place = self._place(trajectory.rollouts)
             steps = len(trajectory.reward)
             age = trajectory.age + steps
             cut = trajectory.truncated[-1] & ~trajectory.unsure[-1]
             goes_on = cut & (age < self._spec.episode_limit)
             if steps < self._horizon:
                 goes_on = torch.zeros_like(goes_on)
-            self.state[slot] = trajectory.state[-1]
+            # Of those that ended nothing is kept: what follows their end depends on the cut.
+            self.state[place] = trajectory.state[-1] * goes_on[:, None]
             kept = self._remembered(trajectory)
-            self.frames[slot], self.exists[slot] = kept.frames, kept.exists
-            self.age[slot] = torch.where(goes_on, age, -1)
+            self.frames[place] = kept.frames * goes_on[:, None, None, None]
+            self.exists[place] = kept.exists & goes_on[:, None]
+            self.age[place] = torch.where(goes_on, age, -1)
+
+    def _place(self, rollouts: range) -> slice:
+        """Where in a round some rollouts lie."""
+        first = rollouts.start % len(self.age)
+        return slice(first, first + len(rollouts))
 
     def _remembered(self, trajectory: Trajectory) -> History:
         """The window after the last step."""

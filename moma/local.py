@@ -19,8 +19,8 @@ from functools import partial
 
 from learner import build
 from learner.build import Beginnings
+from learner.inbox import share
 from learner.loop import Here, Make, Peers
-from learner.starts import segment_seed, starts_seed
 from moma import fitting
 from moma.engines.board import Board
 from moma_core.checks import check_model
@@ -84,23 +84,23 @@ def imagination(config: Config, team: TaskSpec, model: Dynamics, begin: Beginnin
     penalty = partial(pessimism.penalty, config=config.pessimism)
     truncation = pessimism.truncation(config.pessimism, model.describe())
 
-    def segment(version: int, slot: int) -> Trajectory:
-        """One segment: its seed belongs to its number, so that it comes out alike anywhere."""
-        sequence = version * settings.segments + slot
-        seed = segment_seed(config.seed, sequence)
+    def segment(version: int, rollouts: range) -> Trajectory:
+        """Some rollouts of a round: each has its number's seed, and comes out alike anywhere."""
         who = Identity(
             policy_version=version,
             epoch=0,
             worker="local",
             incarnation=0,
-            sequence=sequence,
-            seed=seed,
+            first=rollouts.start,
         )
-        starts = begin.draw(slot, starts_seed(seed))
-        return rollout(actors, model, starts, settings, penalty, truncation, who)
+        groups = begin.draw(rollouts).parts(config.together)
+        made = [rollout(actors, model, g, settings, penalty, truncation, who) for g in groups]
+        return Trajectory.joined(made)
 
     def imagine(policy: PolicySnapshot) -> Sequence[Trajectory]:
         actors.load(policy.parameters)
-        return [segment(policy.version, slot) for slot in range(settings.segments)]
+        whole = range(policy.version * settings.rows, (policy.version + 1) * settings.rows)
+        pieces = range(0, settings.rows, share(settings, 1))
+        return [segment(policy.version, whole[at : at + pieces.step]) for at in pieces]
 
     return imagine

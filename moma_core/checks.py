@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from statistics import mode
 
 import torch
 from torch import Tensor
@@ -111,7 +112,7 @@ def check_trajectory(
     Args:
         trajectory: a segment as a worker sent it.
         task: the run's team: the widths of states, observations and actions.
-        rollout: the run's settings: rows B of a segment and its horizon, steps at most.
+        rollout: the run's settings: rollouts of a round, of which B are here, and steps at most.
         history: frames that the actors remember, H.
 
     Raises:
@@ -126,7 +127,12 @@ def check_trajectory(
     steps = trajectory.reward.shape[0] if trajectory.reward.dim() else 0
     if not 1 <= steps <= rollout.horizon:
         raise InvalidFieldError(f"reward: {steps} steps, need 1 to {rollout.horizon}")
-    sizes = task.sizes | {"T": steps, "B": rollout.rows, "H": history}
+    # As most tensors have it, so that the one that differs is named.
+    rows = mode(getattr(trajectory, name).shape[1:2] for name in layouts(Trajectory))
+    rows = rows[0] if rows else 0
+    if not 1 <= rows <= rollout.rows:
+        raise InvalidFieldError(f"reward: {rows} rollouts, need 1 to {rollout.rows}")
+    sizes = task.sizes | {"T": steps, "B": rows, "H": history}
     check_tensors(trajectory, sizes)
     _check_age(task, trajectory.age)
     _check_history(trajectory.history, sizes)

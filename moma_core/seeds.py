@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 # Constants of the SplitMix64 finaliser (Steele, Lea, Flood 2014), as signed 64-bit integers.
@@ -18,13 +18,16 @@ _GAMMA = 0x9E3779B97F4A7C15 - (1 << 64)
 _MIX_1 = 0xBF58476D1CE4E5B9 - (1 << 64)
 _MIX_2 = 0x94D049BB133111EB - (1 << 64)
 
+ACTIONS = 32
+"""Stream of a team's actions, step by step."""
+
 
 def derive(seed: int, *labels: str | int) -> int:
     """Returns a 63-bit seed that depends on `seed` and every label, equal on every machine.
 
     Args:
         seed: the run's seed, or one derived from it.
-        labels: what the stream is for, as in `derive(seed, "rollout", sequence)`.
+        labels: what the stream is for, as in `derive(seed, "minibatches", version)`.
     """
     text = "\x1f".join(f"{type(label).__name__}:{label}" for label in (seed, *labels))
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
@@ -36,9 +39,15 @@ def generator(seed: int, *labels: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, *labels))
 
 
-def rows(seed: int, count: int) -> Int64[Tensor, " B"]:
-    """Returns one seed per row, shape `[B]`."""
-    return mix(torch.arange(count, dtype=torch.int64) + _signed(seed))
+def rows(seed: int, count: int, first: int = 0) -> Int64[Tensor, " B"]:
+    """Returns the seeds of rows `first` to `first + count`: the same ones however they are cut.
+
+    Args:
+        seed: of all rows.
+        count: rows, B.
+        first: number of the first one.
+    """
+    return mix(torch.arange(first, first + count, dtype=torch.int64) + _signed(seed))
 
 
 def mix(x: Int64[Tensor, "*B"]) -> Int64[Tensor, "*B"]:
@@ -55,8 +64,8 @@ def choose(row_seed: Int64[Tensor, " B"], count: int) -> Int64[Tensor, " B"]:
 
 
 def along(
-    row_seed: Int64[Tensor, " B"], age: Int64[Tensor, " B"], stream: int
-) -> Int64[Tensor, " B"]:
+    row_seed: Int64[Tensor, "*B"], age: Int64[Tensor, "*B"], stream: int
+) -> Int64[Tensor, "*B"]:
     """Returns seeds that differ from step to step where the rows' own stay the same.
 
     Args:
@@ -70,6 +79,17 @@ def along(
 def uniform(row_seed: Int64[Tensor, " B"]) -> Float32[Tensor, " B"]:
     """Draws a number in [0, 1) for each row, a multiple of 2^-24."""
     return _shift(mix(row_seed), 40).to(torch.float32) * 2.0**-24
+
+
+def grid(row_seed: Int64[Tensor, "*B"], shape: tuple[int, int]) -> Float64[Tensor, "*B M N"]:
+    """Draws numbers in (0, 1) for each seed, the ends left out: every quantile is finite.
+
+    Args:
+        row_seed: one per grid.
+        shape: of each grid, (M, N).
+    """
+    cells = mix(row_seed[..., None] + torch.arange(shape[0] * shape[1]))
+    return ((_shift(cells, 12).double() + 0.5) * 2.0**-52).view(*row_seed.shape, *shape)
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:

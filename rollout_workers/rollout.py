@@ -1,4 +1,4 @@
-"""Actors act inside a `Dynamics` from start states. Pure: all randomness comes from one seed."""
+"""Actors act inside a `Dynamics` from start states. Pure: each rollout's draws have its seed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from moma_core.ports import Dynamics, ModelChangedError
 from moma_core.types import Metrics, Prediction, Query, StartStates, TaskSpec, Trajectory, layouts
 from rollout_workers.pessimism import Penalty, Truncation
 
+_MEMBERS = 33
+"""Stream of the draws of members."""
 Place = Int64[Tensor, " G"] | slice
 """Which rollouts of a segment: a slice of them, as long as none is left out."""
 _COMPACT = 0.75
@@ -32,14 +34,14 @@ _STEPWISE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Whose segment this is, which one, and the seed of every draw in it."""
+    """Whose segment this is, and which of the run's rollouts are in it."""
 
     policy_version: int
     epoch: int
     worker: str
     incarnation: int
-    sequence: int
-    seed: int
+    first: int
+    """Number in the run of its first rollout."""
 
 
 def rollout(
@@ -51,31 +53,26 @@ def rollout(
     truncation: Truncation,
     identity: Identity,
 ) -> Trajectory:
-    """Imagines one segment of B rollouts, to the horizon or until all have ended.
+    """Imagines one segment of B rollouts, each to the horizon or until it has ended.
 
-    Every draw comes from the seed of `identity`, which goes with the segment.
+    A rollout's draws come from its own seed. In its last bits, what networks say of it depends on
+    those that they are asked about at once: whoever wants the same bits brings the same ones.
 
     Args:
         actors: the team, at the version that `identity` names.
         dynamics: what the team is imagined in.
-        starts: B states with what each agent remembers there.
+        starts: B states with what each agent remembers there, and each rollout's seed.
         settings: the horizon T, and how long a row stays with one member.
         penalty: what a prediction's uncertainty takes from its reward.
         truncation: where a prediction is too uncertain to go on from.
-        identity: whose segment this is, and the seed of its draws.
+        identity: whose segment this is.
 
     Raises:
         ModelChangedError: answers came from more than one model.
     """
-    rows = len(starts.state)
     store = _Store(actors.spec, starts, settings.horizon)
-    shape = store.made["action"].shape
-    noise = actors.distribution.noise(shape, seeds.generator(identity.seed, "actions"))
-    row_seed = seeds.rows(seeds.derive(identity.seed, "members"), rows)
-    turn = torch.arange(settings.horizon) * (settings.member_per == "step")
-    draw = seeds.mix(row_seed + turn[:, None])
+    draws = _drawn(actors, starts.seed, settings)
     with torch.inference_mode():
-        draws = _Draws(noise=noise, member=draw)
         steps = _imagine(actors, dynamics, store, draws, penalty, truncation)
     return store.trajectory(identity, steps)
 
@@ -87,6 +84,16 @@ class _Draws:
     noise: Float32[Tensor, "T B A U"]
     member: Int64[Tensor, "T B"]
     """Seeds by which the model draws members."""
+
+
+def _drawn(actors: Actors, seed: Int64[Tensor, " B"], settings: RolloutConfig) -> _Draws:
+    """Returns all draws of some rollouts, each from its own seed."""
+    shape = len(actors.spec.agents), actors.spec.action_width
+    seed = seed.expand(settings.horizon, -1)
+    step = torch.arange(settings.horizon)[:, None].expand_as(seed)
+    acting = seeds.along(seed, step, seeds.ACTIONS)
+    asked = seeds.along(seed, step * (settings.member_per == "step"), _MEMBERS)
+    return _Draws(noise=actors.distribution.noise(seeds.grid(acting, shape)), member=asked)
 
 
 def _imagine(
@@ -222,7 +229,7 @@ class _Store:
             epoch=identity.epoch,
             worker=identity.worker,
             incarnation=identity.incarnation,
-            sequence=identity.sequence,
+            first=identity.first,
             history=self.history,
             age=self.age,
             metrics=self._metrics(),

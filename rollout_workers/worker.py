@@ -10,7 +10,7 @@ from functools import partial
 from moma_core.checks import check_model
 from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics, Learner, ModelChangedError
-from moma_core.types import Assignment
+from moma_core.types import Assignment, StartStates, Trajectory
 from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, rollout
 
@@ -60,17 +60,9 @@ class Worker:
             self._held = (assignment.epoch, snapshot.version)
         begun = time.perf_counter()
         try:
-            trajectory = rollout(
-                self._actors,
-                self._dynamics,
-                assignment.starts,
-                self._card.rollout,
-                self._penalty,
-                self._truncation,
-                self._identity(assignment),
-            )
+            trajectory = self._imagine(assignment.starts, self._identity(assignment))
         except ModelChangedError as error:
-            _LOG.warning("segment %d is made again: %s", assignment.sequence, error)
+            _LOG.warning("rollouts from %d on are made again: %s", assignment.first, error)
             self._ask_model()
             return True
         seconds = {
@@ -80,6 +72,22 @@ class Worker:
         metrics = {**trajectory.metrics, **seconds}
         receipt = self._learner.submit(replace(trajectory, metrics=metrics))
         return not receipt.stop
+
+    def _imagine(self, starts: StartStates, who: Identity) -> Trajectory:
+        """Imagines what was assigned, in groups where the same bits are wanted."""
+        made = [
+            rollout(
+                self._actors,
+                self._dynamics,
+                group,
+                self._card.rollout,
+                self._penalty,
+                self._truncation,
+                who,
+            )
+            for group in starts.parts(self._card.together)
+        ]
+        return Trajectory.joined(made)
 
     def _ask_model(self) -> None:
         """Takes from the model where to stop believing it.
@@ -98,6 +106,5 @@ class Worker:
             epoch=self._held[0],
             worker=self._name,
             incarnation=self._incarnation,
-            sequence=assignment.sequence,
-            seed=assignment.seed,
+            first=assignment.first,
         )

@@ -82,7 +82,7 @@ def make_config(**sections):
         "model": ModelConfig(
             members=3, elites=2, width=16, depth=2, updates=40, evaluate_every=20, batch=32
         ),
-        "rollout": RolloutConfig(segments=2, rows=6, horizon=4, lease_s=20.0, round_s=120.0),
+        "rollout": RolloutConfig(rows=6, horizon=4, lease_s=20.0, round_s=120.0),
         "pessimism": PessimismConfig(cut=0.8),
         "actor": ActorConfig(width=8, depth=1, frames=2, memory_width=8),
         "ppo": PPOConfig(rounds=4, epochs=2, minibatch=16, value_width=8, value_depth=1),
@@ -215,9 +215,15 @@ def run_card(config, task=SPEC):
         task=task,
         model_servers=(Address("nowhere", 1),),
         rollout=config.rollout,
+        together=config.together,
         pessimism=config.pessimism,
         actor=config.actor,
     )
+
+
+def uniform(rows, *shape, seed=0):
+    """Numbers in (0, 1) to make noise of, `[rows, *shape]`."""
+    return seeds.grid(seeds.rows(seed, rows), shape)
 
 
 def as_history(frames):
@@ -248,13 +254,14 @@ def make_starts(rows, history, seed=0, task=SPEC, age=0):
         window[row, :, : row % (history + 1)] = 0
     state = torch.randn(rows, task.state_width, generator=random)
     aged = torch.full((rows,), age, dtype=torch.int64)
-    return StartStates(state=state, history=as_history(window), age=aged)
+    drawn = seeds.rows(seed, rows)
+    return StartStates(state=state, history=as_history(window), age=aged, seed=drawn)
 
 
-def make_trajectory(config, *, seed=0, steps=None, **fields):
+def make_trajectory(config, *, seed=0, steps=None, rows=None, **fields):
     """A segment of noise with the right shapes, all rows going on to the horizon."""
     random = seeds.generator(seed, "test trajectory")
-    rows, steps = config.rollout.rows, steps or config.rollout.horizon
+    rows, steps = rows or config.rollout.rows, steps or config.rollout.horizon
     agents, width = len(SPEC.agents), SPEC.action_width
     never = torch.zeros(steps, rows, dtype=torch.bool)
     truncated = never.clone()
@@ -264,7 +271,7 @@ def make_trajectory(config, *, seed=0, steps=None, **fields):
         epoch=0,
         worker="w",
         incarnation=0,
-        sequence=0,
+        first=0,
         history=make_starts(rows, config.actor.history, seed).history,
         age=torch.zeros(rows, dtype=torch.int64),
         action=torch.randn(steps, rows, agents, width, generator=random) * SPEC.action_mask,
@@ -297,8 +304,7 @@ def imagine(snapshot, config, dynamics=None, *, sequence=0, task=SPEC):
         epoch=0,
         worker="w",
         incarnation=0,
-        sequence=sequence,
-        seed=seed,
+        first=sequence * config.rollout.rows,
     )
     system = dynamics or FakeDynamics(task)
     return rollout(actors, system, starts, *believing(config, 0.8), who)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -41,23 +42,25 @@ class Imagination:
                 exists=torch.ones(rows, config.actor.history, dtype=torch.bool),
             ),
             age=torch.zeros(rows, dtype=torch.int64),
+            seed=torch.zeros(rows, dtype=torch.int64),
         )
 
     def segment(self) -> Trajectory:
         """Makes the next segment; nothing is cut."""
-        self._count += 1
+        rows = len(self._starts.age)
+        drawn = seeds.rows(0, rows, self._count * rows)
         who = Identity(
             policy_version=0,
             epoch=0,
             worker="benchmark",
             incarnation=0,
-            sequence=self._count,
-            seed=seeds.derive(0, "segment", self._count),
+            first=self._count * rows,
         )
+        self._count += 1
         return rollout(
             self._actors,
             self._dynamics,
-            self._starts,
+            replace(self._starts, seed=drawn),
             self._settings,
             self._penalty,
             self._truncation,

@@ -47,8 +47,8 @@ def _step(ground: Ground, name: str) -> Row:
     ground.say(f"simulator stepping, {name}")
     task = tasks.get(name)
     simulator = Simulator(task, process.cores())
-    state = TrueStarts(task.copies(1), task.spec, 0).draw(_ROWS, 0).state
     random, draw = seeds.generator(0, "benchmark"), seeds.rows(0, _ROWS)
+    state = TrueStarts(task.copies(1), task.spec, 0).draw(draw).state
     low, high = task.spec.action_bounds
     for _ in range(_WARM_UP):
         action = low + (high - low) * torch.rand(_ROWS, *low.shape, generator=random)

@@ -27,8 +27,8 @@ def updating(ground: Ground, size: Size) -> list[Row]:
     ground.say(f"PPO update, {size.name}")
     config, spec = size.config, task(size)
     imagination = Imagination(spec, config, ground.model(size))
-    segments = [imagination.segment() for _ in range(config.rollout.segments)]
-    transitions = sum(int(segment.valid.sum()) for segment in segments)
+    segments = [imagination.segment()]
+    transitions = int(segments[0].valid.sum())
     epochs: list[float] = []
 
     def update() -> None:

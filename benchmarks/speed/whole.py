@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.speed import traced, update
-from benchmarks.speed.ground import Ground, hidden, policy
+from benchmarks.speed.ground import ROWS, Ground, hidden, policy
 from benchmarks.speed.model import cost
 from benchmarks.speed.profile import profile
 from benchmarks.speed.sizes import Size
@@ -149,7 +149,7 @@ def _parts(ground: Ground, size: Size, run: RunDirectory, epochs: float) -> list
     model = files.load(run.model, config.precision)
     learnt = update.cost(update.fresh(model.describe().task, config), epochs)
     return [
-        *ground.matmul.parts(hidden(size, config.rollout.rows), cost(model)),
+        *ground.matmul.parts(hidden(size, ROWS), cost(model)),
         *ground.matmul.parts(policy(size), learnt),
     ]
 

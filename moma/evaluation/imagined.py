@@ -103,7 +103,8 @@ class Members:
     def reset(self, seed: int) -> Float32[Tensor, "B S"]:
         """Draws a start for every copy."""
         count = self._count
-        self._state = self._starts.draw(count, seeds.derive(seed, "starts")).state
+        starts = seeds.rows(seeds.derive(seed, "starts"), count)
+        self._state = self._starts.draw(starts).state
         self.row_seed: Int64[Tensor, " B"] = seeds.rows(seeds.derive(seed, "members"), count)
         self.lasted = torch.zeros(count, dtype=torch.int64)
         """Steps of every episode."""

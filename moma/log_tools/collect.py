@@ -131,11 +131,10 @@ def play(cast: Cast, simulator: Simulator, source: Source, rows: int, seed: int)
         epoch=0,
         worker="player",
         incarnation=0,
-        sequence=0,
-        seed=seeds.derive(seed, "play"),
+        first=0,
     )
     starts = TrueStarts(cast.expert.copies(1), spec, cast.actor.history)
-    begun = starts.draw(rows, seeds.derive(seed, "starts"))
+    begun = starts.draw(seeds.rows(seeds.derive(seed, "play"), rows))
     # A simulator is always sure: there is nothing to take off and nothing to stop for.
     penalty = partial(pessimism.penalty, config=PessimismConfig(disagreement=0.0))
     truncation = partial(pessimism.truncate, limit=0.0, edge="clamp")

@@ -49,6 +49,10 @@ class EvalConfig:
         )
 
 
+_TOGETHER = 64
+"""Few enough for a round of 512 to be cut for eight, enough that a request costs little a row."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """A whole run."""
@@ -80,7 +84,8 @@ class Config:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Precision of hidden layers, served and updated; auto: bf16 where it is native."""
     deterministic: bool = False
-    """One model request a batch, so that a run's bits do not depend on its neighbours."""
+    """Rollouts always imagined in the same groups, one model request a batch: the same bits however
+    a round is cut."""
     data: DataConfig = field(default_factory=DataConfig)
     """Dataset to learn from."""
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -124,6 +129,11 @@ class Config:
         """What stands for the joint state: the model's choice, where one is learned."""
         modelled = self.dynamics == "learned" and self.imagines
         return self.model.works_on if modelled else "state"
+
+    @property
+    def together(self) -> int:
+        """Rollouts that are imagined at once, always the same ones; 0: as many as come together."""
+        return _TOGETHER if self.deterministic else 0
 
     @property
     def imagines(self) -> bool:

@@ -12,10 +12,8 @@ from moma_core.config.checks import not_negative, positive, require, share
 class RolloutConfig:
     """How the team is imagined."""
 
-    segments: int = 2
-    """Segments per round; workers beyond this number have nothing to do."""
-    rows: int = 256
-    """Rollouts per segment, which are rows per call to the model."""
+    rows: int = 512
+    """Rollouts of a round, which the workers that are there share out."""
     horizon: int = 50
     """Steps per rollout at most."""
     starts: Literal["data", "task"] = "data"
@@ -27,14 +25,13 @@ class RolloutConfig:
     member_per: Literal["step", "rollout"] = "step"
     """Time that a row stays with one ensemble member."""
     lease_s: float = 20.0
-    """Seconds after which an unreturned segment is offered to another worker."""
+    """Seconds after which unreturned rollouts are offered to another worker."""
     round_s: float = 120.0
-    """Seconds after which a round closes with 90 % of its segments."""
+    """Seconds after which a round closes with 90 % of its rollouts."""
 
     def __post_init__(self) -> None:
         require(
             "rollout",
-            segments=positive(self.segments),
             rows=positive(self.rows),
             horizon=positive(self.horizon),
             episode_starts=share(self.episode_starts),

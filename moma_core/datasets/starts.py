@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from numpy.typing import NDArray
+from torch import Tensor
 
+from moma_core import seeds
 from moma_core.datasets.dataset import Dataset
 from moma_core.datasets.mapped import take
 from moma_core.types import History, StartStates
+
+_WHETHER, _EPISODE, _ROW = 16, 17, 18
+"""Streams of a rollout's start: whether an episode's first state, of which one; else which row."""
 
 
 class StartSampler:
@@ -25,22 +31,27 @@ class StartSampler:
         self._history = history
         self._episode_starts = episode_starts
 
-    def draw(self, count: int, seed: int) -> StartStates:
-        """Draws `count` starts, with replacement.
+    def draw(self, seed: Int64[Tensor, " B"]) -> StartStates:
+        """Draws a start for each seed, which depends on that seed alone.
 
-        A share `episode_starts` of them, row by row, is the first state of a uniformly drawn
-        episode; the others are uniformly drawn rows of the data.
+        A share `episode_starts` of them is the first state of a uniformly drawn episode; the
+        others are uniformly drawn rows of the data.
         """
-        data, random = self._data, np.random.default_rng(seed)
-        at_start = random.random(count) < self._episode_starts
-        first = data.episode_start[random.integers(data.episodes, size=count)]
-        anywhere = random.integers(data.transitions, size=count)
+        data = self._data
+
+        def drawn(stream: int) -> Int64[Tensor, " B"]:
+            return seeds.along(seed, torch.zeros_like(seed), stream)
+
+        at_start = seeds.uniform(drawn(_WHETHER)).numpy() < self._episode_starts
+        first = data.episode_start[seeds.choose(drawn(_EPISODE), data.episodes).numpy()]
+        anywhere = seeds.choose(drawn(_ROW), data.transitions).numpy()
         row = np.where(at_start, first, anywhere)
         episode = data.episode_of(row)
         return StartStates(
             state=torch.from_numpy(take(data.state, row + episode)),
             history=histories(data, row, self._history),
             age=torch.from_numpy(row - data.episode_start[episode]),
+            seed=seed,
         )
 
 

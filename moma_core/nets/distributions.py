@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 _IMPOSSIBLE = -1e9
@@ -27,9 +27,10 @@ class Gaussian:
     mask: Bool[Tensor, "A U"]
 
     @staticmethod
-    def noise(shape: tuple[int, ...], generator: torch.Generator) -> Float32[Tensor, "*N A U"]:
-        """Returns what `sample` needs: standard normal."""
-        return torch.randn(shape, generator=generator)
+    def noise(uniform: Float64[Tensor, "*N A U"]) -> Float32[Tensor, "*N A U"]:
+        """Returns what `sample` needs of numbers in (0, 1): standard normal, by their quantile."""
+        normal: Tensor = torch.special.ndtri(uniform)
+        return normal.float()
 
     def sample(self, noise: Float32[Tensor, "N A U"]) -> Float32[Tensor, "N A U"]:
         """Returns mean + std * noise, zero in the padding."""
@@ -64,10 +65,9 @@ class Categorical:
     mask: Bool[Tensor, "A U"]
 
     @staticmethod
-    def noise(shape: tuple[int, ...], generator: torch.Generator) -> Float32[Tensor, "*N A U"]:
-        """Returns what `sample` needs: Gumbel, so that the largest logit + noise is the draw."""
-        uniform = torch.rand(shape, generator=generator)
-        return -torch.log(-torch.log(uniform.clamp_min(torch.finfo(torch.float32).tiny)))
+    def noise(uniform: Float64[Tensor, "*N A U"]) -> Float32[Tensor, "*N A U"]:
+        """Returns Gumbel noise of numbers in (0, 1): the largest logit + noise is the draw."""
+        return -torch.log(-torch.log(uniform)).float()
 
     @cached_property
     def mean(self) -> Float32[Tensor, "N A U"]:

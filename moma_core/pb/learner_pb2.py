@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from moma_core.pb import tensor_pb2 as moma__core_dot_pb_dot_tensor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amoma_core/pb/learner.proto\x12\x0cmoma_core.pb\x1a\x19moma_core/pb/tensor.proto\"\x14\n\x12\x44\x65scribeRunRequest\" \n\x10\x44\x65scribeRunReply\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"D\n\rAssignRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x03\x12\x0e\n\x06wait_s\x18\x03 \x01(\x01\"U\n\x07History\x12$\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12$\n\x06\x65xists\x18\x02 \x01(\x0b\x32\x14.moma_core.pb.Tensor\"}\n\x0bStartStates\x12#\n\x05state\x18\x01 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12&\n\x07history\x18\x02 \x01(\x0b\x32\x15.moma_core.pb.History\x12!\n\x03\x61ge\x18\x03 \x01(\x0b\x32\x14.moma_core.pb.Tensor\"\x8c\x01\n\nAssignment\x12\x16\n\x0epolicy_version\x18\x01 \x01(\x03\x12\r\n\x05\x65poch\x18\x06 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0c\n\x04seed\x18\x03 \x01(\x03\x12)\n\x06starts\x18\x04 \x01(\x0b\x32\x19.moma_core.pb.StartStates\x12\x0c\n\x04stop\x18\x05 \x01(\x08\"\x14\n\x12\x46\x65tchPolicyRequest\"\xac\x01\n\x0ePolicySnapshot\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12@\n\nparameters\x18\x02 \x03(\x0b\x32,.moma_core.pb.PolicySnapshot.ParametersEntry\x1aG\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.moma_core.pb.Tensor:\x02\x38\x01\"\xfb\x04\n\nTrajectory\x12\x16\n\x0epolicy_version\x18\x01 \x01(\x03\x12\r\n\x05\x65poch\x18\x0f \x01(\x03\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x03\x12\x10\n\x08sequence\x18\x04 \x01(\x03\x12&\n\x07history\x18\x05 \x01(\x0b\x32\x15.moma_core.pb.History\x12#\n\x05state\x18\x06 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12$\n\x06\x61\x63tion\x18\x07 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12&\n\x08log_prob\x18\x08 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12$\n\x06reward\x18\t \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12%\n\x07penalty\x18\n \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12(\n\nterminated\x18\x0b \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12\'\n\ttruncated\x18\x0c \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12#\n\x05valid\x18\r \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12\x36\n\x07metrics\x18\x0e \x03(\x0b\x32%.moma_core.pb.Trajectory.MetricsEntry\x12$\n\x06unsure\x18\x11 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12!\n\x03\x61ge\x18\x10 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"8\n\x07Receipt\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04stop\x18\x03 \x01(\x08\x32\xa2\x02\n\x07Learner\x12L\n\x08\x44\x65scribe\x12 .moma_core.pb.DescribeRunRequest\x1a\x1e.moma_core.pb.DescribeRunReply\x12?\n\x06\x41ssign\x12\x1b.moma_core.pb.AssignRequest\x1a\x18.moma_core.pb.Assignment\x12M\n\x0b\x46\x65tchPolicy\x12 .moma_core.pb.FetchPolicyRequest\x1a\x1c.moma_core.pb.PolicySnapshot\x12\x39\n\x06Submit\x12\x18.moma_core.pb.Trajectory\x1a\x15.moma_core.pb.Receiptb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amoma_core/pb/learner.proto\x12\x0cmoma_core.pb\x1a\x19moma_core/pb/tensor.proto\"\x14\n\x12\x44\x65scribeRunRequest\" \n\x10\x44\x65scribeRunReply\x12\x0c\n\x04\x63\x61rd\x18\x01 \x01(\t\"D\n\rAssignRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x13\n\x0bincarnation\x18\x02 \x01(\x03\x12\x0e\n\x06wait_s\x18\x03 \x01(\x01\"U\n\x07History\x12$\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12$\n\x06\x65xists\x18\x02 \x01(\x0b\x32\x14.moma_core.pb.Tensor\"\xa1\x01\n\x0bStartStates\x12#\n\x05state\x18\x01 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12&\n\x07history\x18\x02 \x01(\x0b\x32\x15.moma_core.pb.History\x12!\n\x03\x61ge\x18\x03 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12\"\n\x04seed\x18\x04 \x01(\x0b\x32\x14.moma_core.pb.Tensor\"{\n\nAssignment\x12\x16\n\x0epolicy_version\x18\x01 \x01(\x03\x12\r\n\x05\x65poch\x18\x06 \x01(\x03\x12\r\n\x05\x66irst\x18\x02 \x01(\x03\x12)\n\x06starts\x18\x04 \x01(\x0b\x32\x19.moma_core.pb.StartStates\x12\x0c\n\x04stop\x18\x05 \x01(\x08\"\x14\n\x12\x46\x65tchPolicyRequest\"\xac\x01\n\x0ePolicySnapshot\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12@\n\nparameters\x18\x02 \x03(\x0b\x32,.moma_core.pb.PolicySnapshot.ParametersEntry\x1aG\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x05value\x18\x02 \x01(\x0b\x32\x14.moma_core.pb.Tensor:\x02\x38\x01\"\xf8\x04\n\nTrajectory\x12\x16\n\x0epolicy_version\x18\x01 \x01(\x03\x12\r\n\x05\x65poch\x18\x0f \x01(\x03\x12\x0e\n\x06worker\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\x03\x12\r\n\x05\x66irst\x18\x04 \x01(\x03\x12&\n\x07history\x18\x05 \x01(\x0b\x32\x15.moma_core.pb.History\x12#\n\x05state\x18\x06 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12$\n\x06\x61\x63tion\x18\x07 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12&\n\x08log_prob\x18\x08 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12$\n\x06reward\x18\t \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12%\n\x07penalty\x18\n \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12(\n\nterminated\x18\x0b \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12\'\n\ttruncated\x18\x0c \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12#\n\x05valid\x18\r \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12\x36\n\x07metrics\x18\x0e \x03(\x0b\x32%.moma_core.pb.Trajectory.MetricsEntry\x12$\n\x06unsure\x18\x11 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x12!\n\x03\x61ge\x18\x10 \x01(\x0b\x32\x14.moma_core.pb.Tensor\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"8\n\x07Receipt\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0c\n\x04stop\x18\x03 \x01(\x08\x32\xa2\x02\n\x07Learner\x12L\n\x08\x44\x65scribe\x12 .moma_core.pb.DescribeRunRequest\x1a\x1e.moma_core.pb.DescribeRunReply\x12?\n\x06\x41ssign\x12\x1b.moma_core.pb.AssignRequest\x1a\x18.moma_core.pb.Assignment\x12M\n\x0b\x46\x65tchPolicy\x12 .moma_core.pb.FetchPolicyRequest\x1a\x1c.moma_core.pb.PolicySnapshot\x12\x39\n\x06Submit\x12\x18.moma_core.pb.Trajectory\x1a\x15.moma_core.pb.Receiptb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,22 +44,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASSIGNREQUEST']._serialized_end=195
   _globals['_HISTORY']._serialized_start=197
   _globals['_HISTORY']._serialized_end=282
-  _globals['_STARTSTATES']._serialized_start=284
-  _globals['_STARTSTATES']._serialized_end=409
-  _globals['_ASSIGNMENT']._serialized_start=412
-  _globals['_ASSIGNMENT']._serialized_end=552
-  _globals['_FETCHPOLICYREQUEST']._serialized_start=554
-  _globals['_FETCHPOLICYREQUEST']._serialized_end=574
-  _globals['_POLICYSNAPSHOT']._serialized_start=577
-  _globals['_POLICYSNAPSHOT']._serialized_end=749
-  _globals['_POLICYSNAPSHOT_PARAMETERSENTRY']._serialized_start=678
-  _globals['_POLICYSNAPSHOT_PARAMETERSENTRY']._serialized_end=749
-  _globals['_TRAJECTORY']._serialized_start=752
-  _globals['_TRAJECTORY']._serialized_end=1387
-  _globals['_TRAJECTORY_METRICSENTRY']._serialized_start=1341
-  _globals['_TRAJECTORY_METRICSENTRY']._serialized_end=1387
-  _globals['_RECEIPT']._serialized_start=1389
-  _globals['_RECEIPT']._serialized_end=1445
-  _globals['_LEARNER']._serialized_start=1448
-  _globals['_LEARNER']._serialized_end=1738
+  _globals['_STARTSTATES']._serialized_start=285
+  _globals['_STARTSTATES']._serialized_end=446
+  _globals['_ASSIGNMENT']._serialized_start=448
+  _globals['_ASSIGNMENT']._serialized_end=571
+  _globals['_FETCHPOLICYREQUEST']._serialized_start=573
+  _globals['_FETCHPOLICYREQUEST']._serialized_end=593
+  _globals['_POLICYSNAPSHOT']._serialized_start=596
+  _globals['_POLICYSNAPSHOT']._serialized_end=768
+  _globals['_POLICYSNAPSHOT_PARAMETERSENTRY']._serialized_start=697
+  _globals['_POLICYSNAPSHOT_PARAMETERSENTRY']._serialized_end=768
+  _globals['_TRAJECTORY']._serialized_start=771
+  _globals['_TRAJECTORY']._serialized_end=1403
+  _globals['_TRAJECTORY_METRICSENTRY']._serialized_start=1357
+  _globals['_TRAJECTORY_METRICSENTRY']._serialized_end=1403
+  _globals['_RECEIPT']._serialized_start=1405
+  _globals['_RECEIPT']._serialized_end=1461
+  _globals['_LEARNER']._serialized_start=1464
+  _globals['_LEARNER']._serialized_end=1754
 # @@protoc_insertion_point(module_scope)

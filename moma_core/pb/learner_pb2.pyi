@@ -114,6 +114,7 @@ class StartStates(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
     AGE_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def state(self) -> _tensor_pb2.Tensor:
         """[B S] f32"""
@@ -124,16 +125,21 @@ class StartStates(_message.Message):
     def age(self) -> _tensor_pb2.Tensor:
         """[B] i64, steps since the episode began"""
 
+    @_builtins.property
+    def seed(self) -> _tensor_pb2.Tensor:
+        """[B] i64, all draws of a rollout depend on its seed alone"""
+
     def __init__(
         self,
         *,
         state: _tensor_pb2.Tensor | None = ...,
         history: Global___History | None = ...,
         age: _tensor_pb2.Tensor | None = ...,
+        seed: _tensor_pb2.Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "history", b"history", "state", b"state"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "history", b"history", "seed", b"seed", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "history", b"history", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "history", b"history", "seed", b"seed", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -145,15 +151,13 @@ class Assignment(_message.Message):
 
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
-    SEQUENCE_FIELD_NUMBER: _builtins.int
-    SEED_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
     STARTS_FIELD_NUMBER: _builtins.int
     STOP_FIELD_NUMBER: _builtins.int
     policy_version: _builtins.int
     epoch: _builtins.int
-    sequence: _builtins.int
-    """-1: nothing to do now"""
-    seed: _builtins.int
+    first: _builtins.int
+    """number in the run of the first rollout; -1: nothing to do now"""
     stop: _builtins.bool
     @_builtins.property
     def starts(self) -> Global___StartStates: ...
@@ -162,14 +166,13 @@ class Assignment(_message.Message):
         *,
         policy_version: _builtins.int = ...,
         epoch: _builtins.int = ...,
-        sequence: _builtins.int = ...,
-        seed: _builtins.int = ...,
+        first: _builtins.int = ...,
         starts: Global___StartStates | None = ...,
         stop: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["starts", b"starts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "policy_version", b"policy_version", "seed", b"seed", "sequence", b"sequence", "starts", b"starts", "stop", b"stop"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "first", b"first", "policy_version", b"policy_version", "starts", b"starts", "stop", b"stop"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -262,7 +265,7 @@ class Trajectory(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     WORKER_FIELD_NUMBER: _builtins.int
     INCARNATION_FIELD_NUMBER: _builtins.int
-    SEQUENCE_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
@@ -279,7 +282,8 @@ class Trajectory(_message.Message):
     epoch: _builtins.int
     worker: _builtins.str
     incarnation: _builtins.int
-    sequence: _builtins.int
+    first: _builtins.int
+    """number in the run of the first rollout"""
     @_builtins.property
     def history(self) -> Global___History:
         """at the start"""
@@ -333,7 +337,7 @@ class Trajectory(_message.Message):
         epoch: _builtins.int = ...,
         worker: _builtins.str = ...,
         incarnation: _builtins.int = ...,
-        sequence: _builtins.int = ...,
+        first: _builtins.int = ...,
         history: Global___History | None = ...,
         state: _tensor_pb2.Tensor | None = ...,
         action: _tensor_pb2.Tensor | None = ...,
@@ -349,7 +353,7 @@ class Trajectory(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "age", b"age", "history", b"history", "log_prob", b"log_prob", "penalty", b"penalty", "reward", b"reward", "state", b"state", "terminated", b"terminated", "truncated", b"truncated", "unsure", b"unsure", "valid", b"valid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "age", b"age", "epoch", b"epoch", "history", b"history", "incarnation", b"incarnation", "log_prob", b"log_prob", "metrics", b"metrics", "penalty", b"penalty", "policy_version", b"policy_version", "reward", b"reward", "sequence", b"sequence", "state", b"state", "terminated", b"terminated", "truncated", b"truncated", "unsure", b"unsure", "valid", b"valid", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "age", b"age", "epoch", b"epoch", "first", b"first", "history", b"history", "incarnation", b"incarnation", "log_prob", b"log_prob", "metrics", b"metrics", "penalty", b"penalty", "policy_version", b"policy_version", "reward", b"reward", "state", b"state", "terminated", b"terminated", "truncated", b"truncated", "unsure", b"unsure", "valid", b"valid", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

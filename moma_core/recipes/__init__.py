@@ -51,7 +51,7 @@ def icg(name: str) -> Config:
     return replace(
         _game(name),
         data=DataConfig(noise=0.1),
-        rollout=RolloutConfig(rows=128, horizon=10, episode_starts=0.5),
+        rollout=RolloutConfig(rows=256, horizon=10, episode_starts=0.5),
     )
 
 
@@ -63,7 +63,7 @@ def polygame(name: str) -> Config:
     game = _game(name)
     return replace(
         game,
-        rollout=RolloutConfig(rows=640, horizon=1),
+        rollout=RolloutConfig(rows=1280, horizon=1),
         ppo=replace(game.ppo, mean_bound=1.0),
     )
 
@@ -87,7 +87,7 @@ def tiny(name: str) -> Config:
         checkpoint_every=1,
         data=DataConfig(episodes=20),
         model=ModelConfig(members=3, elites=2, width=32, depth=2, updates=60, evaluate_every=30),
-        rollout=RolloutConfig(rows=256, horizon=6, episode_starts=0.5),
+        rollout=RolloutConfig(rows=512, horizon=6, episode_starts=0.5),
         actor=ActorConfig(width=16, frames=3),
         ppo=PPOConfig(rounds=4, epochs=2, minibatch=1024, value_width=16),
         eval=EvalConfig(every=2, episodes=2, final_episodes=4),
@@ -101,9 +101,7 @@ def expert(name: str) -> Config:
         task=_EXPERTS[name],
         dynamics="simulator",
         keep_every=30,
-        rollout=RolloutConfig(
-            starts="task", carry=True, segments=1, rows=256, horizon=50, round_s=600.0
-        ),
+        rollout=RolloutConfig(starts="task", carry=True, rows=256, horizon=50, round_s=600.0),
         pessimism=PessimismConfig(disagreement=0.0),
         actor=ActorConfig(memory="none", width=128),
         ppo=PPOConfig(
@@ -168,7 +166,6 @@ def reference(config: Config) -> Config:
         mode="reference",
         model=model,
         rollout=RolloutConfig(
-            segments=1,
             rows=202,
             horizon=_REFERENCE_HORIZON.get(config.task, 10),
             episode_starts=0.0,

@@ -20,8 +20,8 @@ _WHOLE = 100
 """Longest episode that is imagined whole."""
 _PART = 50
 """Steps of a rollout where episodes are longer."""
-_SEGMENT_STEPS = 1280, 12_800
-"""Steps of a segment, at least and at most."""
+_ROUND_STEPS = 2560, 25_600
+"""Steps of a round, at least and at most."""
 _PLAYED = 20_000
 """Steps of the true environment that an evaluation at the end may take."""
 
@@ -79,15 +79,15 @@ class Choice:
 def settings(facts: LogFacts) -> list[Choice]:
     """Returns the settings for a log; what is not among them stays at its default."""
     width, horizon = _model_width(facts), _horizon(facts)
-    segment = _rows(horizon) * horizon
+    steps = _rows(horizon) * horizon
     return [
         *_model(facts, width),
         *_rollout(facts, horizon),
         *_memory(facts),
         *_networks(width),
-        *_update(facts, 2 * segment),
+        *_update(facts, steps),
         *_cloning(facts),
-        *_evaluation(facts, 2 * segment),
+        *_evaluation(facts, steps),
     ]
 
 
@@ -158,9 +158,9 @@ def _horizon(facts: LogFacts) -> int:
 
 
 def _rows(horizon: int) -> int:
-    """Returns the rollouts of a segment: 256, fewer of long ones, more of short ones."""
-    least, most = _SEGMENT_STEPS
-    return max(min(256, most // horizon), -(-least // horizon))
+    """Returns the rollouts of a round: 512, fewer of long ones, more of short ones; even."""
+    least, most = _ROUND_STEPS
+    return 2 * max(min(256, most // 2 // horizon), -(-least // 2 // horizon))
 
 
 def _rollout(facts: LogFacts, horizon: int) -> Iterator[Choice]:
@@ -182,7 +182,7 @@ def _rollout(facts: LogFacts, horizon: int) -> Iterator[Choice]:
     yield Choice(
         field="rollout.rows",
         value=_rows(horizon),
-        reason=f"{_rows(horizon) * horizon:,} steps a segment: enough to tell good from bad",
+        reason=f"{_rows(horizon) * horizon:,} steps a round: enough to tell good from bad",
     )
     yield Choice(
         field="rollout.episode_starts",

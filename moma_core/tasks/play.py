@@ -33,13 +33,16 @@ def evaluate(
     alive = torch.ones(len(state), dtype=torch.bool)
     begun = History.none(len(state), len(spec.agents), actors.config.history, spec.frame_width)
     remembered = history.Ring(begun)
-    draws = seeds.generator(seed, "actions")
+    draw = seeds.rows(seeds.derive(seed, "actions"), len(state))
     with torch.no_grad():
-        for _ in range(spec.episode_limit):
+        for step in range(spec.episode_limit):
             observed = actors.observed(spec.observe(state))
             given = actors(observed, remembered.window)
-            shape = (len(state), len(spec.agents), spec.action_width)
-            action = given.sample(given.noise(shape, draws)) if sampled else given.mode()
+            action = given.mode()
+            if sampled:
+                now = seeds.along(draw, torch.full_like(draw, step), seeds.ACTIONS)
+                shape = len(spec.agents), spec.action_width
+                action = given.sample(given.noise(seeds.grid(now, shape)))
             action = spec.clamp(action)
             remembered.push(observed, action)
             state, reward, terminated = environment.step(action)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
+
+from moma_core.types.layout import Layout, layouts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,20 @@ class StartStates:
     history: History
     age: Int64[Tensor, " B"]
     """Steps since each one's episode began: 0 at a beginning."""
+    seed: Int64[Tensor, " B"]
+    """Seeds of all draws in each one, its start's included: it is the same whoever makes it."""
+
+    def parts(self, size: int) -> Iterator[StartStates]:
+        """Yields the starts of `size` rollouts after the other; 0: of all at once."""
+        count = len(self.age)
+        for begin in range(0, count, size or count):
+            own = slice(begin, begin + (size or count))
+            yield StartStates(
+                state=self.state[own],
+                history=History(frames=self.history.frames[own], exists=self.history.exists[own]),
+                age=self.age[own],
+                seed=self.seed[own],
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,15 +133,15 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Trajectory:
-    """One segment of imagined experience: B rollouts of T steps under one policy version."""
+    """One segment of imagined experience: B rollouts of a round, T steps, by one policy version."""
 
     policy_version: int
     epoch: int
     worker: str
     incarnation: int
     """Number of times that this worker was started before; a respawned one counts on."""
-    sequence: int
-    """Number of this segment in the run, as the learner assigned it."""
+    first: int
+    """Number in the run of its first rollout, as the learner assigned it; the others follow."""
     history: History
     """Histories at the start; `moma_core.nets.history.windows` rebuilds every later one."""
     age: Int64[Tensor, " B"]
@@ -144,3 +161,50 @@ class Trajectory:
     """Mask of real steps: false after the one at which a row terminated or was truncated."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Measurements of the worker while it made this segment."""
+
+    @property
+    def rollouts(self) -> range:
+        """Numbers of its rollouts in the run."""
+        return range(self.first, self.first + len(self.age))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Trajectory]) -> Trajectory:
+        """Returns segments side by side, as if the first one's maker had made them in one.
+
+        Shorter ones are padded with steps that are not valid; measurements become means over
+        rollouts.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        longest = max(len(part.reward) for part in parts)
+
+        def beside(name: str, layout: Layout) -> Tensor:
+            pieces = [getattr(part, name) for part in parts]
+            if layout.axes[0] == ("B", 0):
+                return torch.cat(pieces)
+            missing = [longest - len(part.reward) for part in parts]
+            padded = [
+                torch.cat([piece, piece.new_zeros(less, *piece.shape[1:])]) if less else piece
+                for piece, less in zip(pieces, missing, strict=True)
+            ]
+            return torch.cat(padded, dim=1)
+
+        found = layouts(Trajectory).items()
+        tensors: dict[str, Any] = {name: beside(name, layout) for name, layout in found}
+        history = History.joined([part.history for part in parts])
+        return replace(parts[0], history=history, metrics=_means(parts), **tensors)
+
+    def to(self, device: torch.device) -> Trajectory:
+        """Returns the segment on a device."""
+        tensors: dict[str, Any] = {n: getattr(self, n).to(device) for n in layouts(Trajectory)}
+        return replace(self, history=self.history.to(device), **tensors)
+
+
+def _means(parts: Sequence[Trajectory]) -> dict[str, float]:
+    """Returns the means over rollouts of what was measured part by part; 0 where it was not."""
+    total = sum(len(part.age) for part in parts)
+    names = sorted({name for part in parts for name in part.metrics})
+    return {
+        name: sum(part.metrics.get(name, 0.0) * len(part.age) for part in parts) / total
+        for name in names
+    }

@@ -32,11 +32,10 @@ class Assignment:
     """Version that the segment has to be made with."""
     epoch: int
     """Number of times that the learner was resumed; versions of two epochs may differ."""
-    sequence: int
-    """Number of the segment to make; -1 when there is none to make now."""
-    seed: int
-    """Seed of every draw in the segment; whoever makes it, it comes out the same."""
+    first: int
+    """Number in the run of the first rollout to make; -1 when there is none to make now."""
     starts: StartStates | None
+    """Beginnings of the rollouts, and their seeds."""
     stop: bool
     """End of the run: the worker may go."""
 
@@ -60,6 +59,8 @@ class RunCard:
     model_servers: tuple[Address, ...]
     """Addresses of the servers of one model; a worker asks one of them, always the same."""
     rollout: RolloutConfig
+    together: int
+    """Rollouts that are imagined together, always the same ones; 0: all that were assigned."""
     pessimism: PessimismConfig
     actor: ActorConfig
 

@@ -13,10 +13,8 @@ SMALL = (
         "1",
         "--ppo.rounds",
         ROUNDS,
-        "--rollout.segments",
-        "2",
         "--rollout.rows",
-        "16",
+        "128",
     ),
     *("--eval.every", "0", "--eval.final-episodes", "2", "--threads", "1", "--deterministic"),
 )

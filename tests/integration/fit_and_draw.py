@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from moma.cli import main as cli
+from moma_core import seeds
 from moma_core.datasets import StartSampler
 from moma_core.runtime import subject
 from moma_core.runtime.run import RunDirectory
@@ -23,7 +24,7 @@ def main(data, run):
         dataset.state_moments()
         sampler = StartSampler(dataset, 10, 0.5)
         for seed in range(100):
-            sampler.draw(256, seed)
+            sampler.draw(seeds.rows(seed, 256))
     return status
 
 

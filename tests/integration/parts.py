@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 
 import torch
 
@@ -48,30 +47,32 @@ def open_model(run):
     return files.load(run.model)
 
 
-def make_service(run, *, segments=2, seed=0, version=0):
-    """A learner's service with a published policy, as the learner's loop opens a round."""
+def make_service(run, *, workers=2, seed=0, version=0, together=0):
+    """A learner's service with a published policy, a round being cut for so many workers."""
     config = run.config()
     dataset = subject.dataset(config, run.data)
-    rollout = replace(config.rollout, segments=segments)
     card = RunCard(
         run=run.name,
         task=dataset.spec,
         model_servers=(NOBODY,),
-        rollout=rollout,
+        rollout=config.rollout,
+        together=together,
         pessimism=config.pessimism,
         actor=config.actor,
     )
-    starts = StartSampler(dataset, config.actor.history, rollout.episode_starts)
-    service = LearnerService(card, drawing(starts, card.rollout.rows), seed)
+    starts = StartSampler(dataset, config.actor.history, config.rollout.episode_starts)
+    service = LearnerService(card, drawing(starts, seed))
+    for worker in range(workers):
+        service.assign(f"w{worker}", 0, 0.0)  # whoever has been heard of counts
     actors = Actors(dataset.spec, config.actor, config.seed)
     service.publish(PolicySnapshot(version=version, parameters=actors.state_dict()))
     return service
 
 
-def make_segments(service, dynamics, count):
-    """Lets one worker in this process fill a round of `count` segments."""
-    worker = Worker(service, dynamics, "local", wait_s=0.0)
-    for _ in range(count):
+def make_segments(service, dynamics):
+    """Lets one worker in this process fill a round."""
+    worker = Worker(service, dynamics, "w0", wait_s=0.0)
+    while service.waiting_for():
         assert worker.step()
     return gather(service)
 

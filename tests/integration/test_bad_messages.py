@@ -34,7 +34,7 @@ FIELDS = [("Predict", "state"), ("Predict", "action"), ("Predict", "age"), ("Pre
 @pytest.fixture(scope="module")
 def good(run, model):
     """A valid message per method."""
-    segment = make_segments(make_service(run), model, 2)[0]
+    segment = make_segments(make_service(run), model)[0]
     return {
         "Predict": predict_request(model.describe()),
         "Submit": codec.encode(segment, learner_pb2.Trajectory()),

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from moma_core import seeds
+from learner.starts import rollout_seeds
 from moma_core.ports import InvalidFieldError, Learner
 from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.learner import LearnerClient, serve_learner
@@ -21,7 +21,7 @@ from tests.integration.parts import gather, make_segments, make_service
 @pytest.fixture(scope="module")
 def segments(run, model):
     """The first round's segments, made in this process."""
-    return make_segments(make_service(run), model, 2)
+    return make_segments(make_service(run), model)
 
 
 @pytest.fixture(params=["LearnerService", "LearnerClient"])
@@ -53,26 +53,30 @@ def test_an_object_without_submit_is_not_the_port():
 
 def test_an_assignment_brings_seed_and_starts_of_the_agreed_shapes(side):
     card = side.learner.describe()
-    spec, rows = card.task, card.rollout.rows
-    first = side.learner.assign("a", 0, 0.0)
-    second = side.learner.assign("b", 0, 0.0)
-    assert (first.sequence, second.sequence) == (0, 1)
+    spec = card.task
+    first = side.learner.assign("w0", 0, 0.0)
+    second = side.learner.assign("w1", 0, 0.0)
+    half = card.rollout.rows // 2
+    assert (first.first, second.first) == (0, half)
     assert (first.policy_version, first.epoch, first.stop) == (0, 0, False)
-    assert first.seed == seeds.derive(0, "segment", 0) != second.seed
+    drawn = [rollout_seeds(0, range(begin, begin + half)) for begin in (0, half)]
+    assert torch.equal(first.starts.seed, drawn[0])
+    assert torch.equal(second.starts.seed, drawn[1])
+    assert not torch.equal(*drawn)
     frame = spec.observation_width + spec.action_width
-    assert first.starts.state.shape == (rows, spec.state_width)
-    assert first.starts.history.frames.shape == (rows, len(spec.agents), card.actor.history, frame)
+    assert first.starts.state.shape == (half, spec.state_width)
+    assert first.starts.history.frames.shape == (half, len(spec.agents), card.actor.history, frame)
     assert first.starts.state.dtype == first.starts.history.frames.dtype == torch.float32
     assert not torch.equal(first.starts.state, second.starts.state)
 
 
 def test_with_nothing_to_do_it_waits_as_long_as_it_was_told(side):
-    for worker in ("a", "b"):
+    for worker in ("w0", "w1"):
         side.learner.assign(worker, 0, 0.0)
     begun = time.monotonic()
     idle = side.learner.assign("c", 0, 0.5)
     assert 0.45 < time.monotonic() - begun < 3
-    assert (idle.sequence, idle.starts, idle.stop) == (-1, None, False)
+    assert (idle.first, idle.starts, idle.stop) == (-1, None, False)
 
 
 def test_the_policy_arrives_bit_for_bit(side, run):
@@ -108,7 +112,7 @@ def test_the_same_segment_twice_is_a_duplicate_and_changes_nothing(side, segment
     assert side.service.counters()["fault/duplicate_segments"] == 1
 
 
-@pytest.mark.parametrize("change", [{"policy_version": 1}, {"epoch": 1}, {"sequence": 2}])
+@pytest.mark.parametrize("change", [{"policy_version": 1}, {"epoch": 1}, {"first": 512}])
 def test_a_segment_of_another_version_epoch_or_round_is_stale(side, segments, change):
     receipt = side.learner.submit(replace(segments[0], **change))
     assert receipt.reason == "stale"
@@ -134,7 +138,7 @@ def test_a_segment_with_what_is_no_number_is_refused_by_place(side, segments, na
 
 
 def test_once_finished_it_sends_workers_home(side, segments):
-    assert not side.learner.assign("a", 0, 0.0).stop
+    assert not side.learner.assign("w0", 0, 0.0).stop
     side.service.finish()
     assert side.learner.assign("a", 0, 5.0).stop
     assert side.learner.submit(segments[0]).stop

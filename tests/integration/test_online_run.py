@@ -23,7 +23,7 @@ from tests.integration import tags
 
 ROUNDS = 4
 SECTIONS = {
-    "rollout": {"segments": 2, "rows": 16, "horizon": 12},
+    "rollout": {"rows": 32, "horizon": 12},
     "actor": {"memory": "frames", "frames": 3, "width": 16},
     "ppo": {"rounds": ROUNDS, "epochs": 2, "minibatch": 128, "value_width": 16},
 }

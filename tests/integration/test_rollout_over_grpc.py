@@ -66,7 +66,7 @@ def equal(one, other):
 
 @pytest.mark.usefixtures("one_thread")
 def test_served_alone_a_rollout_over_grpc_is_the_local_one_bit_for_bit(run, model):
-    local = make_segments(make_service(run), model, 2)
+    local = make_segments(make_service(run), model)
     service, batching = make_service(run), Batching(model, alone=True)
     with served(batching, service, 1) as (worker,):
         for _ in range(2):
@@ -75,13 +75,13 @@ def test_served_alone_a_rollout_over_grpc_is_the_local_one_bit_for_bit(run, mode
     for one, other in zip(local, gather(service), strict=True):
         assert {field.name for field in fields(one)} >= set(TENSORS)
         assert equal(one, other) == ""
-        for name in ("policy_version", "epoch", "sequence", "incarnation"):
+        for name in ("policy_version", "epoch", "first", "incarnation"):
             assert getattr(one, name) == getattr(other, name)
 
 
 @pytest.mark.usefixtures("one_thread")
 def test_another_seed_gives_another_rollout(run, model):
-    one, other = (make_segments(make_service(run, seed=seed), model, 2)[0] for seed in (0, 1))
+    one, other = (make_segments(make_service(run, seed=seed), model)[0] for seed in (0, 1))
     assert equal(one, other) != ""
     assert not torch.allclose(one.state, other.state, atol=1e-3)
 
@@ -89,8 +89,8 @@ def test_another_seed_gives_another_rollout(run, model):
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("alone", [True, False])
 def test_four_clients_at_once_get_the_same_draws_as_alone(run, model, alone):
-    local = make_segments(make_service(run, segments=CLIENTS), model, CLIENTS)
-    service, held = make_service(run, segments=CLIENTS), HeldUntilAllAsk(model)
+    local = make_segments(make_service(run, workers=CLIENTS), model)
+    service, held = make_service(run, workers=CLIENTS), HeldUntilAllAsk(model)
     batching = Batching(held, alone=alone)
     with served(batching, service, CLIENTS) as workers:
         steps = [in_thread(worker.step) for worker in workers]
@@ -101,7 +101,7 @@ def test_four_clients_at_once_get_the_same_draws_as_alone(run, model, alone):
     batching.close()
     counts = batching.metrics()
     for one, other in zip(local, gather(service), strict=True):
-        assert one.sequence == other.sequence
+        assert one.rollouts == other.rollouts
         for name in FLAGS:
             assert torch.equal(getattr(one, name), getattr(other, name)), name
         torch.testing.assert_close(other.state, one.state, rtol=0, atol=1e-5)

@@ -23,7 +23,7 @@ from rollout_workers.worker import Worker
 from tests.builders import make_ppo
 from tests.integration.parts import NOBODY, gather
 
-SEGMENTS, ROUNDS = 2, 2
+ROUNDS = 2
 
 
 @pytest.fixture
@@ -45,15 +45,15 @@ def learner(run):
     config = run.config()
     dataset = subject.dataset(config, run.data)
     spec, history = dataset.spec, config.actor.history
-    rollout = replace(config.rollout, segments=SEGMENTS)
+    rollout = config.rollout
     fresh = StartSampler(dataset, history, rollout.episode_starts)
-    carried = CarriedStarts(fresh, spec, rollout, history)
+    carried = CarriedStarts(fresh, spec, rollout, history, 0)
     card = RunCard(
         run=run.name, task=spec, model_servers=(NOBODY,), rollout=rollout,
-        pessimism=config.pessimism, actor=config.actor,
+        together=0, pessimism=config.pessimism, actor=config.actor,
     )  # fmt: skip
     online = replace(config, ppo=replace(config.ppo, standardise="running"))
-    return make_ppo(online, spec), carried, LearnerService(card, carried.draw, 0)
+    return make_ppo(online, spec), carried, LearnerService(card, carried.draw)
 
 
 def play(run, dynamics):
@@ -65,7 +65,7 @@ def play(run, dynamics):
     service.publish(ppo.snapshot())
     worker = Worker(clients[1], clients[0], "w", wait_s=0.0)
     for _ in range(ROUNDS):
-        for _ in range(SEGMENTS):
+        while service.waiting_for():
             assert worker.step()
         segments = gather(service)
         carried.take(segments)

@@ -67,7 +67,7 @@ def slow(made, learned, config, floor):
 def prepared(learned, config, floor):
     made = segment()
     rows = batch.prepare(
-        [made], SPEC, learned.actors, learned.critic, learned.scale, config, floor
+        made, SPEC, learned.actors, learned.critic, learned.scale, config, floor
     )  # fmt: skip
     return made, rows
 

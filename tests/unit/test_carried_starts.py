@@ -11,7 +11,7 @@ import torch
 
 from learner import build, checkpoint
 from learner.checkpoint import Counters
-from learner.starts import CarriedStarts, Starts, TrueStarts, drawing
+from learner.starts import CarriedStarts, Starts, TrueStarts, drawing, rollout_seeds
 from moma_core import seeds, tasks
 from moma_core.config import RolloutConfig
 from moma_core.nets.policy import Actors
@@ -30,7 +30,7 @@ from tests.builders import (
 )
 
 ROWS, HORIZON, FRAMES = 5, 3, 4
-CONFIG = make_config(rollout=RolloutConfig(segments=2, rows=ROWS, horizon=HORIZON, carry=True))
+CONFIG = make_config(rollout=RolloutConfig(rows=2 * ROWS, horizon=HORIZON, carry=True))
 CONFIG = replace(CONFIG, actor=replace(CONFIG.actor, frames=FRAMES))
 TAPE = torch.randn(2 * HORIZON, ROWS, 2, 2, generator=torch.Generator().manual_seed(0))
 
@@ -43,18 +43,20 @@ class Certain(FakeDynamics):
 
 
 class Fresh:
-    """Start states that a reader can tell: 100 and the seed, -1 in the memory."""
+    """Start states that a reader can tell: 100 and the seed's last digit, -1 in the memory."""
 
     def __init__(self):
         self.counts = []
 
-    def draw(self, count, seed):
+    def draw(self, seed):
+        count = len(seed)
         self.counts.append(count)
-        state = torch.full((count, SPEC.state_width), 100.0 + seed)
+        state = 100.0 + (seed % 10)[:, None].expand(count, SPEC.state_width)
         return StartStates(
             state=state,
             history=as_history(torch.full((count, 2, FRAMES, FRAME), -1.0)),
             age=torch.zeros(count, dtype=torch.int64),
+            seed=seed,
         )
 
 
@@ -64,11 +66,11 @@ class Noise:
     def __init__(self, steps):
         self._steps = steps
 
-    def noise(self, shape, generator):  # noqa: ARG002 - the distribution's
-        return self._steps.expand(shape)
+    def noise(self, uniform):
+        return self._steps.expand(uniform.shape)
 
 
-def imagine(starts, begin, end, *, sequence=0, system=None):
+def imagine(starts, begin, end, *, system=None):
     """A segment with the tape's noise of steps `begin` to `end`."""
     actors = Actors(SPEC, CONFIG.actor, seed=4)
     actors.standardise(torch.full((2, 3), 0.1), torch.full((2, 3), 1.5))
@@ -76,13 +78,26 @@ def imagine(starts, begin, end, *, sequence=0, system=None):
         actors.head.weight.mul_(100)  # so that what they see and remember shows in what they do
     actors.distribution = Noise(TAPE[begin:end])
     config = replace(CONFIG, rollout=replace(CONFIG.rollout, horizon=end - begin))
-    who = Identity(policy_version=0, epoch=0, worker="w", incarnation=0, sequence=sequence, seed=0)
+    who = Identity(policy_version=0, epoch=0, worker="w", incarnation=0, first=0)
     system = system or Certain(terminal_above=math.inf)
     return rollout(actors, system, starts, *believing(config, math.inf), who)
 
 
 def carried(fresh=None):
-    return CarriedStarts(fresh or Fresh(), SPEC, CONFIG.rollout, FRAMES)
+    return CarriedStarts(fresh or Fresh(), SPEC, CONFIG.rollout, FRAMES, 0)
+
+
+FIRST, SECOND = range(ROWS), range(ROWS, 2 * ROWS)
+"""The two halves of a round, which two workers make."""
+
+
+def segment(**fields):
+    return make_trajectory(CONFIG, rows=ROWS, **fields)
+
+
+def told(rollouts):
+    """What `Fresh` says of some rollouts' starts."""
+    return 100.0 + rollout_seeds(0, rollouts) % 10
 
 
 def differing(one, other, rows=None):
@@ -101,11 +116,11 @@ def test_two_segments_of_h_are_one_of_2h():
     long = imagine(start, 0, 2 * HORIZON)
     starts = carried()
     starts.take([imagine(start, 0, HORIZON)])
-    second = imagine(starts.draw(0, 1), HORIZON, 2 * HORIZON)
+    second = imagine(starts.draw(FIRST), HORIZON, 2 * HORIZON)
     assert differing(long, second) == []
     assert second.truncated[-1].all()
     # Negative controls: without its memory it acts otherwise, and so it does elsewhere.
-    remembered = starts.draw(0, 1)
+    remembered = starts.draw(FIRST)
     forgot = replace(remembered, history=History.none(ROWS, 2, FRAMES, FRAME))
     assert "action" in differing(long, imagine(forgot, HORIZON, 2 * HORIZON))
     moved = replace(remembered, state=remembered.state + 0.01)
@@ -122,9 +137,9 @@ def test_rows_that_ended_begin_anew_and_the_others_go_on():
     fresh = Fresh()
     starts = carried(fresh)
     starts.take([first])
-    drawn = starts.draw(0, 7)
+    drawn = starts.draw(FIRST)
     assert fresh.counts == [int(ended.sum())]
-    assert (drawn.state[ended] == 107).all()
+    assert torch.equal(drawn.state[ended, 0], told(FIRST)[ended])
     assert (drawn.history.frames[ended] == -1).all()
     long = imagine(start, 0, 2 * HORIZON, system=system)
     second = imagine(drawn, HORIZON, 2 * HORIZON, system=system)
@@ -135,17 +150,17 @@ def test_at_first_all_rows_are_fresh():
     fresh = Fresh()
     starts = carried(fresh)
     assert isinstance(fresh, Starts)
-    assert (starts.draw(1, 3).state == 103).all()
+    assert torch.equal(starts.draw(SECOND).state[:, 0], told(SECOND))
     assert fresh.counts == [ROWS]
 
 
 def test_a_segment_in_which_all_ended_before_the_horizon_leaves_nothing_to_go_on_with():
     starts = carried(fresh := Fresh())
-    starts.take([make_trajectory(CONFIG)])
-    starts.draw(0, 0)
+    starts.take([segment()])
+    starts.draw(FIRST)
     assert fresh.counts == []
-    starts.take([make_trajectory(CONFIG, steps=HORIZON - 1)])
-    starts.draw(0, 0)
+    starts.take([segment(steps=HORIZON - 1)])
+    starts.draw(FIRST)
     assert fresh.counts == [ROWS]
 
 
@@ -154,34 +169,37 @@ def test_a_rollout_is_as_long_as_an_episode_at_most():
     starts, counts = carried(fresh := Fresh()), []
     age = torch.zeros(ROWS, dtype=torch.int64)
     for round_ in range(6):
-        starts.take([make_trajectory(CONFIG, sequence=2 * round_, age=age)])
-        age = starts.draw(0, 0).age
+        starts.take([segment(first=2 * ROWS * round_, age=age)])
+        age = starts.draw(FIRST).age
         counts.append(sum(fresh.counts))
     assert SPEC.episode_limit == 8
     assert counts == [0, 0, ROWS, ROWS, ROWS, 2 * ROWS]
 
 
-def test_slots_go_on_each_for_itself_and_one_that_is_missing_stays_as_it_was():
+def test_rollouts_go_on_each_for_itself_and_one_that_is_missing_stays_as_it_was():
     starts = carried()
-    first, second = (make_trajectory(CONFIG, seed=s, sequence=s) for s in (0, 1))
+    first, second = (segment(seed=k, first=k * ROWS) for k in (0, 1))
     starts.take([second, first])
-    for slot, made in enumerate((first, second)):
-        assert torch.equal(starts.draw(slot, 0).state, made.state[-1])
-    # The next round closed without its second segment.
-    third = make_trajectory(CONFIG, seed=2, sequence=2, age=starts.draw(0, 0).age)
+    for half, made in ((FIRST, first), (SECOND, second)):
+        assert torch.equal(starts.draw(half).state, made.state[-1])
+    # However the next round is cut.
+    across = starts.draw(range(2 * ROWS + 3, 4 * ROWS - 1)).state
+    assert torch.equal(across, torch.cat([first.state[-1], second.state[-1]])[3:-1])
+    # The next round closed without its second half.
+    third = segment(seed=2, first=2 * ROWS, age=starts.draw(FIRST).age)
     starts.take([third])
-    assert torch.equal(starts.draw(0, 0).state, third.state[-1])
-    assert torch.equal(starts.draw(1, 0).state, second.state[-1])
-    assert starts.age.tolist() == [[2 * HORIZON] * ROWS, [HORIZON] * ROWS]
+    assert torch.equal(starts.draw(FIRST).state, third.state[-1])
+    assert torch.equal(starts.draw(SECOND).state, second.state[-1])
+    assert starts.age.tolist() == [2 * HORIZON] * ROWS + [HORIZON] * ROWS
 
 
 def test_drawing_changes_nothing_so_that_a_segment_can_be_handed_out_again():
     starts = carried()
-    starts.take([make_trajectory(CONFIG)])
-    drawn = starts.draw(0, 0)
+    starts.take([segment()])
+    drawn = starts.draw(FIRST)
     drawn.state.add_(1)
     drawn.history.frames.add_(1)
-    again = starts.draw(0, 0)
+    again = starts.draw(FIRST)
     assert torch.equal(again.state + 1, drawn.state)
     assert torch.equal(again.history.frames + 1, drawn.history.frames)
 
@@ -189,14 +207,14 @@ def test_drawing_changes_nothing_so_that_a_segment_can_be_handed_out_again():
 def test_what_is_carried_is_part_of_a_checkpoint(tmp_path):
     ppo = make_ppo(CONFIG)
     starts, found = carried(), carried()
-    starts.take([make_trajectory(CONFIG)])
+    starts.take([segment()])
     counters = Counters(version=0, transitions=0, resumes=0, seconds=0.0)
     checkpoint.save(tmp_path, ppo.state() | starts.kept(), counters)
     assert build.restore(ppo, found, tmp_path) == replace(counters, resumes=1)
     for name, value in starts.state_dict().items():
         assert torch.equal(found.state_dict()[name], value), name
-    wider = CarriedStarts(Fresh(), SPEC, replace(CONFIG.rollout, rows=ROWS + 1), FRAMES)
-    with pytest.raises(ValueError, match=r"other settings: carried\.state is \[2, 5, 5\]"):
+    wider = CarriedStarts(Fresh(), SPEC, replace(CONFIG.rollout, rows=ROWS + 1), FRAMES, 0)
+    with pytest.raises(ValueError, match=r"other settings: carried\.state is \[10, 5\]"):
         build.restore(ppo, wider, tmp_path)
 
 
@@ -208,10 +226,12 @@ def test_a_checkpoint_without_them_cannot_be_gone_on_with(tmp_path):
         build.restore(ppo, carried(), tmp_path)
 
 
-def test_without_carrying_every_slot_draws_the_same_way():
-    draw = drawing(Fresh(), ROWS)
-    for slot in (0, 1):
-        assert (draw(slot, 5).state == 105).all()
+def test_a_rollout_has_a_start_of_its_own_however_the_round_is_cut():
+    draw = drawing(Fresh(), 0)
+    whole = draw(range(2 * ROWS)).state[:, 0]
+    assert torch.equal(whole, told(range(2 * ROWS)))
+    assert torch.equal(torch.cat([draw(part).state[:, 0] for part in (FIRST, SECOND)]), whole)
+    assert len(whole.unique()) > 1
 
 
 class Slow:
@@ -235,7 +255,7 @@ def drawn_at_once(starts):
 
     def draw(seed):
         barrier.wait()
-        found[seed] = starts.draw(20, seed).state
+        found[seed] = starts.draw(seeds.rows(seed, 20)).state
 
     for seed in range(4):
         threads.append(threading.Thread(target=draw, args=(seed,)))
@@ -247,7 +267,7 @@ def drawn_at_once(starts):
 
 def test_true_starts_that_threads_draw_at_once_are_those_drawn_one_after_the_other():
     starts = TrueStarts(Slow(), SPEC, FRAMES)
-    serial = [starts.draw(20, seed).state for seed in range(4)]
+    serial = [starts.draw(seeds.rows(seed, 20)).state for seed in range(4)]
     assert all(torch.equal(a, b) for a, b in zip(serial, drawn_at_once(starts), strict=True))
     # Negative control: without turns one thread reads what another one reset.
     starts._one_at_a_time = nullcontext()
@@ -257,12 +277,12 @@ def test_true_starts_that_threads_draw_at_once_are_those_drawn_one_after_the_oth
 def test_true_starts_are_the_true_systems_and_remember_nothing():
     task = tasks.get("hopper-3x1")
     starts = TrueStarts(task.environment(1), task.spec, 3)
-    drawn = starts.draw(4, 1)
+    drawn = starts.draw(torch.arange(4))
     frame = task.spec.observation_width + task.spec.action_width
     assert drawn.history.frames.shape == (4, 3, 3, frame)
     assert not drawn.history.exists.any()
     alone = task.environment(1)
     for row in range(4):
-        assert torch.equal(drawn.state[row], alone.reset(seeds.derive(1, row))[0])
-    assert torch.equal(starts.draw(2, 1).state, drawn.state[:2])
-    assert not torch.equal(starts.draw(4, 2).state, drawn.state)
+        assert torch.equal(drawn.state[row], alone.reset(seeds.derive(row))[0])
+    assert torch.equal(starts.draw(torch.arange(1, 3)).state, drawn.state[1:3])
+    assert not torch.equal(starts.draw(torch.arange(4, 8)).state, drawn.state)

@@ -103,7 +103,7 @@ def test_clones_see_the_logs_units_so_that_staying_near_them_refuses_other_ones(
 
 
 TINY = make_config(
-    rollout=RolloutConfig(segments=1, rows=64, horizon=2),
+    rollout=RolloutConfig(rows=64, horizon=2),
     actor=ActorConfig(width=16, depth=1, memory="none"),
 )
 

@@ -32,7 +32,7 @@ BAD = [
         RolloutConfig,
         "rollout",
         {
-            "segments": 0, "rows": 0, "horizon": 0, "episode_starts": 1.01, "lease_s": 0.0,
+            "rows": 0, "horizon": 0, "episode_starts": 1.01, "lease_s": 0.0,
             "round_s": -1.0,
         },
     ),

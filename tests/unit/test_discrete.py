@@ -48,7 +48,7 @@ def test_the_learner_sees_what_the_workers_actors_saw(actor):
     with torch.no_grad():
         learned.actors.head.weight.mul_(100)
     made = segment(learned, config)
-    rows = batch.prepare([made], CHOICES, learned.actors, learned.critic, learned.scale, config.ppo)
+    rows = batch.prepare(made, CHOICES, learned.actors, learned.critic, learned.scale, config.ppo)
     with torch.no_grad():
         log_prob = learned.actors(rows.observed, rows.remembered).log_prob(rows.action)
     torch.testing.assert_close(log_prob, rows.log_prob, rtol=1e-4, atol=1e-4)

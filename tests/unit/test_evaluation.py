@@ -109,7 +109,9 @@ def imagined(dataset, cut_above, *, terminal_above=1e9, seed=1):
 
 def by_hand(dataset, cut_above, terminal_above, seed=1):
     """Returns and cuts of the same episodes, one copy after the other."""
-    starts = StartSampler(dataset, 0, 1.0).draw(IMAGINED, seeds.derive(seed, "starts")).state
+    starts = (
+        StartSampler(dataset, 0, 1.0).draw(seeds.rows(seeds.derive(seed, "starts"), IMAGINED)).state
+    )
     draws = seeds.rows(seeds.derive(seed, "members"), IMAGINED)
     earned_after = usual(dataset, 1.0)
     actors, system, totals, cuts = make_actors(), FakeDynamics(), [], []

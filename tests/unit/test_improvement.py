@@ -7,7 +7,7 @@ from moma_core.types import History, Prediction
 from tests.builders import DIGEST, SPEC, FakeDynamics, imagine, make_config, make_ppo
 
 CONFIG = make_config(
-    rollout=RolloutConfig(segments=1, rows=64, horizon=2),
+    rollout=RolloutConfig(rows=64, horizon=2),
     pessimism=PessimismConfig(disagreement=0.0),
     actor=ActorConfig(width=16, depth=1, memory="none"),
     ppo=PPOConfig(

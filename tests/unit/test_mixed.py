@@ -19,7 +19,7 @@ from moma_core.nets.distributions import Categorical, Gaussian, Mixed
 from moma_core.nets.policy import Actors
 from moma_core.ports import InvalidFieldError
 from moma_core.types import History
-from tests.builders import CHOICES, MIXED, SPEC, imagine, make_config, make_ppo, make_query
+from tests.builders import CHOICES, MIXED, SPEC, imagine, make_config, make_ppo, make_query, uniform
 
 WIDE, NARROW = 0, 1
 CONFIG = make_config()
@@ -38,7 +38,7 @@ def mixed(rows=5, *, grad=False):
 
 
 def draws(given, rows, seed=0):
-    return given.sample(given.noise((rows, 2, 3), torch.Generator().manual_seed(seed)))
+    return given.sample(given.noise(uniform(rows, 2, 3, seed=seed)))
 
 
 def test_each_agent_has_exactly_what_its_own_distribution_says():
@@ -78,7 +78,7 @@ def test_choices_come_as_often_as_their_probabilities_say_and_numbers_are_gaussi
     gaussian = Gaussian(mean=logits, log_std=torch.full_like(logits, -1.0), mask=MIXED.action_mask)
     categorical = Categorical(logits=logits, mask=MIXED.action_mask)
     given = Mixed(gaussian=gaussian, categorical=categorical, chooses=MIXED.chooses)
-    noise = given.noise((count, 2, 3), torch.Generator().manual_seed(0))
+    noise = given.noise(uniform(count, 2, 3))
     drawn = given.sample(noise)
     assert MIXED.one_hot(drawn)[:, WIDE].all()
     share = given.mean[0, WIDE]

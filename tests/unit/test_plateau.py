@@ -60,7 +60,7 @@ def test_returns_are_those_of_rollouts_that_began_an_episode_before_the_penalty(
         CONFIG, age=age, valid=valid, reward=reward - 0.5, penalty=torch.full((steps, rows), 0.5)
     )
     expected = [reward[:2, 0].sum(), reward[:, 1].sum(), reward[:, 4].sum()]
-    assert returns([made, made]).tolist() == 2 * [float(value) for value in expected]
+    assert returns(made).tolist() == [float(value) for value in expected]
 
 
 def test_a_round_in_which_no_episode_began_tells_nothing():

@@ -12,6 +12,7 @@ from learner.algorithms.moma_ppo.critic import ValueScale
 from learner.algorithms.moma_ppo.ppo import Support
 from moma_core.config import ActorConfig
 from moma_core.nets.policy import Actors
+from moma_core.types import Trajectory
 from tests.builders import SPEC, imagine, make_config, make_ppo
 
 CONFIG = make_config()
@@ -26,9 +27,8 @@ def segments(learned, config=CONFIG, count=2):
 
 
 def prepared(learned, trajectories, config=CONFIG):
-    return batch.prepare(
-        trajectories, SPEC, learned.actors, learned.critic, learned.scale, config.ppo
-    )
+    path = Trajectory.joined(trajectories)
+    return batch.prepare(path, SPEC, learned.actors, learned.critic, learned.scale, config.ppo)
 
 
 def parameters(learned):

@@ -20,20 +20,19 @@ CONFIG = make_config(
     rollout=RolloutConfig(rows=ROWS, horizon=HORIZON),
     pessimism=PessimismConfig(disagreement=0.3, aleatoric=0.2, reward_disagreement=0.1, clamp=0.5),
 )
-WHO = Identity(policy_version=3, epoch=1, worker="w", incarnation=2, sequence=7, seed=11)
+WHO = Identity(policy_version=3, epoch=1, worker="w", incarnation=2, first=7)
 
 
 def imagine(dynamics, *, config=CONFIG, seed=11, cut=CUT, starts=None):
     actors = Actors(SPEC, config.actor, seed=4)
     actors.standardise(torch.full((2, 3), 0.1), torch.full((2, 3), 1.5))
-    starts = starts or make_starts(ROWS, config.actor.history)
-    who = replace(WHO, seed=seed)
-    return actors, rollout(actors, dynamics, starts, *believing(config, cut), who)
+    starts = replace(starts or make_starts(ROWS, config.actor.history), seed=seeds.rows(seed, ROWS))
+    return actors, rollout(actors, dynamics, starts, *believing(config, cut), WHO)
 
 
 def drawn(step):
     """The draws of every row at a step, as `member_per` step has them."""
-    return seeds.mix(seeds.rows(seeds.derive(WHO.seed, "members"), ROWS) + step)
+    return seeds.along(seeds.rows(11, ROWS), torch.full((ROWS,), step), module._MEMBERS)
 
 
 def slow_marks(segment, row):
@@ -114,7 +113,7 @@ def test_reward_is_what_the_model_said_less_the_penalty():
 def test_the_segment_says_whose_it_is_and_passes_the_learners_check():
     _, segment = imagine(FakeDynamics())
     assert (segment.policy_version, segment.epoch, segment.worker) == (3, 1, "w")
-    assert (segment.incarnation, segment.sequence) == (2, 7)
+    assert (segment.incarnation, segment.rollouts) == (2, range(7, 7 + ROWS))
     check_trajectory(segment, SPEC, CONFIG.rollout, CONFIG.actor.history)
 
 

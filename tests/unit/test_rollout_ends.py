@@ -18,16 +18,14 @@ LIMIT, ROWS, HORIZON = SPEC.episode_limit, 16, 5
 
 def config(edge="cut", horizon=HORIZON, **fields):
     return make_config(
-        rollout=RolloutConfig(segments=1, rows=ROWS, horizon=horizon, **fields),
+        rollout=RolloutConfig(rows=ROWS, horizon=horizon, **fields),
         pessimism=PessimismConfig(edge=edge),
     )
 
 
 def imagine(settings, dynamics, starts=None, cut=math.inf, sequence=0):
     actors = Actors(SPEC, settings.actor, seed=4)
-    who = Identity(
-        policy_version=0, epoch=0, worker="w", incarnation=0, sequence=sequence, seed=11 + sequence
-    )
+    who = Identity(policy_version=0, epoch=0, worker="w", incarnation=0, first=sequence * ROWS)
     starts = starts or make_starts(ROWS, settings.actor.history)
     made = rollout(actors, dynamics, starts, *believing(settings, cut), who)
     check_trajectory(made, SPEC, settings.rollout, settings.actor.history)
@@ -70,17 +68,17 @@ def test_the_model_is_told_the_age_of_every_row_at_every_step():
 class Fresh:
     """Starts one step after an episode's beginning."""
 
-    def draw(self, count, seed):
-        return make_starts(count, make_config().actor.history, seed, age=1)
+    def draw(self, seed):
+        return make_starts(len(seed), make_config().actor.history, int(seed[0]), age=1)
 
 
 def test_carried_rollouts_keep_their_age_and_end_at_the_limit_of_their_episode():
     settings = config(horizon=3, carry=True)
 
-    starts = CarriedStarts(Fresh(), SPEC, settings.rollout, settings.actor.history)
+    starts = CarriedStarts(Fresh(), SPEC, settings.rollout, settings.actor.history, 0)
     ages, lengths = [], []
     for sequence in range(5):
-        drawn = starts.draw(0, sequence)
+        drawn = starts.draw(range(sequence * ROWS, (sequence + 1) * ROWS))
         system = FakeDynamics(terminal_above=math.inf)
         made = imagine(settings, system, drawn, sequence=sequence)
         starts.take([made])
@@ -94,13 +92,13 @@ def test_carried_rollouts_keep_their_age_and_end_at_the_limit_of_their_episode()
 
 def test_a_rollout_whose_last_step_is_unsure_is_not_carried_on():
     settings = config(carry=True, horizon=1)
-    starts = CarriedStarts(Fresh(), SPEC, settings.rollout, settings.actor.history)
+    starts = CarriedStarts(Fresh(), SPEC, settings.rollout, settings.actor.history, 0)
     system = FakeDynamics(terminal_above=math.inf, edge=1.0)
     made = imagine(settings, system)
     starts.take([made])
     left = made.unsure[-1]
     assert 0 < left.sum() < ROWS
-    assert (starts.age[0] < 0).equal(left)
+    assert (starts.age < 0).equal(left)
     # Negative control: that the horizon truncated them is true of all of them.
     assert made.truncated[-1].all()
 

@@ -9,11 +9,14 @@ import torch
 
 from learner.service import LearnerService
 from learner.starts import drawing
+from moma_core.config import RolloutConfig
 from moma_core.datasets import StartSampler
 from moma_core.ports import InvalidFieldError, Learner, UnavailableError
 from tests.builders import SPEC, make_config, make_ppo, make_trajectory, run_card, same_history
 
-CONFIG = make_config()
+CONFIG = make_config(rollout=RolloutConfig(rows=12, horizon=4))
+HALF = 6
+"""Rollouts that each of two workers makes."""
 
 
 class Clock:
@@ -46,11 +49,14 @@ def service(dataset, clock, snapshot):
 
 def make_service(dataset, clock, seed=9):
     starts = StartSampler(dataset, CONFIG.actor.history, 0.5)
-    return LearnerService(run_card(CONFIG), drawing(starts, CONFIG.rollout.rows), seed, clock=clock)
+    made = LearnerService(run_card(CONFIG), drawing(starts, seed), clock=clock)
+    for worker in "ab":
+        made.assign(worker, 0, 0.0)  # both have been heard of: a round is cut for two
+    return made
 
 
-def segment(**fields):
-    return make_trajectory(CONFIG, **fields)
+def segment(half=0, **fields):
+    return make_trajectory(CONFIG, **{"rows": HALF, "first": half * HALF, **fields})
 
 
 def test_it_is_a_learner_and_describes_the_run(service):
@@ -61,14 +67,14 @@ def test_it_is_a_learner_and_describes_the_run(service):
 def test_before_the_first_policy_there_is_nothing_to_make(dataset, clock):
     service = make_service(dataset, clock)
     assignment = service.assign("w", 0, 0.0)
-    assert (assignment.sequence, assignment.starts, assignment.stop) == (-1, None, False)
+    assert (assignment.first, assignment.starts, assignment.stop) == (-1, None, False)
     with pytest.raises(UnavailableError, match="no policy has been published yet"):
         service.fetch_policy()
 
 
 def test_an_assignment_holds_all_that_a_segment_needs(service):
-    assignment = service.assign("w", 0, 0.0)
-    assert (assignment.policy_version, assignment.epoch, assignment.sequence) == (0, 0, 0)
+    assignment = service.assign("a", 0, 0.0)
+    assert (assignment.policy_version, assignment.epoch, assignment.first) == (0, 0, 0)
     assert assignment.starts.state.shape == (6, 5)
     assert assignment.starts.history.frames.shape == (6, 2, 2, 5)
     assert not assignment.stop
@@ -80,29 +86,30 @@ def test_a_segment_has_the_same_seed_and_starts_whoever_asks(dataset, clock, ser
     again = service.assign("b", 3, 0.0)
     fresh = make_service(dataset, clock)
     fresh.publish(snapshot)
-    third = fresh.assign("c", 0, 0.0)
+    third = fresh.assign("a", 0, 0.0)
     for other in (again, third):
-        assert (other.sequence, other.seed) == (first.sequence, first.seed)
+        assert other.first == first.first
+        assert torch.equal(other.starts.seed, first.starts.seed)
         assert torch.equal(other.starts.state, first.starts.state)
         assert same_history(other.starts.history, first.starts.history)
     assert service.counters()["fault/reissued_segments"] == 1
 
 
-def test_segments_and_runs_have_seeds_of_their_own(dataset, clock, service, snapshot):
+def test_rollouts_and_runs_have_seeds_of_their_own(dataset, clock, service, snapshot):
     first, second = (service.assign(worker, 0, 0.0) for worker in "ab")
-    assert (first.sequence, second.sequence) == (0, 1)
-    assert first.seed != second.seed
+    assert (first.first, second.first) == (0, HALF)
+    assert len(torch.cat([first.starts.seed, second.starts.seed]).unique()) == 2 * HALF
     assert not torch.equal(first.starts.state, second.starts.state)
     elsewhere = make_service(dataset, clock, seed=10)
     elsewhere.publish(snapshot)
-    assert elsewhere.assign("a", 0, 0.0).seed != first.seed
+    assert not torch.equal(elsewhere.assign("a", 0, 0.0).starts.seed, first.starts.seed)
 
 
 def test_with_all_leased_a_worker_is_sent_away_without_work(service):
     for worker in "ab":
         service.assign(worker, 0, 0.0)
     assignment = service.assign("c", 0, 0.0)
-    assert (assignment.sequence, assignment.starts, assignment.stop) == (-1, None, False)
+    assert (assignment.first, assignment.starts, assignment.stop) == (-1, None, False)
 
 
 def waiting(call):
@@ -119,7 +126,7 @@ def test_a_waiting_worker_is_woken_by_the_next_round(service, snapshot):
     thread, answers = waiting(lambda: service.assign("c", 0, 60.0))
     service.publish(replace(snapshot, version=1))
     thread.join(10)
-    assert answers[0].sequence == 2
+    assert answers[0].first == 2 * HALF
     assert answers[0].policy_version == 1
 
 
@@ -143,16 +150,16 @@ def test_the_policy_that_is_fetched_is_the_published_one(service, snapshot):
 
 def test_segments_are_taken_counted_and_gathered_in_order(service):
     assert service.gather(0.0) is None
-    receipt = service.submit(segment(sequence=1))
+    receipt = service.submit(segment(1))
     assert (receipt.reason, receipt.version) == ("", 0)
-    again = service.submit(segment(sequence=1))
+    again = service.submit(segment(1))
     assert again.reason == "duplicate"
-    stale = service.submit(segment(sequence=0, policy_version=5))
+    stale = service.submit(segment(policy_version=5))
     assert stale.reason == "stale"
     assert service.gather(0.0) is None
     assert "any worker" in service.waiting_for()
-    service.submit(segment(sequence=0))
-    assert [t.sequence for t in service.gather(0.0)] == [0, 1]
+    service.submit(segment())
+    assert [t.first for t in service.gather(0.0)] == [0, HALF]
     counters = service.counters()
     assert counters["lag/stale_segments"] == 1
     assert counters["fault/duplicate_segments"] == 1

@@ -54,7 +54,7 @@ def test_a_game_of_four_steps_gets_what_takes_seconds():
     found = chosen(GAME)
     assert found["rollout.horizon"] == 4
     assert (found["model.width"], found["model.depth"], found["actor.memory"]) == (64, 2, "none")
-    round_ = 2 * found["rollout.rows"] * 4
+    round_ = found["rollout.rows"] * 4
     assert 2_000 <= round_ <= 3_000
     assert found["ppo.rounds"] * round_ <= 200_000  # a seventeenth of Reacher's
 
@@ -62,13 +62,13 @@ def test_a_game_of_four_steps_gets_what_takes_seconds():
 @pytest.mark.parametrize(
     ("limit", "horizon", "carry", "rows", "starts", "discount"),
     [
-        (1, 1, False, 1280, 1.0, 1.0),
-        (2, 2, False, 640, 0.5, 0.97),
-        (10, 10, False, 256, 0.5, 0.97),
-        (50, 50, False, 256, 0.5, 0.97),
-        (100, 100, False, 128, 0.5, 0.985),
-        (101, 50, True, 256, 0.5, 1 - 1.5 / 101),
-        (1000, 50, True, 256, 0.5, 0.99),
+        (1, 1, False, 2560, 1.0, 1.0),
+        (2, 2, False, 1280, 0.5, 0.97),
+        (10, 10, False, 512, 0.5, 0.97),
+        (50, 50, False, 512, 0.5, 0.97),
+        (100, 100, False, 256, 0.5, 0.985),
+        (101, 50, True, 512, 0.5, 1 - 1.5 / 101),
+        (1000, 50, True, 512, 0.5, 0.99),
     ],
 )
 def test_the_limit_decides_how_far_is_imagined(limit, horizon, carry, rows, starts, discount):
@@ -129,7 +129,7 @@ def test_more_of_a_log_never_asks_for_less(fact):
 def test_the_settings_of_any_log_are_ones_that_the_config_takes(limit, rows):
     facts = replace(REACHER, episode_limit=limit, transitions=rows)
     config = applied(BASE, settings(facts))
-    steps = config.rollout.segments * config.rollout.rows * config.rollout.horizon
+    steps = config.rollout.rows * config.rollout.horizon
     assert 2_560 <= steps <= 2 * 12_800
     assert config.ppo.minibatch <= steps
     assert 0 < config.ppo.patience < config.ppo.rounds

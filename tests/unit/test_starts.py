@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from moma_core import seeds
 from moma_core.datasets import StartSampler
 from moma_core.datasets.starts import histories
-from tests.builders import FRAME, SPEC, same_history
+from tests.builders import FRAME, SPEC, same_history, some
 
 
 def slow_history(data, row, length):
@@ -40,7 +41,7 @@ def first_states(data):
 
 
 def share_at_starts(data, episode_starts):
-    drawn = StartSampler(data, 3, episode_starts).draw(400, seed=5)
+    drawn = StartSampler(data, 3, episode_starts).draw(seeds.rows(5, 400))
     first = first_states(data)
     at_start = torch.tensor([tuple(state) in first for state in drawn.state.numpy()])
     return drawn, at_start
@@ -88,7 +89,11 @@ def test_a_final_state_is_never_a_start(dataset):
 
 def test_draws_depend_on_the_seed_and_on_nothing_else(dataset):
     sampler = StartSampler(dataset, 2, 0.5)
-    first, again, other = sampler.draw(50, 1), sampler.draw(50, 1), sampler.draw(50, 2)
+    first, again, other = (sampler.draw(seeds.rows(seed, 50)) for seed in (1, 1, 2))
+    assert torch.equal(first.seed, seeds.rows(1, 50))
+    part = sampler.draw(seeds.rows(1, 20, first=30))
+    assert torch.equal(part.state, first.state[30:])
+    assert same_history(part.history, some(first.history, slice(30, None)))
     assert torch.equal(first.state, again.state)
     assert same_history(first.history, again.history)
     assert not torch.equal(first.state, other.state)

@@ -22,9 +22,7 @@ class Run:
 
     def assign(self, worker, incarnation, wait_s):  # noqa: ARG002 - the port's
         starts = None if self.taken else make_starts(CONFIG.rollout.rows, CONFIG.actor.history)
-        return Assignment(
-            policy_version=0, epoch=0, sequence=0, seed=5, starts=starts, stop=bool(self.taken)
-        )
+        return Assignment(policy_version=0, epoch=0, first=0, starts=starts, stop=bool(self.taken))
 
     def fetch_policy(self):
         return PolicySnapshot(version=0, parameters=Actors(SPEC, CONFIG.actor).state_dict())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from jaxtyping import Float32, Int64
@@ -16,7 +15,7 @@ from moma_core.config import PPOConfig
 from moma_core.nets import history
 from moma_core.nets.history import Path
 from moma_core.nets.policy import Actors
-from moma_core.types import History, TaskSpec, Trajectory, layouts
+from moma_core.types import History, TaskSpec, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +69,7 @@ _PER_ROW = (
 
 
 def prepare(
-    trajectories: Sequence[Trajectory],
+    path: Trajectory,
     spec: TaskSpec,
     actors: Actors,
     critic: Critic,
@@ -81,7 +80,7 @@ def prepare(
     """Values, advantages and windows of a round.
 
     Args:
-        trajectories: the round's segments, whose rows come in this order.
+        path: the round's rollouts, whose rows come in this order.
         spec: the team.
         actors: the policies that acted; their units are the batch's.
         critic: gives the values.
@@ -90,7 +89,7 @@ def prepare(
         floor: worth of a state of that age in which the model is not to be believed; None: the
             critic's value, as of any other state.
     """
-    path = _side_by_side(trajectories, critic.state_mean.device)
+    path = path.to(critic.state_mean.device)
     age = path.age + torch.arange(len(path.state), device=path.age.device)[:, None]
     ended, reward = path.terminated, path.reward
     if config.limit == "ends":
@@ -122,20 +121,3 @@ def prepare(
             value=value[:-1][rows],
             returns=(advantage + value[:-1])[rows],
         )
-
-
-def _side_by_side(trajectories: Sequence[Trajectory], device: torch.device) -> Trajectory:
-    """Joins segments along B; shorter ones are padded with steps that are not valid."""
-    longest = max(len(t.reward) for t in trajectories)
-    missing = [longest - len(t.reward) for t in trajectories]
-
-    def joined(name: str) -> Tensor:
-        parts = zip((getattr(t, name) for t in trajectories), missing, strict=True)
-        padded = [torch.cat([p, p.new_zeros(less, *p.shape[1:])]) for p, less in parts]
-        return torch.cat(padded, dim=1).to(device)
-
-    history = History.joined([t.history for t in trajectories]).to(device)
-    age = torch.cat([t.age for t in trajectories]).to(device)
-    stepwise = [name for name, layout in layouts(Trajectory).items() if layout.axes[0][0] == "T"]
-    tensors: dict[str, Any] = {name: joined(name) for name in stepwise}
-    return replace(trajectories[0], history=history, age=age, **tensors)

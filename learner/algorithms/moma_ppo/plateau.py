@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
@@ -16,12 +14,9 @@ _SHARE = 0.01
 """Share of all that it has risen so far that a further rise has to pass."""
 
 
-def returns(segments: Sequence[Trajectory]) -> Float32[Tensor, " B"]:
+def returns(path: Trajectory) -> Float32[Tensor, " B"]:
     """Returns what rollouts that began an episode earned, before the penalty, undiscounted."""
-    earned = [
-        ((path.reward + path.penalty) * path.valid).sum(0)[path.age == 0] for path in segments
-    ]
-    return torch.cat(earned).cpu()
+    return ((path.reward + path.penalty) * path.valid).sum(0)[path.age == 0].cpu()
 
 
 class Plateau(nn.Module):

@@ -88,9 +88,9 @@ class MomaPPO:
 
     def update(self, segments: Sequence[Trajectory]) -> Updated:
         """Improves the policies on one round's segments."""
-        config = self._config
+        config, path = self._config, Trajectory.joined(segments)
         batch = prepare(
-            segments, self._spec, self.actors, self.critic, self.scale, config, self._support.floor
+            path, self._spec, self.actors, self.critic, self.scale, config, self._support.floor
         )
         self.scale.update(batch.returns)
         # In the critic's units, which do not change within an update.
@@ -105,7 +105,7 @@ class MomaPPO:
             measured.append(self._measure(shuffled, seen))
             if not measured[-1]["approx_kl"].mean() <= config.kl_stop:
                 break
-        self.plateau.add(returns(segments))
+        self.plateau.add(returns(path))
         metrics = self._metrics(batch, measured)
         self.version += 1
         if config.standardise == "running":
