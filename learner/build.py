@@ -13,8 +13,13 @@ from learner import checkpoint
 from learner import clones as cloned
 from learner.algorithms.base import Algorithm
 from learner.algorithms.bc import BehaviourCloning
+from learner.algorithms.cql import ContinuousCQL, DiscreteCQL
+from learner.algorithms.iql import IQL
 from learner.algorithms.moma_ppo.critic import Critic
 from learner.algorithms.moma_ppo.ppo import MomaPPO, Support
+from learner.algorithms.offline import Given
+from learner.algorithms.omar import OMAR
+from learner.algorithms.td3_bc import TD3BC
 from learner.checkpoint import Counters
 from learner.loop import Loop, Peers, Rounds, Schedule
 from learner.service import LearnerService
@@ -49,10 +54,12 @@ def algorithm(config: Config, dataset: Dataset | None, clones: Path) -> Algorith
     team, device = subject.team(config, dataset), torch.device(config.device)
     actors = Actors(team, config.actor, config.seed)
     actors.hidden = hidden(config.precision)
-    if config.algorithm == "bc":
+    if not config.imagines:
         if dataset is None:
-            raise ValueError("--algorithm bc learns from a log alone, and this run has none")
-        return BehaviourCloning(actors, dataset, config.bc, config.seed, device)
+            raise ValueError(
+                f"--algorithm {config.algorithm} learns from a log alone, and this run has none"
+            )
+        return _from_the_log(config, dataset, actors, device)
     support = Support()
     if dataset is not None:
         support = _support(config, dataset, clones, actors)
@@ -61,6 +68,37 @@ def algorithm(config: Config, dataset: Dataset | None, clones: Path) -> Algorith
     critic = Critic(mean, std, config.ppo, config.seed, limit)
     critic.hidden = actors.hidden
     return MomaPPO(team, actors, critic, config.ppo, config.seed, device, support)
+
+
+def _from_the_log(
+    config: Config, dataset: Dataset, actors: Actors, device: torch.device
+) -> Algorithm:
+    """Builds an algorithm that needs no model.
+
+    Raises:
+        ValueError: it has no form for the team's actions.
+    """
+    name, spec = config.algorithm, dataset.spec
+    if name == "bc":
+        return BehaviourCloning(actors, dataset, config.bc, config.seed, device)
+    given = Given(
+        actors=actors, dataset=dataset, config=config.offline, seed=config.seed, device=device
+    )
+    if name in ("iql", "ma_iql"):
+        return IQL(given, config.iql, team=name == "ma_iql")
+    if name == "cql" and all(spec.discrete):
+        return DiscreteCQL(given, config.cql)
+    if any(spec.discrete):
+        choosing = [a for a, one in zip(spec.agents, spec.discrete, strict=True) if one]
+        raise ValueError(
+            f"--algorithm {name} learns continuous actions, and of this team {', '.join(choosing)} "
+            "choose; any team may choose with bc, iql, ma_iql and moma_ppo, a whole one with cql"
+        )
+    if name == "cql":
+        return ContinuousCQL(given, config.td3, config.cql)
+    if name == "omar":
+        return OMAR(given, config.td3, config.cql, config.omar)
+    return TD3BC(given, config.td3, config.td3_bc, team=name == "matd3_bc")
 
 
 def _support(config: Config, dataset: Dataset, clones: Path, actors: Actors) -> Support:

@@ -12,19 +12,38 @@ from typing import Literal
 from moma_core.config.checks import not_negative, positive, require
 from moma_core.config.learning import ActorConfig, BCConfig, PPOConfig
 from moma_core.config.model import DataConfig, ModelConfig
+from moma_core.config.offline import (
+    CQLConfig,
+    IQLConfig,
+    OfflineConfig,
+    OMARConfig,
+    TD3BCConfig,
+    TD3Config,
+)
 from moma_core.config.rollout import PessimismConfig, RolloutConfig
 
 __all__ = [
     "ActorConfig",
     "BCConfig",
+    "CQLConfig",
     "Config",
     "DataConfig",
     "EvalConfig",
+    "IQLConfig",
     "ModelConfig",
+    "OMARConfig",
+    "OfflineConfig",
     "PPOConfig",
     "PessimismConfig",
     "RolloutConfig",
+    "TD3BCConfig",
+    "TD3Config",
 ]
+
+AlgorithmName = Literal[
+    "moma_ppo", "bc", "iql", "ma_iql", "itd3_bc", "matd3_bc", "cql", "omar"
+]  # fmt: skip
+"""What may learn: `learner/algorithms/`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +84,8 @@ class Config:
     """Choices of this project, or the published ones."""
     dynamics: Literal["learned", "simulator"] = "learned"
     """Dynamics to imagine the team in (`--model`): a model of the dataset, or the simulator."""
-    algorithm: Literal["moma_ppo", "bc"] = "moma_ppo"
-    """Learner: MOMA-PPO in the model, or behaviour cloning of the dataset, without one."""
+    algorithm: AlgorithmName = "moma_ppo"
+    """Learner: MOMA-PPO in the model, or one of the others, which learn from the log alone."""
     seed: int = 0
     """Seed of every draw in the run."""
     workers: int = 2
@@ -100,6 +119,18 @@ class Config:
     """Policy update of MOMA-PPO."""
     bc: BCConfig = field(default_factory=BCConfig)
     """Behaviour cloning."""
+    offline: OfflineConfig = field(default_factory=OfflineConfig)
+    """Values from the log alone: IQL, TD3+BC, CQL, OMAR."""
+    iql: IQLConfig = field(default_factory=IQLConfig)
+    """Implicit Q-learning."""
+    td3: TD3Config = field(default_factory=TD3Config)
+    """Deterministic policies: TD3+BC, CQL, OMAR."""
+    td3_bc: TD3BCConfig = field(default_factory=TD3BCConfig)
+    """TD3 held to the log's actions."""
+    cql: CQLConfig = field(default_factory=CQLConfig)
+    """Conservative Q-learning."""
+    omar: OMARConfig = field(default_factory=OMARConfig)
+    """Conservative Q-learning with a search for better actions."""
     eval: EvalConfig = field(default_factory=EvalConfig)
     """Evaluation in the environment."""
 
@@ -119,8 +150,8 @@ class Config:
             threads=not_negative(self.threads),
             algorithm=(
                 self.algorithm,
-                self.algorithm != "bc" or self.dynamics == "learned",
-                "be moma_ppo where the team acts in the simulator: bc learns from a log alone",
+                self.imagines or self.dynamics == "learned",
+                "be moma_ppo in the simulator: any other learns from a log alone",
             ),
         )
 
@@ -138,15 +169,28 @@ class Config:
     @property
     def imagines(self) -> bool:
         """True where the algorithm learns from what the team imagines in a model."""
-        return self.algorithm != "bc"
+        return self.algorithm == "moma_ppo"
 
 
+_IMAGINING = (
+    "model", "rollout", "pessimism", "ppo", "workers", "model_servers", "deterministic",
+)  # fmt: skip
+_VALUES = ("offline", "iql", "td3", "td3_bc", "cql", "omar")
+_USED: dict[AlgorithmName, tuple[str, ...]] = {
+    "moma_ppo": (*_IMAGINING, "bc"),  # its clones
+    "bc": ("bc",),
+    "iql": ("offline", "iql"),
+    "ma_iql": ("offline", "iql"),
+    "itd3_bc": ("offline", "td3", "td3_bc"),
+    "matd3_bc": ("offline", "td3", "td3_bc"),
+    "cql": ("offline", "td3", "cql"),
+    "omar": ("offline", "td3", "cql", "omar"),
+}
+ALGORITHMS = tuple(_USED)
 UNUSED: dict[str, tuple[str, ...]] = {
-    "moma_ppo": (),
-    "bc": (
-        "model", "rollout", "pessimism", "ppo", "workers", "model_servers", "deterministic",
-    ),
-}  # fmt: skip
+    algorithm: tuple(name for name in (*_IMAGINING, "bc", *_VALUES) if name not in used)
+    for algorithm, used in _USED.items()
+}
 """By algorithm, the settings that mean nothing to it."""
 
 

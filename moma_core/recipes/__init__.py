@@ -12,6 +12,7 @@ from moma_core.config import (
     DataConfig,
     EvalConfig,
     ModelConfig,
+    OfflineConfig,
     PessimismConfig,
     PPOConfig,
     RolloutConfig,
@@ -43,7 +44,12 @@ def reacher(name: str) -> Config:
 
     Clones are worth 0.7 of an expert here: the team is let go sooner.
     """
-    return Config(recipe=name, task=name, ppo=PPOConfig(near=0.1))
+    return Config(
+        recipe=name,
+        task=name,
+        ppo=PPOConfig(near=0.1),
+        offline=OfflineConfig(rounds=50, width=128),  # as wide as the team's critic
+    )
 
 
 def icg(name: str) -> Config:
@@ -76,6 +82,7 @@ def _game(name: str) -> Config:
         model=ModelConfig(width=64, depth=2, updates=1000),
         actor=ActorConfig(width=32, memory="none"),
         ppo=PPOConfig(rounds=40, minibatch=640, value_width=32),
+        offline=OfflineConfig(rounds=20, updates=100, width=32),  # as wide as the team's critic
     )
 
 
@@ -90,6 +97,7 @@ def tiny(name: str) -> Config:
         rollout=RolloutConfig(rows=512, horizon=6, episode_starts=0.5),
         actor=ActorConfig(width=16, frames=3),
         ppo=PPOConfig(rounds=4, epochs=2, minibatch=1024, value_width=16),
+        offline=OfflineConfig(rounds=4, updates=10, minibatch=64, width=16),
         eval=EvalConfig(every=2, episodes=2, final_episodes=4),
     )
 

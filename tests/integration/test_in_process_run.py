@@ -7,6 +7,8 @@ import logging
 import signal
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from moma.cli import main as cli
 from moma_core import tasks
@@ -16,11 +18,11 @@ from tests.integration import tags
 JOINT = ("--ppo.ratio", "joint", "--ppo.rounds", "2", "--eval.final-episodes", "2")
 
 
-def train(path, *words):
+def train(path, *words, fresh=True):
     """Runs the command in this process; its signal handlers are taken back."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     handlers, log = [signal.getsignal(n) for n in numbers], list(logging.getLogger().handlers)
-    flags = ["--in-process", "--run-dir", str(path), *words]
+    flags = ["--in-process", *(["--run-dir", str(path)] if fresh else []), *words]
     try:
         status = cli.main(["train", "reacher-tiny", *flags])
     finally:
@@ -50,6 +52,12 @@ def cloned(tmp_path_factory):
     return train(path, "--algorithm", "bc", "--bc.rounds", "2", "--eval.final-episodes", "2")
 
 
+def valued(path, name, rounds, *words):
+    """A run that learns values from the log alone."""
+    budget = ("--offline.rounds", str(rounds), "--eval.final-episodes", "2")
+    return train(path, "--algorithm", name, *budget, *words)
+
+
 @pytest.fixture(scope="module")
 def docs(root):
     """What docs/metrics.md holds."""
@@ -75,6 +83,27 @@ def test_a_cloning_run_needs_no_model_and_its_tags_are_documented(cloned, docs):
     assert result["score"] is not None
     assert result["note"] == tasks.get(cloned.config().task).note != ""
     assert result["updates"] == 2
+
+
+@pytest.mark.parametrize("name", ["ma_iql", "matd3_bc", "omar"])
+def test_a_run_without_a_model_goes_on_bit_for_bit_and_its_tags_are_documented(
+    tmp_path, name, docs, capsys
+):
+    straight = valued(tmp_path / "straight", name, 2)
+    assert "score" in capsys.readouterr().out.splitlines()[-1]
+    assert tags.undocumented(tags.written(straight), docs) == []
+    assert {"values/q", "values/q_loss", "values/policy_loss"} <= tags.written(straight)
+    assert not straight.model.exists()
+    assert json.loads(straight.result.read_text())["processes"] == []
+    begun = valued(tmp_path / "begun", name, 1)
+    resumed = train(begun.path, "--resume", str(begun.path), "--offline.rounds", "2", fresh=False)
+    other = valued(tmp_path / "other", name, 2, "--seed", "1")
+    last = [
+        load_file(run.checkpoints / "00000002" / "tensors.safetensors")
+        for run in (straight, resumed, other)
+    ]
+    assert [key for key in last[0] if not torch.equal(last[0][key], last[1][key])] == []
+    assert any(not torch.equal(last[0][key], last[2][key]) for key in last[0])  # negative control
 
 
 def test_a_tag_too_many_on_either_side_would_be_seen(finished):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,10 +10,14 @@ from learner import build, checkpoint
 from learner import clones as cloned
 from learner.algorithms.base import Algorithm
 from moma_core import recipes
-from moma_core.config import BCConfig, refuse_unused
-from tests.builders import SPEC, imagine, make_config, write_dataset
+from moma_core.config import ALGORITHMS, BCConfig, OfflineConfig, refuse_unused
+from moma_core.datasets import Dataset, EpisodeWriter
+from tests.builders import CHOICES, MIXED, SPEC, imagine, make_config, write_dataset
 
-CONFIG = make_config(bc=BCConfig(rounds=4, updates=3, minibatch=16))
+CONFIG = make_config(
+    bc=BCConfig(rounds=4, updates=3, minibatch=16),
+    offline=OfflineConfig(rounds=4, updates=3, minibatch=16, width=8),
+)
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def clones(tmp_path, dataset):
     return tmp_path / "clones"
 
 
-@pytest.fixture(params=["moma_ppo", "bc"])
+@pytest.fixture(params=ALGORITHMS)
 def make(request, dataset, clones):
     """Makes the algorithm anew."""
     return lambda: build.algorithm(replace(CONFIG, algorithm=request.param), dataset, clones)
@@ -95,9 +100,60 @@ def test_what_an_algorithm_has_no_use_for_is_refused_by_name():
     for wrong, words in (
         (replace(cloning, workers=5), "--workers means nothing to --algorithm bc"),
         (replace(cloning, model=replace(base.model, width=7)), "--model.width means nothing"),
+        (replace(base, offline=OfflineConfig(rounds=3)), "--offline.rounds means nothing"),
     ):
         with pytest.raises(ValueError, match=words):
             refuse_unused(wrong, base)
+
+
+@pytest.mark.parametrize("memory", ["none", "attention", "gru"])
+@pytest.mark.parametrize("name", ["ma_iql", "itd3_bc"])
+def test_values_remember_as_policies_do(dataset, tmp_path, name, memory):
+    actor = replace(CONFIG.actor, memory=memory, memory_width=8)
+    algorithm = build.algorithm(replace(CONFIG, algorithm=name, actor=actor), dataset, tmp_path)
+    assert algorithm.update(()).transitions > 0
+    named = {key.split(".")[1] for key in algorithm.state() if key.startswith("q.")}
+    assert ("memory" in named) == (memory != "none")
+
+
+def write_choices(path, task):
+    """A log of random play of agents that choose, in which nothing depends on anything."""
+    random, mask = np.random.default_rng(0), task.action_mask.numpy()
+    with EpisodeWriter(task, path, {"maker": "tests"}) as writer:
+        for _ in range(12):
+            choice = random.integers(mask.sum(-1), size=(6, 2))
+            action = np.eye(3, dtype=np.float32)[choice]
+            for agent, chooses in enumerate(task.discrete):
+                if not chooses:
+                    action[:, agent] = random.uniform(-0.4, 0.9, (6, 3)) * mask[agent]
+            state = random.normal(size=(7, 5)).astype(np.float32)
+            reward = random.normal(size=6).astype(np.float32)
+            writer.add(state, action, reward, terminated=False)
+    return Dataset.load(path)
+
+
+@pytest.mark.parametrize("name", ["itd3_bc", "matd3_bc", "omar", "cql"])
+@pytest.mark.parametrize("task", [CHOICES, MIXED], ids=["choices", "mixed"])
+def test_a_method_without_a_form_for_choices_is_refused_by_its_name(tmp_path, name, task):
+    dataset = write_choices(tmp_path / "log", task)
+    config = replace(CONFIG, algorithm=name)
+    if (name, task) == ("cql", CHOICES):
+        assert build.algorithm(config, dataset, tmp_path).update(()).transitions > 0
+        return
+    with pytest.raises(ValueError, match=f"--algorithm {name} learns continuous actions.*wide"):
+        build.algorithm(config, dataset, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["iql", "ma_iql"])
+@pytest.mark.parametrize("task", [CHOICES, MIXED], ids=["choices", "mixed"])
+def test_implicit_q_learning_takes_any_actions(tmp_path, name, task):
+    dataset = write_choices(tmp_path / "log", task)
+    config = replace(CONFIG, algorithm=name)
+    algorithm = build.algorithm(config, dataset, tmp_path)
+    before = algorithm.snapshot().parameters
+    algorithm.update(())
+    after = algorithm.snapshot().parameters
+    assert any(not torch.equal(before[n], after[n]) for n in before)
 
 
 def test_cloning_needs_a_log():
