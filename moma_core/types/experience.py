@@ -172,7 +172,7 @@ class Trajectory:
         """Returns segments side by side, as if the first one's maker had made them in one.
 
         Shorter ones are padded with steps that are not valid; measurements become means over
-        rollouts.
+        rollouts, and maxima where their names end so.
         """
         if len(parts) == 1:
             return parts[0]
@@ -192,7 +192,7 @@ class Trajectory:
         found = layouts(Trajectory).items()
         tensors: dict[str, Any] = {name: beside(name, layout) for name, layout in found}
         history = History.joined([part.history for part in parts])
-        return replace(parts[0], history=history, metrics=_means(parts), **tensors)
+        return replace(parts[0], history=history, metrics=_measured(parts), **tensors)
 
     def to(self, device: torch.device) -> Trajectory:
         """Returns the segment on a device."""
@@ -200,11 +200,12 @@ class Trajectory:
         return replace(self, history=self.history.to(device), **tensors)
 
 
-def _means(parts: Sequence[Trajectory]) -> dict[str, float]:
-    """Returns the means over rollouts of what was measured part by part; 0 where it was not."""
+def _measured(parts: Sequence[Trajectory]) -> dict[str, float]:
+    """Returns means over rollouts of what was measured, 0 where it was not; maxima of maxima."""
     total = sum(len(part.age) for part in parts)
-    names = sorted({name for part in parts for name in part.metrics})
-    return {
-        name: sum(part.metrics.get(name, 0.0) * len(part.age) for part in parts) / total
-        for name in names
-    }
+    found = {}
+    for name in sorted({name for part in parts for name in part.metrics}):
+        values = [part.metrics.get(name, 0.0) for part in parts]
+        whole = sum(v * len(part.age) for v, part in zip(values, parts, strict=True)) / total
+        found[name] = max(values) if name.endswith("_max") else whole
+    return found
