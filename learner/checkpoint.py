@@ -17,12 +17,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from moma_core import documents
 from moma_core.documents import printable
-from moma_core.storage import StorageError, drop_remains, new_directory, verify, write_text
+from moma_core.storage import (
+    StorageError,
+    drop_remains,
+    new_directory,
+    save_tensors,
+    verify,
+    write_text,
+)
 from moma_core.types import PolicySnapshot
 
 KEEP = 3
@@ -52,7 +59,7 @@ def save(directory: Path, state: Mapping[str, Tensor], counters: Counters) -> Pa
     """
     target = directory / f"{counters.version:08d}"
     with new_directory(target) as aside:
-        save_file(dict(state), aside / _TENSORS)
+        save_tensors(state, aside / _TENSORS)
         (aside / _STATE).write_text(json.dumps(asdict(counters), indent=1), encoding="utf-8")
     write_text(directory / _LATEST, target.name + "\n")
     with _locked(directory, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
@@ -132,7 +139,7 @@ def keep_policy(
     """
     with new_directory(path) as aside:
         state = {f"{_ACTORS}{k}": v.contiguous() for k, v in snapshot.parameters.items()}
-        save_file(state, aside / _TENSORS)
+        save_tensors(state, aside / _TENSORS)
         known = {"version": snapshot.version, "transitions": transitions, "score": score}
         (aside / _STATE).write_text(json.dumps(known, indent=1), encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import Stop
 from moma_core.types import Metrics, PolicySnapshot, Trajectory
 
+_LOG = logging.getLogger(__name__)
 _PATIENCE_S = 0.5
 """Seconds between two looks at the stop flag while a round gathers."""
 
@@ -185,15 +187,13 @@ class Loop:
         version, schedule = self._algorithm.version, self._schedule
         self._imagined = metrics.get(IMAGINED, self._imagined)
         if _due(version, schedule.checkpoint):
-            self.save()
+            self._attempt("checkpoint", self.save)
         if self._peers.evaluation and _due(version, schedule.evaluation):
             evaluated = self._peers.evaluation()
             self._score = evaluated.get("eval/score")
             metrics |= evaluated
         if _due(version, schedule.keep):
-            snapshot = self._algorithm.snapshot()
-            path = self._run.policies / f"{snapshot.version:08d}"
-            checkpoint.keep_policy(path, snapshot, self._transitions, self._score)
+            self._attempt("kept policy", self._keep)
         now = time.perf_counter()
         self._sps, self._round_begun = count / (now - self._round_begun), now
         self._writer.write(self._transitions, metrics | self._charts(segments))
@@ -228,6 +228,29 @@ class Loop:
             checkpoint.save(self._run.checkpoints, state, counters)
             self._saved = version
         return counters
+
+    def _keep(self) -> None:
+        snapshot = self._algorithm.snapshot()
+        path = self._run.policies / f"{snapshot.version:08d}"
+        checkpoint.keep_policy(path, snapshot, self._transitions, self._score)
+
+    def _attempt(self, what: str, work: Callable[[], object]) -> None:
+        """Writes something; where the disk does not take it, that is said and training goes on.
+
+        What was written before stays, and the next one is tried when it is due. Only for its last
+        checkpoint a run fails.
+        """
+        try:
+            work()
+        except OSError as error:
+            _LOG.warning(
+                "no %s of round %d: %s; the newest whole checkpoint is of round %d; training goes "
+                "on, and the next one is tried when it is due",
+                what,
+                self._algorithm.version,
+                error,
+                self._saved,
+            )
 
     def _left_s(self) -> float | None:
         """Returns the seconds that the remaining rounds take if they are like those so far."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from threading import Event
 
@@ -22,8 +23,7 @@ from moma_core.storage import write_text
 
 def learn(args: Learn, endpoint: Endpoint) -> int:
     """Learns until the last round or a stop; returns the exit status, 0 after the last round."""
-    run = args.open()
-    with run.hold("learn"):
+    with args.opened() as run, run.hold("learn"):
         run.write_config(args.config)
         return _train(args, run, process.begin(), endpoint)
 
@@ -36,7 +36,8 @@ def _train(args: Learn, run: RunDirectory, stopping: Event, endpoint: Endpoint) 
     dataset = subject.dataset(config, run.data)
 
     def tell(progress: Progress) -> None:
-        write_text(run.progress, documents.dump(progress))
+        with suppress(OSError):  # whoever watches sees by its time that it is old
+            write_text(run.progress, documents.dump(progress))
 
     if not run.subject.is_file():  # no `moma train` has written it
         subject.keep(run, config, dataset)

@@ -13,6 +13,7 @@ from moma.evaluation import estimates, evaluate, policies
 from moma.reports import result as report
 from moma.reports.result import Outcome
 from moma_core.config import Config
+from moma_core.documents import printable
 from moma_core.runtime import process, subject
 from moma_core.runtime.listening import LOOPBACK, Listening
 from moma_core.runtime.run import RunDirectory
@@ -35,12 +36,12 @@ def train(
     """
     with run.hold("train"):
         run.write_config(config)
-        stopping = process.begin()
+        stopping = process.begin(f"go on with: moma train --resume {run.path}")
         board = Board(run, view.choose())
         try:
             return _phases(run, config, board, stopping.is_set, listening, in_process=in_process)
         except RoleError as error:
-            sys.stderr.write(f"error: {error}\n")
+            sys.stderr.write(f"error: {printable(str(error))}\n")
             return 1
         finally:
             board.close()
@@ -56,7 +57,7 @@ def _phases(
     in_process: bool,
 ) -> int:
     """Goes through the phases; stopping ends them with the command that goes on."""
-    done, peak = False, 0
+    outcome, done, peak = None, False, 0
     try:
         fitting.model(run, config, board, stopping)
         fitting.clones(run, config, board, stopping)
@@ -67,16 +68,17 @@ def _phases(
             else:
                 engine = LocalEngine(run.logs, run.addresses)
                 done, peak = training.train(run, config, board, stopping, engine, listening)
+        if done:
+            outcome = _outcome(run, config, board, stopping)
     except StoppedError:
         pass
-    if not done:
+    if outcome is None:
         rounds = "no round" if board.progress is None else f"round {board.progress.round}"
         sys.stderr.write(
             f"stopped in phase {board.phase} after {rounds}; "
             f"go on with: moma train --resume {run.path}\n"
         )
         return STOPPED
-    outcome = _outcome(run, config, board)
     board.enter("report")
     report.chart(run, outcome)
     mode = "in-process" if in_process else "distributed"
@@ -86,17 +88,28 @@ def _phases(
     return 0 if outcome.supported else NOT_SUPPORTED
 
 
-def _outcome(run: RunDirectory, config: Config, board: Board) -> Outcome:
-    """Estimates the run's policies, and plays them where there is an environment."""
+def _outcome(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> Outcome:
+    """Estimates the run's policies, and plays them where there is an environment.
+
+    Args:
+        run: the run, trained.
+        config: its config.
+        board: told how far it is.
+        stopping: true once the process shall stop.
+
+    Raises:
+        StoppedError: the process was told to stop meanwhile.
+    """
     belief = None
     if config.imagines and config.rollout.starts == "data":
         board.enter("estimate")
         belief = estimates.estimate(run, config)
     board.enter("evaluate")
-    episodes = config.eval.final_episodes
-    played = {
-        name: evaluate.evaluate(run, config, episodes, policy=name) for name in policies.names(run)
-    }
-    measured = {name: score for name, score in played.items() if score is not None}
+    episodes, measured = config.eval.final_episodes, dict[str, evaluate.Score]()
+    for name in policies.names(run):
+        if stopping():
+            raise StoppedError("stopped before the policies were played")
+        score = evaluate.evaluate(run, config, episodes, policy=name)
+        measured |= {} if score is None else {name: score}
     task = subject.task(config, run)
     return Outcome(task=task, measured=measured, belief=belief)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moma_core import documents
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MANIFEST = "manifest.json"
 _SCHEMA = 1
@@ -29,6 +35,9 @@ def write_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise _at(path, error) from error
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
@@ -56,10 +65,33 @@ def new_directory(target: Path) -> Iterator[Path]:
         aside.rename(target)
         _flush(target.parent)
         shutil.rmtree(replaced, ignore_errors=True)
-    except BaseException:
+    except BaseException as error:
         _recover(target, replaced)
         shutil.rmtree(aside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _at(target, error) from error
         raise
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Writes tensors by name.
+
+    Raises:
+        OSError: the disk does not take them.
+    """
+    from safetensors import SafetensorError  # here, for commands that need no torch
+    from safetensors.torch import save_file
+
+    try:
+        save_file(dict(tensors), path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error), str(path)) from error
+
+
+def _at(path: Path, error: OSError) -> OSError:
+    """Returns the error with the path of what could not be written."""
+    return OSError(error.errno, f"cannot write {path}: {error.strerror or error}")
 
 
 def _recover(target: Path, replaced: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Float32
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from model_server.world_model import calibrate
@@ -25,7 +25,7 @@ from moma_core.config import ModelConfig
 from moma_core.datasets import Dataset
 from moma_core.datasets.mapped import chunks
 from moma_core.nets.kernels import hidden
-from moma_core.storage import digest, new_directory, verify
+from moma_core.storage import digest, new_directory, save_tensors, verify
 from moma_core.types import ModelCard
 
 _WEIGHTS, _CARD, _CONFIG, _REPORT = "model.safetensors", "card.json", "config.json", "report.json"
@@ -75,7 +75,7 @@ def write(
         path: the directory; one that exists is replaced.
     """
     with new_directory(path) as directory:
-        save_file({**ensemble.state_dict(), "box": box}, directory / _WEIGHTS)
+        save_tensors({**ensemble.state_dict(), "box": box}, directory / _WEIGHTS)
         card = replace(card, digest=digest(directory / _WEIGHTS))
         (directory / _CARD).write_text(documents.dump(card), encoding="utf-8")
         (directory / _CONFIG).write_text(documents.dump(ensemble.config), encoding="utf-8")

@@ -9,7 +9,7 @@ from importlib import import_module
 
 from moma_core.recipes import NAMES
 from moma_core.runtime import version
-from moma_core.stopping import BAD_INPUT
+from moma_core.stopping import BAD_INPUT, STOPPED
 
 _COMMANDS = {
     "train": ("moma.cli.train", "the main job: data, world model, policies, evaluation"),
@@ -41,7 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["--version"]:
         sys.stdout.write(f"moma {version.named()}\n")
         return 0
-    return dispatch(_COMMANDS, words, _USAGE)
+    try:
+        return dispatch(_COMMANDS, words, _USAGE)
+    except KeyboardInterrupt:  # before the command could take a stop in good order
+        sys.stderr.write("stopped\n")
+        return STOPPED
 
 
 def dispatch(commands: Mapping[str, tuple[str, str]], argv: Sequence[str], usage: str) -> int:

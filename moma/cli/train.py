@@ -29,4 +29,5 @@ def _train(args: Train) -> int:
     from moma import phases  # loads torch
 
     listening = Listening(listen=args.listen, advertise=args.advertise, keys=args.keys)
-    return phases.train(args.open(), args.config, listening, in_process=args.in_process)
+    with args.opened() as run:
+        return phases.train(run, args.config, listening, in_process=args.in_process)

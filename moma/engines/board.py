@@ -51,6 +51,7 @@ class Board:
         self.seconds: dict[str, float] = {}
         self._since = time.monotonic()
         self._written = -_WRITE_S
+        self._unwritten = False
 
     def enter(self, phase: str) -> None:
         """Begins a phase; the seconds of the one before are kept."""
@@ -84,8 +85,19 @@ class Board:
         now = time.monotonic()
         if urgent or now - self._written >= _WRITE_S:
             self._written = now
-            write_text(self.run.status, json.dumps(self._status(), indent=1))
+            self._write()
         self._view.show(self, urgent=urgent)
+
+    def _write(self) -> None:
+        """Writes status.json; a disk that does not take it is a fault, and the run goes on."""
+        try:
+            write_text(self.run.status, json.dumps(self._status(), indent=1))
+        except OSError as error:
+            if not self._unwritten:
+                self._unwritten = True
+                self.fault(f"{error.strerror}; the run goes on")
+        else:
+            self._unwritten = False
 
     def _status(self) -> dict[str, object]:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections import deque
@@ -13,12 +14,14 @@ import psutil
 from moma.engines.base import Engine, RoleSpec, Started
 from moma.engines.board import ProcessInfo
 from moma_core.address import Address
-from moma_core.stopping import BAD_INPUT
+from moma_core.stopping import BAD_INPUT, Stop, StoppedError
 
 _START_S = 60.0
 """Seconds within which a role must have said its address."""
 _DEATHS, _DEATHS_S = 5, 60.0
 """A role that dies so often in so many seconds is given up."""
+_SAME_S = 600.0
+"""A role that dies of the same thing twice in so many seconds would die of it again."""
 _SILENT_S = 10.0
 """Seconds without a sign of life after which a role is named."""
 _POLL_S = 0.05
@@ -28,6 +31,10 @@ _LEAST_S = 0.1
 """Seconds that anybody who was asked has, even where the time for all is over."""
 _KILLED_S = 5.0
 """Seconds to wait for the end of what was killed."""
+
+
+def _end_of_log(child: _Child) -> str:
+    return f"its log ends:\n{child.started.tail()}"
 
 
 class RoleError(RuntimeError):
@@ -42,6 +49,7 @@ class _Child:
     address: Address | None = None
     incarnation: int = 0
     deaths: deque[float] = field(default_factory=lambda: deque(maxlen=_DEATHS))
+    cause: str = ""
     done: bool = False
     silent: bool = False
 
@@ -57,6 +65,7 @@ class Supervisor:
         engine: Engine,
         fault: Callable[[str], None],
         *,
+        stopping: Stop = lambda: False,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -65,10 +74,12 @@ class Supervisor:
         Args:
             engine: where roles are started.
             fault: told one line about every death and every silence.
+            stopping: true once the run shall be stopped: nobody is waited for then.
             clock: monotonic seconds.
             sleep: pauses for so many seconds.
         """
-        self._engine, self._fault, self._clock, self._sleep = engine, fault, clock, sleep
+        self._engine, self._fault, self._stopping = engine, fault, stopping
+        self._clock, self._sleep = clock, sleep
         self._children: dict[str, _Child] = {}
         self.peak_rss = 0
 
@@ -80,15 +91,24 @@ class Supervisor:
     def address(self, name: str) -> Address:
         """Waits for a role's address, which it is to keep once it is started again.
 
+        Those that it may be waiting for are watched meanwhile.
+
         Raises:
-            RoleError: it ended instead, or took too long.
+            RoleError: it or another one ended instead, or it took too long.
+            StoppedError: the run was told to stop meanwhile.
         """
         child, until = self._children[name], self._clock() + _START_S
         while (found := child.address or child.started.address()) is None:
             if child.started.status() is not None:
-                raise RoleError(f"{name} did not start; its log ends:\n{child.started.tail()}")
+                raise RoleError(f"{name} did not start; {_end_of_log(child)}")
             if self._clock() >= until:
-                raise RoleError(f"{name} did not say its address within {_START_S:.0f} s")
+                late = f"{name} did not say its address within {_START_S:.0f} s"
+                raise RoleError(f"{late}; {_end_of_log(child)}")
+            if self._stopping():
+                raise StoppedError(f"stopped while {name} was starting")
+            for other in self._children.values():
+                if other is not child:
+                    self._look(other)
             self._sleep(_POLL_S)
         child.address = found
         return found
@@ -100,13 +120,7 @@ class Supervisor:
             RoleError: a role was refused its input or keeps dying.
         """
         for child in self._children.values():
-            status = child.started.status()
-            if child.done or status == 0:
-                child.done = True
-            elif status is None:
-                self._hear(child)
-            else:
-                self._revive(child, status)
+            self._look(child)
         used = sum(child.started.memory() for child in self._children.values())
         self.peak_rss = max(self.peak_rss, used + psutil.Process().memory_info().rss)
 
@@ -136,6 +150,16 @@ class Supervisor:
                 self._end([self._children[name]], until)
         self._end(list(self._children.values()), until + _LAST_S)
 
+    def _look(self, child: _Child) -> None:
+        """Starts a role again if it died, names it if it is silent."""
+        status = child.started.status()
+        if child.done or status == 0:
+            child.done = True
+        elif status is None:
+            self._hear(child)
+        else:
+            self._revive(child, status)
+
     def _hear(self, child: _Child) -> None:
         """Says it once when a role gives no sign of life."""
         silent_s = child.started.silent_s()
@@ -152,14 +176,26 @@ class Supervisor:
         if status < 0:
             how = f"was killed by {signal.Signals(-status).name}"
         what = f"{child} {how} after {now - child.since:.0f} s"
+        again = self._again(child, status, now)
         child.deaths.append(now)
         often = len(child.deaths) == _DEATHS and now - child.deaths[0] < _DEATHS_S
-        if status == BAD_INPUT or often:
-            raise RoleError(f"{what}; its log ends:\n{child.started.tail()}")
+        if status == BAD_INPUT or often or again:
+            why = ", as it did before: starting it again is of no use" if again else ""
+            raise RoleError(f"{what}{why}; {_end_of_log(child)}")
         child.incarnation += 1
         child.started = self._engine.start(child.role, child.incarnation, child.address)
         child.since, child.silent = self._clock(), False
         self._fault(f"{what}; started again as process {child.started.number}; nothing to do")
+
+    def _again(self, child: _Child, status: int, now: float) -> bool:
+        """Says whether a role has just died of what it died of last, by its last words.
+
+        Numbers in them may differ. Whoever was killed from outside left no words of its own.
+        """
+        last = child.started.tail().splitlines()[-1:]
+        cause = re.sub(r"\d+", "#", f"{status} {last}") if status > 0 else ""
+        before, child.cause = child.cause, cause
+        return bool(cause) and cause == before and now - child.deaths[-1] < _SAME_S
 
     def _end(self, children: Sequence[_Child], until: float) -> None:
         for child in children:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import Stop
 
 _LOOK_S = 0.2
+_ROOM = 1 << 20
+"""Bytes: with less than that free a disk counts as full."""
 _GRACE_S = 14.0
 """For the learner's last checkpoint; with what follows it stays under 20 s."""
 
@@ -47,12 +50,13 @@ def train(
     Returns:
         Whether the last round was reached, and the peak memory of all processes in bytes.
     """
-    supervisor = Supervisor(engine, board.fault)
+    supervisor, full = Supervisor(engine, board.fault, stopping=stopping), False
     try:
         _start(supervisor, run, config, listening)
         while not supervisor.done("learner") and not stopping():
             supervisor.watch()
             _show(supervisor, run, board)
+            full = _tell_room(run, board, told=full)
             time.sleep(_LOOK_S)
         return supervisor.done("learner"), supervisor.peak_rss
     finally:
@@ -142,6 +146,23 @@ def _worker(name: str, words: Sequence[str], core: int | None) -> RoleSpec:
     return RoleSpec(
         name=name, package="rollout_workers", words=tuple(words), listening=None, core=core
     )
+
+
+def _tell_room(run: RunDirectory, board: Board, *, told: bool) -> bool:
+    """Says it once when the disk is full: who cannot write cannot write that down. True if it is.
+
+    Args:
+        run: the run.
+        board: told.
+        told: it was full when last looked at.
+    """
+    full = shutil.disk_usage(run.path).free < _ROOM
+    if full and not told:
+        board.fault(
+            f"the disk of {run.path} is full: no checkpoint can be written; those that are there "
+            "are whole, training goes on, and the next one is tried when it is due; free some space"
+        )
+    return full
 
 
 def _show(supervisor: Supervisor, run: RunDirectory, board: Board) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -61,19 +62,22 @@ class RunCommand:
     chosen: Annotated[Chosen | None, tyro.conf.Fixed, tyro.conf.Suppress] = None
     """Settings that the log asked for; none where a recipe or a run has them all."""
 
-    def open(self) -> RunDirectory:
-        """Opens the run to resume, or makes a new one; changes nothing that exists.
+    @contextmanager
+    def opened(self) -> Iterator[RunDirectory]:
+        """Yields the run to resume, or a new one; changes nothing that exists.
 
-        The settings that a log asked for are shown, and kept with the run.
+        The settings that a log asked for are shown, and kept with the run. Of a new run whose start
+        is refused nothing stays.
         """
         if self.resume is not None:
-            return RunDirectory.open(self.resume)
-        run = RunDirectory.create(self.run_dir or _fresh(self.config), self.config)
-        if self.chosen is not None:
-            sys.stdout.write(self.chosen.table(self.config))
-            sys.stdout.flush()
-            self.chosen.keep(run, self.config)
-        return run
+            yield RunDirectory.open(self.resume)
+            return
+        with RunDirectory.begun(self.run_dir or _fresh(self.config), self.config) as run:
+            if self.chosen is not None:
+                sys.stdout.write(self.chosen.table(self.config))
+                sys.stdout.flush()
+                self.chosen.keep(run, self.config)
+            yield run
 
 
 def parse(kind: type[T], argv: Sequence[str], prog: str) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import logging
 import math
@@ -17,12 +18,15 @@ from types import FrameType
 
 from moma_core import documents
 from moma_core.address import Address
-from moma_core.stopping import BAD_INPUT
+from moma_core.stopping import BAD_INPUT, STOPPED
 from moma_core.storage import write_text
 
 LIFELINE = "MOMA_LIFELINE"
 """Set by a supervisor that holds the other end of our standard input while it lives."""
 _GRACE_S = 10.0
+"""Seconds to end by oneself once whoever started this process is gone."""
+_LIMIT_S = 18.0
+"""Seconds to end by oneself once asked: whatever is being done then, a stop takes 20 s at most."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Names of two settings of glibc's `mallopt` (malloc.h)."""
 _KEPT = 1 << 28
@@ -31,17 +35,23 @@ _NICE = 10
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Where Linux says how much of its cores a container may use, and in which time: microseconds."""
 _LOG = logging.getLogger(__name__)
+_OVER = Event()
+"""Set once the command of this process has returned."""
 
 
-def begin() -> Event:
+def begin(last_words: str = "") -> Event:
     """Sets up logging, signals and the lifeline; the event is set once the process shall stop.
 
-    The first SIGTERM or SIGINT asks, the second one ends the process at once.
+    The first SIGTERM or SIGINT asks; the second one ends the process at once, and so do 18 s.
+
+    Args:
+        last_words: how to go on, for a process that had to be ended in the middle of its work.
     """
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr
     )
     keep_memory()
+    _OVER.clear()
     stopping = Event()
 
     def ask(number: int, _: FrameType | None) -> None:
@@ -51,6 +61,7 @@ def begin() -> Event:
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
+    Thread(target=_insist, args=(stopping, last_words), name="insist", daemon=True).start()
     if os.environ.get(LIFELINE):
         Thread(target=_watch, args=(stopping,), name="lifeline", daemon=True).start()
     return stopping
@@ -120,6 +131,19 @@ def keep_memory() -> None:
         mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
+def _insist(stopping: Event, last_words: str) -> None:
+    """Ends this process if it was asked to and does not: files are whole or absent at any time."""
+    stopping.wait()
+    if _OVER.wait(_LIMIT_S):
+        return
+    sys.stderr.write(
+        f"ended in the middle of its work, {_LIMIT_S:.0f} s after it was asked to; "
+        f"what is on disk is whole{last_words and '; '}{last_words}\n"
+    )
+    sys.stderr.flush()
+    os._exit(STOPPED)
+
+
 def _watch(stopping: Event) -> None:
     """Ends this process when the other end of standard input is closed: its supervisor is gone."""
     while os.read(0, 1):  # not sys.stdin: its lock would outlive us at interpreter shutdown
@@ -160,6 +184,19 @@ def main(command: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads any more
         return 0
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {documents.printable(str(error))}\n")
-        return BAD_INPUT
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return _refused(str(error))
+        return _refused(
+            f"{error}: the disk is full; what is on it already is whole; free some space and give "
+            "the command again (a run goes on with --resume)"
+        )
+    except ValueError as error:
+        return _refused(str(error))
+    finally:
+        _OVER.set()
+
+
+def _refused(words: str) -> int:
+    sys.stderr.write(f"error: {documents.printable(words)}\n")
+    return BAD_INPUT

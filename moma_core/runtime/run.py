@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,18 +30,54 @@ class RunDirectory:
         Raises:
             ValueError: the name is not plain, or another run lies there.
         """
-        if not _NAME.fullmatch(path.name):
-            raise ValueError(
-                f"run name {path.name!r} must be letters, digits, '.', '_' and '-', "
-                "begin with a letter or digit and have 100 characters at most"
-            )
         run = cls(path)
-        if run.config_path.exists():
-            raise ValueError(f"{path} holds a run already; go on with it by --resume {path}")
+        run._check_free()
         for directory in (path, run.checkpoints, run.events, run.logs):
             directory.mkdir(parents=True, exist_ok=True)
         run.write_config(config)
         return run
+
+    @classmethod
+    @contextmanager
+    def begun(cls, path: Path, config: Config) -> Iterator[RunDirectory]:
+        """Makes a run for work that may be refused still: then it takes back what it made.
+
+        Once a model or a checkpoint is there, the run stays.
+
+        Raises:
+            ValueError: as `create`.
+        """
+        run, there = cls(path), path.exists()
+        run._check_free()
+        try:
+            yield cls.create(path, config)
+        except (ValueError, OSError, KeyboardInterrupt):
+            if not (run.model.exists() or run.clones.exists() or any(run.checkpoints.glob("*"))):
+                run._take_back(whole=not there)
+            raise
+
+    def _check_free(self) -> None:
+        """Refuses a name that is not plain, and a directory in which another run lies."""
+        if not _NAME.fullmatch(self.path.name):
+            raise ValueError(
+                f"run name {self.path.name!r} must be letters, digits, '.', '_' and '-', "
+                "begin with a letter or digit and have 100 characters at most"
+            )
+        if self.config_path.exists():
+            raise ValueError(
+                f"{self.path} holds a run already; go on with it by --resume {self.path}"
+            )
+
+    def _take_back(self, *, whole: bool) -> None:
+        """Removes the run: its directory, or of a directory that was there before what it added."""
+        if whole:
+            shutil.rmtree(self.path, ignore_errors=True)
+            return
+        for file in (self.settings, self.status, self.config_path):
+            file.unlink(missing_ok=True)
+        for directory in (self.checkpoints, self.events, self.logs):
+            with suppress(OSError):  # it holds what is not ours
+                directory.rmdir()
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:

@@ -70,7 +70,7 @@ def test_a_spoilt_dataset_is_refused_by_file_field_and_row(moma, tmp_path, log):
     assert command.wait(30) == 2
     assert f"{log}/state.npy: state[137, 2] is nan" in command.err
     assert "Traceback" not in command.err
-    assert not (tmp_path / "run" / "model").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_action_out_of_bounds_is_refused_by_agent(moma, log):

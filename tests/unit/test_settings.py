@@ -67,9 +67,15 @@ def test_what_is_given_wins_and_is_marked(dataset):
     assert parsed("--data", dataset.path).chosen.table(own.config) == table
 
 
+def opened(command):
+    """The run that a command begins or goes on with."""
+    with command.opened() as run:
+        return run
+
+
 def test_the_table_is_shown_and_kept_before_the_run(dataset, tmp_path, capsys):
     own = parsed("--data", dataset.path, "--model.width", 32, "--run-dir", tmp_path / "run")
-    run = own.open()
+    run = opened(own)
     table = capsys.readouterr().out
     assert table == own.chosen.table(own.config)
     assert "16 episodes of" in table.splitlines()[0]
@@ -83,7 +89,7 @@ def test_the_table_is_shown_and_kept_before_the_run(dataset, tmp_path, capsys):
 
 
 def test_a_recipe_of_its_own_shows_and_keeps_nothing(tmp_path, capsys):
-    run = parsed("icg", "--run-dir", tmp_path / "run").open()
+    run = opened(parsed("icg", "--run-dir", tmp_path / "run"))
     assert capsys.readouterr().out == ""
     assert not run.settings.exists()
 
@@ -96,13 +102,13 @@ def test_cloning_alone_is_told_what_it_uses(dataset):
 
 def test_a_resumed_run_keeps_its_config_whatever_the_log_asks_for(dataset, tmp_path, capsys):
     own = parsed("--data", dataset.path, "--ppo.rounds", 7, "--run-dir", tmp_path / "run")
-    before = own.open().config()
+    before = opened(own).config()
     other = replace(before, model=replace(before.model, width=48))
     RunDirectory.open(tmp_path / "run").write_config(other)
     capsys.readouterr()
     again = parsed("--resume", tmp_path / "run")
     assert (again.config, again.chosen) == (other, None)
-    again.open()
+    opened(again)
     assert capsys.readouterr().out == ""
     moved = parsed("--resume", tmp_path / "run", "--data", dataset.path)
     assert (moved.config.model.width, moved.config.ppo.rounds) == (48, 7)

@@ -8,7 +8,7 @@ from moma.engines.base import Engine, RoleSpec, Started, own_words
 from moma.engines.supervision import RoleError, Supervisor
 from moma_core.address import Address
 from moma_core.runtime.listening import LOOPBACK
-from moma_core.runtime.process import BAD_INPUT
+from moma_core.stopping import BAD_INPUT, StoppedError
 
 HERE = Address("127.0.0.1", 4711)
 SERVER = RoleSpec(name="server", package="model_server", listening=LOOPBACK)
@@ -42,6 +42,7 @@ class FakeRole:
     def __init__(self, number, journal, name):
         self.number, self._journal, self._name = number, journal, name
         self.ended, self.called, self.silent, self.held = None, None, 0.0, 0
+        self.words = "  the last words"
         self.on_ask, self.on_kill = lambda: self.end(0), lambda: self.end(-9)
 
     def end(self, status):
@@ -60,7 +61,7 @@ class FakeRole:
         return self.held
 
     def tail(self):
-        return "  the last words"
+        return self.words
 
     def ask(self):
         self._journal.append(f"ask {self._name}")
@@ -125,7 +126,7 @@ def test_an_address_is_waited_for(world, engine, supervisor):
 
 def test_an_address_that_does_not_come_is_given_up(world, supervisor):
     supervisor.start(SERVER)
-    with pytest.raises(RoleError, match="server did not say its address within 60 s"):
+    with pytest.raises(RoleError, match=r"within 60 s; its log ends:\n  the last words"):
         supervisor.address("server")
     assert 160.0 <= world.now < 160.2
 
@@ -164,7 +165,8 @@ def test_what_died_is_started_again_under_its_address_and_said_so_once(
 def test_incarnations_count_up_and_only_of_the_one_that_died(engine, supervisor, faults):
     supervisor.start(SERVER)
     supervisor.start(WORKER)
-    for _ in range(3):
+    for word in ("one", "two", "three"):
+        engine.roles[-1].words = word
         engine.roles[-1].end(7)
         supervisor.watch()
     assert engine.asked[2:] == [(WORKER, n, None) for n in (1, 2, 3)]
@@ -176,13 +178,15 @@ def deaths(supervisor, engine, world, count, apart_s):
     """Lets a role die so often, so many seconds apart."""
     supervisor.start(WORKER)
     for _ in range(count):
-        engine.roles[-1].end(1)
+        engine.roles[-1].end(-9)
         supervisor.watch()
         world.sleep(apart_s)
 
 
 def test_five_deaths_in_a_minute_are_too_many(engine, supervisor, world):
-    with pytest.raises(RoleError, match=r"worker \(process 1004\) ended with 1 after 14 s; its"):
+    with pytest.raises(
+        RoleError, match=r"worker \(process 1004\) was killed by SIGKILL after 14 s; its"
+    ):
         deaths(supervisor, engine, world, 5, 14.0)
     assert len(engine.roles) == 5
 
@@ -190,6 +194,54 @@ def test_five_deaths_in_a_minute_are_too_many(engine, supervisor, world):
 def test_a_death_every_quarter_of_a_minute_is_not(engine, supervisor, world):
     deaths(supervisor, engine, world, 40, 15.0)
     assert len(engine.roles) == 41
+
+
+def dies(supervisor, engine, words, status=1):
+    engine.roles[-1].words = f"  before\n  {words}"
+    engine.roles[-1].end(status)
+    supervisor.watch()
+
+
+def test_the_same_death_twice_in_a_row_ends_the_run_with_its_last_words(engine, supervisor, world):
+    supervisor.start(WORKER)
+    dies(supervisor, engine, "a segment of 216000007 bytes is too large")
+    world.sleep(18.0)
+    with pytest.raises(RoleError, match=r"(?s)as it did before.*before\n  a segment of 216000008"):
+        dies(supervisor, engine, "a segment of 216000008 bytes is too large")
+    assert len(engine.roles) == 2
+
+
+@pytest.mark.parametrize("between_s", [18.0, 700.0])
+def test_other_deaths_and_such_as_are_far_between_do_not(engine, supervisor, world, between_s):
+    supervisor.start(WORKER)
+    same = between_s > 600
+    for number in range(4):
+        dies(supervisor, engine, "one" if same or number % 2 else "another")
+        world.sleep(between_s)
+    assert len(engine.roles) == 5
+
+
+def test_a_death_of_another_is_told_while_an_address_is_waited_for(engine, supervisor, world):
+    supervisor.start(WORKER)
+    supervisor.start(SERVER)
+    world.after(1.0, lambda: engine.roles[0].end(BAD_INPUT))
+    with pytest.raises(RoleError, match=r"worker .* ended with 2"):
+        supervisor.address("server")
+    assert world.now < 101.2
+
+
+def test_a_stop_is_taken_while_an_address_is_waited_for(world, engine, faults):
+    supervisor = Supervisor(
+        engine,
+        faults.append,
+        stopping=lambda: world.now >= 103.0,
+        clock=world.clock,
+        sleep=world.sleep,
+    )
+    supervisor.start(SERVER)
+    with pytest.raises(StoppedError, match="stopped while server was starting"):
+        supervisor.address("server")
+    assert world.now < 103.2
 
 
 def test_who_is_refused_its_input_is_not_started_again(engine, supervisor):

@@ -1,0 +1,78 @@
+"""Ctrl-C at any moment: the end comes within 20 s, in a line and without a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.e2e.commands import EXACT, alive, pids_of, processes, until
+
+LIMIT_S = 20.0
+
+
+def stopped(command, number=signal.SIGINT):
+    """Sends a signal from outside and returns the seconds until the end, which it checks."""
+    begun = time.monotonic()
+    os.kill(command.pid, number)
+    assert command.wait(LIMIT_S) == 3, command.err
+    assert "Traceback" not in command.err
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize("after_s", [0.25, 0.5, 1.0, 2.0])
+def test_in_the_first_seconds_it_is_a_line(moma, tmp_path, after_s):
+    command = moma("train", "reacher-tiny", "--run-dir", "run", *EXACT)
+    time.sleep(after_s)
+    if command.process.poll() is None:
+        stopped(command)
+    assert re.search(r"^(stopped|ended in the middle)", command.err, re.MULTILINE), command.err
+    run = tmp_path / "run"
+    assert not run.exists() or (run / "config.json").exists()
+
+
+def test_while_the_model_is_fitted_and_while_roles_start(moma, tmp_path):
+    run = tmp_path / "run"
+    words = ("train", "reacher-tiny", "--run-dir", run, *EXACT)
+    command = moma(*words, "--model.updates", "100000", "--model.patience", "9999")
+    status = run / "status.json"
+    until(lambda: status.exists() and "update" in status.read_text(), 60, "fit", command)
+    stopped(command)
+    assert "stopped in phase fit" in command.err
+
+    again = tmp_path / "again"
+    command = moma("train", "reacher-tiny", "--run-dir", again, *EXACT)
+    until((again / "status.json").exists, 30, "status", command)
+    phase = lambda: json.loads((again / "status.json").read_text())["phase"]  # noqa: E731
+    until(lambda: phase() == "train", 60, "start of the roles", command)
+    stopped(command)
+    pids = pids_of(again)
+    assert alive(pids) == []
+    assert len(processes(again)) >= 1
+
+
+def test_whoever_does_not_come_to_an_end_is_ended():
+    """Negative control of the limit: without it the process goes on for a minute."""
+    program = (
+        "import sys, time; from moma_core.runtime import process;"
+        "process._LIMIT_S = float(sys.argv[1]);"
+        "process.main(lambda: (process.begin('go on'), print('ready', flush=True), time.sleep(60)))"
+    )
+
+    for limit, ended in (("0.5", True), ("600", False)):
+        with subprocess.Popen(
+            [sys.executable, "-c", program, limit], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as running:
+            assert running.stdout.readline() == b"ready\n"
+            running.send_signal(signal.SIGINT)
+            time.sleep(3)
+            assert (running.poll() == 3) is ended
+            running.kill()
+            words = running.stderr.read().decode()
+            assert ("ended in the middle of its work" in words and "go on" in words) is ended
