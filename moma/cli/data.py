@@ -25,4 +25,4 @@ moma data COMMAND --help says more.
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command that the first argument names."""
-    return dispatch(_COMMANDS, argv, _USAGE)
+    return dispatch(_COMMANDS, argv, lambda: _USAGE)

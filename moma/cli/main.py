@@ -1,14 +1,14 @@
-"""The command line: `moma COMMAND`. Each command's module is loaded when it is called."""
+"""The command line: `moma COMMAND`. Each command's module is loaded when it is called.
+
+Nothing is loaded before `main`, where Ctrl-C is taken in good order from the first moment on.
+"""
 
 from __future__ import annotations
 
-import difflib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
-from moma_core.recipes import NAMES
-from moma_core.runtime import version
 from moma_core.stopping import BAD_INPUT, STOPPED
 
 _COMMANDS = {
@@ -23,7 +23,31 @@ _COMMANDS = {
     "evaluate": ("moma.cli.evaluate", "evaluation of a run's newest checkpoint in its environment"),
     "status": ("moma.cli.status", "state of a run: phase, progress, processes, faults"),
 }
-_USAGE = f"""usage: moma COMMAND ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command that the first argument names."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if words[:1] == ["--version"]:
+            sys.stdout.write(f"moma {_version()}\n")
+            return 0
+        return dispatch(_COMMANDS, words, _usage)
+    except KeyboardInterrupt:  # before the command could take a stop in good order
+        sys.stderr.write("stopped\n")
+        return STOPPED
+
+
+def _version() -> str:
+    from moma_core.runtime import version
+
+    return version.named()
+
+
+def _usage() -> str:
+    from moma_core.recipes import NAMES
+
+    return f"""usage: moma COMMAND ...
 
 Trains teams that coordinate from a fixed log of their behaviour.
 
@@ -35,35 +59,26 @@ moma --version prints version and commit
 """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command that the first argument names."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["--version"]:
-        sys.stdout.write(f"moma {version.named()}\n")
-        return 0
-    try:
-        return dispatch(_COMMANDS, words, _USAGE)
-    except KeyboardInterrupt:  # before the command could take a stop in good order
-        sys.stderr.write("stopped\n")
-        return STOPPED
-
-
-def dispatch(commands: Mapping[str, tuple[str, str]], argv: Sequence[str], usage: str) -> int:
+def dispatch(
+    commands: Mapping[str, tuple[str, str]], argv: Sequence[str], usage: Callable[[], str]
+) -> int:
     """Loads the command that the first argument names and calls it with the rest.
 
     Args:
         commands: name to module, whose `main` is called, and what it does.
         argv: the words after the program's name.
-        usage: what `--help` shows.
+        usage: says what `--help` shows.
 
     Returns:
         The exit status.
     """
     name = argv[0] if argv else "--help"
     if name in ("-h", "--help"):
-        sys.stdout.write(usage)
+        sys.stdout.write(usage())
         return 0
     if name not in commands:
+        import difflib
+
         near = difflib.get_close_matches(name, commands, n=2) or list(commands)
         sys.stderr.write(f"error: there is no command {name!r}; perhaps: {', '.join(near)}\n")
         return BAD_INPUT
