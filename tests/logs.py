@@ -162,7 +162,7 @@ def write_omiga(path, plays, **change):
     return path
 
 
-def write_minari(root, plays, spaces, parts, monkeypatch, **infos):
+def write_minari(root, plays, spaces, parts, monkeypatch, storage="hdf5", **infos):
     """A dataset of Minari's own making.
 
     Args:
@@ -171,6 +171,7 @@ def write_minari(root, plays, spaces, parts, monkeypatch, **infos):
         spaces: of observations and actions.
         parts: from an episode to its observations and actions.
         monkeypatch: pytest's.
+        storage: Minari's name for it.
         infos: from names to functions of an episode.
     """
     import minari
@@ -199,7 +200,7 @@ def write_minari(root, plays, spaces, parts, monkeypatch, **infos):
             buffers,
             observation_space=spaces[0],
             action_space=spaces[1],
-            data_format="hdf5",
+            data_format=storage,
             code_permalink="none",
             author="tests",
             author_email="tests",

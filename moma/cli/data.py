@@ -9,6 +9,7 @@ from moma.cli.main import dispatch
 _COMMANDS: dict[str, tuple[str, str]] = {
     "make": ("moma.cli.data_make", "a task's data from nothing"),
     "import": ("moma.cli.data_import", "a log in somebody else's format, as a dataset"),
+    "columns": ("moma.cli.data_columns", "a draft of what the columns of one's own tables are"),
     "check": ("moma.cli.data_check", "everything that is wrong or odd in a log"),
     "card": ("moma.cli.data_card", "a page of HTML about a log"),
     "export": ("moma.cli.data_export", "a dataset in a format that others can read"),

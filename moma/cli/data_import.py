@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from moma.log_tools.formats import Format
+from moma.log_tools.formats import Format, Whole
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
 
@@ -29,6 +29,8 @@ class Import:
     """Task whose agents the log of one agent is split into; default: the agents of the log."""
     time_limit: Annotated[int | None, tyro.conf.arg(metavar="STEPS")] = None
     """Steps after which episodes ran out of time, whatever the log says."""
+    whole: Whole | None = None
+    """Kind of actions that are whole numbers, stored as floats, where the log does not say it."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,5 +54,7 @@ def _import(args: Import) -> None:
     task = None if args.task is None else tasks.get(args.task)
     split = None if task is None else (task.spec, task.split or None)
     with progress(log.rows) as tell:
-        made = convert(log, args.out, task=split, time_limit=args.time_limit, tell=tell)
+        made = convert(
+            log, args.out, task=split, time_limit=args.time_limit, whole=args.whole, tell=tell
+        )
     sys.stdout.write(f"{kind} {args.path} is now the dataset {args.out}\n{describe(made)}")

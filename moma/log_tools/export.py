@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from moma.log_tools.importing.canonical import AgentMeta, Meta
 from moma_core import documents
-from moma_core.datasets.dataset import Dataset
+from moma_core.datasets.dataset import BESIDE, Dataset, open_array
 
 _ROWS = 1 << 15
 
@@ -27,17 +28,20 @@ def npz(data: Dataset, path: Path) -> None:
     with _aside(path) as aside, zipfile.ZipFile(aside, "w", allowZip64=True) as archive:
         _member(archive, "meta", np.array(documents.dump(_meta(data))))
         _member(archive, "episode_length", lengths)
-        whole = (data.state[rows] for rows in _slices(states))
-        _stream(archive, "state", whole, data.state.shape, np.dtype(np.float32))
+        kind = _states(data, slice(0, 1)).dtype
+        whole = (_states(data, rows) for rows in _slices(states))
+        _stream(archive, "state", whole, data.state.shape, kind)
         for name, index in zip(data.spec.agents, data.spec.observation_index, strict=True):
-            seen = (data.state[rows][:, index] for rows in _slices(states))
-            _stream(archive, f"obs/{name}", seen, (states, len(index)), np.dtype(np.float32))
+            seen = (_states(data, rows)[:, index] for rows in _slices(states))
+            _stream(archive, f"obs/{name}", seen, (states, len(index)), kind)
         for agent, name in enumerate(data.spec.agents):
             first = _action(data, agent, slice(0, 1))
             acted = (_action(data, agent, rows) for rows in _slices(steps))
             _stream(archive, f"act/{name}", acted, (steps, *first.shape[1:]), first.dtype)
         for field in ("reward", "terminated", "truncated"):
             _member(archive, field, getattr(data, field))
+        for name, array in _beside(data).items():
+            _member(archive, name, array)
 
 
 def parquet(data: Dataset, path: Path) -> None:
@@ -60,20 +64,43 @@ def _table(data: Dataset, first: int, last: int) -> pyarrow.Table:
     final[np.cumsum(np.diff(edges) + 1) - 1] = True
     # In the row of a final state the last action stands once more, and is not read.
     step = np.cumsum(~final) - 1
-    columns = {"episode": pyarrow.array(number), "state": _lists(data.state[states])}
+    columns = {"episode": pyarrow.array(number), "state": _lists(_states(data, states))}
     for name, index in zip(data.spec.agents, data.spec.observation_index, strict=True):
-        columns[f"obs/{name}"] = _lists(data.state[states][:, index])
+        columns[f"obs/{name}"] = _lists(_states(data, states)[:, index])
     for agent, name in enumerate(data.spec.agents):
         action = _action(data, agent, steps)[step]
         columns[f"act/{name}"] = _lists(action) if action.ndim > 1 else pyarrow.array(action)
     columns["reward"] = pyarrow.array(data.reward[steps][step], mask=final)
     for flag in ("terminated", "truncated"):
         columns[flag] = pyarrow.array(getattr(data, flag)[steps][step])
+    for name, array in _beside(data).items():
+        own = array[states]
+        columns[name] = _lists(own) if own.ndim > 1 else pyarrow.array(own)
     return pyarrow.table(columns)
 
 
-def _lists(rows: NDArray[np.float32]) -> pyarrow.Array:
-    return pyarrow.FixedSizeListArray.from_arrays(rows.reshape(-1), rows.shape[1])
+def _states(data: Dataset, rows: slice) -> NDArray[np.floating]:
+    """States in the log's own units: of float64 where an offset was taken off."""
+    state: NDArray[np.floating] = data.state[rows]
+    return state + np.array(data.spec.state_offset) if data.spec.state_offset else state
+
+
+def _beside(data: Dataset) -> dict[str, NDArray[Any]]:
+    """What lies beside the dataset's own arrays, by the names of the layout."""
+    found = {n: data.path / f"{n}.npy" for n in BESIDE if (data.path / f"{n}.npy").exists()}
+    kept = {name: open_array(path) for name, path in found.items()}
+    arrays = {"timestamp": kept["timestamp"]} if "timestamp" in kept else {}
+    for agent, name in enumerate(data.spec.agents):
+        if "present" in kept:
+            arrays[f"mask/{name}"] = kept["present"][:, agent]
+        if "allowed" in kept:
+            width = len(data.spec.action_low[agent])
+            arrays[f"avail/{name}"] = kept["allowed"][:, agent, :width]
+    return arrays
+
+
+def _lists(rows: NDArray[Any]) -> pyarrow.Array:
+    return pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(rows.reshape(-1)), rows.shape[1])
 
 
 def _action(data: Dataset, agent: int, rows: slice) -> NDArray[np.generic]:
@@ -87,8 +114,8 @@ def _meta(data: Dataset) -> Meta:
     agents = tuple(
         AgentMeta(
             name=name,
-            action_low=low,
-            action_high=high,
+            action_low=() if chooses else low,
+            action_high=() if chooses else high,
             choices=len(low) if chooses else 0,
         )
         for name, low, high, chooses in zip(

@@ -30,6 +30,7 @@ def describe(made: Imported) -> str:
             )
         ),
         *(f"note         {note}" for note in made.notes),
+        *(f"warning      {warning}" for warning in made.warnings),
     ]
     return "".join(f"  {line}\n" for line in lines)
 

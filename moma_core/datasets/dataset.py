@@ -28,6 +28,9 @@ _STILL = 1e-6
 """A feature with a smaller standard deviation counts as one that does not vary."""
 SCHEMA = "moma-dataset-1"
 ARRAYS = ("state", "action", "reward", "terminated", "truncated", "episode_start")
+BESIDE = ("timestamp", "present", "allowed")
+"""Arrays that may lie beside the others, with a row for each state: seconds (float64), which agents
+are there `[A]`, which choices each one has `[A U]`. Nothing is trained on them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +188,8 @@ def _meta(path: Path) -> dict[str, Any]:
         meta = documents.read(path)
     except OSError as error:
         raise DatasetError(
-            f"{path} cannot be read ({error.strerror}); is this a dataset?"
+            f"{path} cannot be read ({error.strerror}); is this a dataset? A log in "
+            f"another format is imported first: moma data import {path.parent} --out DIR"
         ) from error
     except ValueError as error:
         raise DatasetError(str(error)) from error

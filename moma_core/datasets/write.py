@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -43,11 +43,12 @@ class EpisodeWriter:
             "truncated": (np.bool_, ()),
         }
         self._append: dict[str, Append] = {}
+        self._beside: dict[str, Append] | None = None
         self._starts, self._steps = array("q"), 0
 
     def __enter__(self) -> EpisodeWriter:
         with ExitStack() as stack:
-            directory = stack.enter_context(new_directory(self._path))
+            directory = self._directory = stack.enter_context(new_directory(self._path))
             stack.callback(self._finish, directory)
             self._append = {
                 name: stack.enter_context(growing(directory / f"{name}.npy", dtype, shape))
@@ -71,6 +72,7 @@ class EpisodeWriter:
         reward: NDArray[np.float32],
         *,
         terminated: bool,
+        beside: Mapping[str, NDArray[Any]] = MappingProxyType({}),
     ) -> None:
         """Adds one episode of T steps that ended as it did or was truncated at its last step.
 
@@ -79,6 +81,7 @@ class EpisodeWriter:
             action: `[T A U]`, as executed: within the bounds.
             reward: `[T]`.
             terminated: whether the task itself ended the episode.
+            beside: what else is kept of the T+1 states, see `BESIDE`; the same in all episodes.
 
         Raises:
             ValueError: the shapes do not belong together.
@@ -93,6 +96,19 @@ class EpisodeWriter:
         parts = (state, action, reward, last & terminated, last & (not terminated))
         for append, part in zip(self._append.values(), parts, strict=True):
             append(part)
+        if self._beside is None:
+            self._beside = {
+                name: self._open.enter_context(
+                    growing(self._directory / f"{name}.npy", part.dtype, part.shape[1:])
+                )
+                for name, part in beside.items()
+            }
+        if self._beside.keys() != beside.keys() or any(
+            len(p) != steps + 1 for p in beside.values()
+        ):
+            raise ValueError(f"{', '.join(beside)} must have a row for each of {steps + 1} states")
+        for name, part in beside.items():
+            self._beside[name](part)
         self._starts.append(self._steps)
         self._steps += steps
 

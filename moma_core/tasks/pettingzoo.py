@@ -81,12 +81,14 @@ class PettingZoo:
         return sum(float(rewards[agent]) for agent in acting) / len(self._spec.agents)
 
     def _joint(self, env: Any, seen: Mapping[str, Any]) -> Float32[Tensor, " S"]:  # noqa: ANN401
-        """Joins observations; an agent that has left observes zeros."""
+        """Joins observations, less their offset; an agent that has left observes zeros."""
         state = torch.zeros(self._spec.state_width)
+        offset = np.array(self._spec.state_offset or (0.0,) * self._spec.state_width)
         for agent, index in zip(self._spec.agents, self._spec.observation_index, strict=True):
             if agent in seen:
                 flat = flatten(env.observation_space(agent), seen[agent])
-                state[list(index)] = torch.from_numpy(np.asarray(flat, dtype=np.float32))
+                near = np.asarray(flat, np.float64) - offset[list(index)]
+                state[list(index)] = torch.from_numpy(near.astype(np.float32))
         return state
 
 
@@ -122,6 +124,8 @@ def _own(space: Box | Discrete, action: Float32[Tensor, " U"]) -> Any:  # noqa: 
     own = action[: flatdim(space)].numpy()
     if isinstance(space, Discrete):
         return int(space.start + own.argmax())
+    if np.issubdtype(space.dtype, np.integer):
+        own = np.rint(own)
     return np.clip(own.reshape(space.shape), space.low, space.high).astype(space.dtype)
 
 

@@ -32,6 +32,11 @@ class TaskSpec:
     """Steps after which an episode of the environment is truncated."""
     discrete: tuple[bool, ...] = ()
     """Agents that choose one dimension, true per agent: one-hot, bounds 0 and 1; empty: none."""
+    state_offset: tuple[float, ...] = ()
+    """Numbers that were taken off the features of the state, in float64; empty: none was.
+
+    Whoever has observations in their own units takes them off before anything becomes float32.
+    """
 
     def __post_init__(self) -> None:
         count = len(self.agents)
@@ -42,6 +47,11 @@ class TaskSpec:
                 raise ValueError(
                     f"task {self.name}: {name} needs one entry per agent: {count}, got {got}"
                 )
+        if len(self.state_offset) not in (0, self.state_width):
+            raise ValueError(
+                f"task {self.name}: state_offset needs one entry per feature: {self.state_width}, "
+                f"got {len(self.state_offset)}"
+            )
         if count == 0 or len(set(self.agents)) != count:
             raise ValueError(
                 f"task {self.name}: agents must be one or more, each once: {self.agents}"
@@ -154,7 +164,13 @@ class TaskSpec:
             tuple(range(end - len(index), end))
             for end, index in zip(ends, self.observation_index, strict=True)
         )
-        return replace(self, state_names=tuple(names), observation_index=ranges)
+        offset = (self.state_offset[i] for own in self.observation_index for i in own)
+        return replace(
+            self,
+            state_names=tuple(names),
+            observation_index=ranges,
+            state_offset=tuple(offset) if self.state_offset else (),
+        )
 
     def observe(self, state: Float32[Tensor, "... S"]) -> Float32[Tensor, "... A O"]:
         """Returns what each agent sees of the joint state, zero where an agent's row is padded."""

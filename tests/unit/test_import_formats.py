@@ -14,7 +14,7 @@ def run(path, out, task=None, time_limit=None):
     """Imports what lies there, its format detected; returns dataset and notes."""
     log = open_log(path, detect(path))
     made = convert(log, out, task=task, time_limit=time_limit, tell=lambda *_: None)
-    return Dataset.load(out), "\n".join(made.notes)
+    return Dataset.load(out), "\n".join((*made.notes, *made.warnings))
 
 
 def same(data, plays, *, team=True):
@@ -80,12 +80,14 @@ def test_discrete_actions_of_a_vault_become_one_hot(tmp_path):
         path = logs.write_vault(
             tmp_path / f"v{legals}", play(), legals=legals, **{"actions.": choice}
         )
-        data, notes = run(path, tmp_path / f"out{legals}")
+        data, _ = run(path, tmp_path / f"out{legals}")
         assert all(data.spec.discrete)
         assert data.action.shape == (13, 2, count)
         assert data.action.sum(axis=2).tolist() == [[1, 1]] * 13
         assert data.action.argmax(axis=2)[:3].tolist() == choice[:3].tolist()
-        assert ("infos.legals" in notes) == bool(legals)
+        allowed = tmp_path / f"out{legals}" / "allowed.npy"
+        assert allowed.exists() == bool(legals)
+        assert not legals or np.load(allowed).shape == (17, 2, 4)
 
 
 def test_an_episode_of_a_vault_goes_on_until_all_agents_have_ended(tmp_path):

@@ -17,7 +17,7 @@ def run(path, out, task=None):
     made = convert(
         open_log(path, detect(path)), out, task=task, time_limit=None, tell=lambda *_: None
     )
-    return Dataset.load(out), "\n".join(made.notes)
+    return Dataset.load(out), "\n".join((*made.notes, *made.warnings))
 
 
 def npz(path, change=None, plays=None):
@@ -209,7 +209,7 @@ def test_an_action_that_never_changes_gets_bounds_around_it(tmp_path):
         ({"act/wide": np.zeros((13, 2), np.int64)}, "act/wide: integer actions are choices, one"),
         (
             {"meta": np.array('{"agents": [{"name": "narrow", "choices": 3}]}')},
-            "act/narrow: meta gives narrow 3 choices, its actions are floats",
+            "narrow has 3 choices, one of its actions is 0.9944",
         ),
         (
             {

@@ -20,8 +20,8 @@ def make(ends, *, terminated=None, reward=None, number=None, following=None):
         features=np.arange(count, dtype=np.float32)[:, None],
         action=np.arange(count, dtype=np.float32)[:, None] + 0.5,
         reward=np.ones((count, 1), np.float32) if reward is None else np.float32(reward)[:, None],
-        terminated=np.array(terminated if terminated is not None else [0] * count, np.bool_),
-        ends=np.array(ends, np.bool_),
+        terminated=np.array(terminated or [0] * count, np.bool_)[:, None],
+        ends=np.array(ends, np.bool_)[:, None],
         number=None if number is None else np.array(number, np.int64),
         following=None if following is None else np.float32(following)[:, None],
     )

@@ -10,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from moma.log_tools.blocks import pieces
-from moma.log_tools.findings.finding import FIRST, Finding, first
+from moma.log_tools.findings.finding import FIRST, Finding, first, misshapen
+from moma_core.datasets.dataset import Dataset
+from moma_core.datasets.mapped import take
 from moma_core.datasets.validate import SLACK
 from moma_core.types import TaskSpec
 
@@ -99,3 +101,27 @@ def _saturated(spec: TaskSpec, tally: _Tally, steps: int) -> Iterator[Finding]:
                 file="action.npy",
                 meaning="bang-bang control, or a controller that wanted more than it was given",
             )
+
+
+def allowed(dataset: Dataset, marks: NDArray[np.bool_]) -> Iterator[Finding]:
+    """Yields choices that were made and, by `allowed.npy`, `[N+K A U]`, were not to be had."""
+    spec = dataset.spec
+    shape = (dataset.transitions + dataset.episodes, len(spec.agents), spec.action_width)
+    if wrong := misshapen("allowed", marks, bool, shape, "one mark for each choice at each state"):
+        yield wrong
+        return
+    tally = _Tally(count=np.zeros(shape[1:], np.int64))
+    for begin, part in pieces(dataset.action):
+        row = np.arange(begin, begin + len(part))
+        there = take(marks, row + dataset.episode_of(row))
+        tally.add((part == 1) & ~there & spec.chooses.numpy()[:, None], begin)
+    for (agent, choice), rows in sorted(tally.rows.items()):
+        yield Finding(
+            severity="warning",
+            what=f"action of {spec.agents[agent]}: choice {choice} was made and not allowed",
+            count=int(tally.count[agent, choice]),
+            unit="rows",
+            rows=rows,
+            file="action.npy",
+            meaning="marks and actions are not of the same step, or the marks are wrong",
+        )

@@ -99,3 +99,15 @@ def constant(found: Extremes, names: list[str]) -> Iterator[Finding]:
             unit="features",
             meaning="harmless to the fit, which leaves constant features alone",
         )
+
+
+def constant_reward(found: Extremes) -> Iterator[Finding]:
+    """Yields that the reward never changes."""
+    if found.low[0] == found.high[0]:
+        yield Finding(
+            severity="warning",
+            what=f"reward: {found.low[0]:g} in every step",
+            count=1,
+            unit="features",
+            meaning="nothing can be learned from a constant reward: is it in another column?",
+        )

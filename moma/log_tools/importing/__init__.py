@@ -54,6 +54,8 @@ def detect(path: Path) -> Format:
         return _of_hdf5(path)
     if begin.startswith(b"PAR1"):
         return "parquet"
+    if path.suffix == ".csv":
+        return "csv"
     if zipfile.is_zipfile(path):
         return "npz"
     raise ImportDataError(
@@ -78,8 +80,11 @@ def _of_directory(path: Path) -> Format:
         ("meta/info.json", "lerobot"),
         ("data/main_data.hdf5", "minari"),
         ("main_data.hdf5", "minari"),
+        ("data/0/metadata.json", "minari"),
+        ("0/metadata.json", "minari"),
         ("*.npz", "npz"),
         ("*.parquet", "parquet"),
+        ("*.csv", "csv"),
     )
     for pattern, kind in marks:
         if any(path.glob(pattern)):
@@ -93,6 +98,8 @@ def _of_hdf5(path: Path) -> Format:
     hdf5 = _module("hdf5", "hdf5")
     with hdf5.opened(path) as file:
         names = set(file)
+    if {"columns", "num_episodes"} <= names:
+        return "d3rlpy"
     if {"observations", "actions"} <= names:
         return "d4rl"
     if {"s", "o", "a", "r", "d"} <= names:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
+from moma.log_tools.formats import Whole
 from moma.log_tools.importing import limits
 from moma.log_tools.importing.log import Log
 from moma.log_tools.importing.plan import ActionIndex, Plan, derive, split, split_actions
@@ -18,6 +19,8 @@ from moma_core.types import TaskSpec
 
 Tell = Callable[[str, int], None]
 """Is told what is being done and how many steps of it are done."""
+_CLIPPED = 0.01
+"""Share of steps with a clipped action from which on it is warned of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,8 @@ class Imported:
     transitions: int
     notes: tuple[str, ...]
     """Notes on what was converted or dropped, a sentence each; the dataset's origin has them."""
+    warnings: tuple[str, ...]
+    """Warnings of what is probably not meant; the origin has them too, and a check repeats them."""
 
 
 def convert(
@@ -39,6 +44,7 @@ def convert(
     *,
     task: tuple[TaskSpec, ActionIndex | None] | None,
     time_limit: int | None,
+    whole: Whole | None = None,
     tell: Tell,
 ) -> Imported:
     """Writes a log as a dataset at `path`, whole or not at all.
@@ -50,6 +56,7 @@ def convert(
             of each agent's action is, None for one after the other; without one the spec is
             derived from the log.
         time_limit: episodes of exactly that many steps ran out of time.
+        whole: what floats are that are all whole numbers; None: refuse them and ask.
         tell: shows progress.
 
     Raises:
@@ -59,9 +66,9 @@ def convert(
     survey = Survey(log, lambda steps: tell("surveying", steps))
     limit = time_limit or (survey.longest if log.layout.limits_are_terminals else None)
     if task is None:
-        plan = derive(log, survey, path.resolve().name, limit)
+        plan = derive(log, survey, path.resolve().name, limit, whole)
     else:
-        plan = split(log, *task, limit)
+        plan = split(log, survey, *task, limit)
     return _write(log, survey, plan, path, lambda steps: tell("writing", steps))
 
 
@@ -69,9 +76,9 @@ def _write(
     log: Log, survey: Survey, plan: Plan, path: Path, tell: Callable[[int], None]
 ) -> Imported:
     low, high = (bound.numpy() for bound in plan.spec.action_bounds)
-    origin: dict[str, object] = {"imported_from": Path(log.source).name}
+    offset = survey.offset[list(plan.state)]
     clipped = steps = terminated = moved = 0
-    with EpisodeWriter(plan.spec, path, origin) as writer:
+    with EpisodeWriter(plan.spec, path, {"imported_from": Path(log.source).name}) as writer:
         for episode in log.episodes():
             if not len(episode.reward):
                 continue
@@ -79,23 +86,25 @@ def _write(
             action = np.clip(given, low, high)
             clipped += int((action != given).any(axis=(1, 2)).sum())
             ended = episode.terminated and len(episode.reward) != plan.time_limit
-            state = episode.features[:, plan.state]
+            state = (episode.features[:, plan.state] - offset).astype(np.float32)
             reward = team_reward(episode.reward)
             if ended and episode.dropped is not None:
                 # What ends an episode is often the only reward there is.
                 reward[-1:] += team_reward(episode.dropped)
                 moved += 1
-            writer.add(state, action, reward, terminated=ended)
+            writer.add(state, action, reward, terminated=ended, beside=episode.beside)
             steps, terminated = steps + len(episode.reward), terminated + ended
             tell(steps)
-        notes = (*log.notes, *plan.notes, *_counts(survey, plan, clipped, moved))
-        writer.origin["notes"] = list(notes)
+        notes, warnings = _counts(survey, plan, clipped, moved)
+        writer.origin["notes"] = [*log.notes, *plan.notes, *notes]
+        writer.origin["warnings"] = warnings
     return Imported(
         spec=plan.spec,
         episodes=survey.episodes,
         terminated=terminated,
         transitions=steps,
-        notes=notes,
+        notes=(*log.notes, *plan.notes, *notes),
+        warnings=tuple(warnings),
     )
 
 
@@ -104,18 +113,25 @@ def team_reward(reward: Float32[np.ndarray, "T R"]) -> Float32[np.ndarray, " T"]
     return np.asarray(reward.mean(axis=1, dtype=np.float64), np.float32)
 
 
-def _counts(survey: Survey, plan: Plan, clipped: int, moved: int) -> list[str]:
-    """What happened to how many, where it happened at all."""
-    counts = []
+def _counts(survey: Survey, plan: Plan, clipped: int, moved: int) -> tuple[list[str], list[str]]:
+    """What happened to how many, where it happened at all: notes, and warnings."""
+    notes: list[str] = []
+    warnings: list[str] = []
     if survey.rewards_differ:
-        counts.append("agents' rewards differ; the team's is their mean")
+        notes.append("agents' rewards differ; the team's is their mean")
     if clipped:
-        counts.append(f"{clipped} steps had an action out of its bounds; it was clipped")
+        share = clipped / survey.steps
+        unit = " (a unit error?)" if share > _CLIPPED else ""
+        (warnings if unit else notes).append(
+            f"{clipped} steps had an action out of its bounds; it was clipped: "
+            f"{share:.1%} of all{unit}"
+        )
     if survey.single_rows:
-        counts.append(f"{survey.single_rows} episodes of a single row dropped")
+        notes.append(f"{survey.single_rows} episodes of a single row dropped")
     if survey.dropped:
         lost, kept = np.mean(survey.dropped), survey.reward_sum / survey.steps
-        counts.append(
+        gone = len(survey.dropped) > moved and any(survey.dropped)
+        (warnings if gone else notes).append(
             f"{len(survey.dropped)} last steps without a state after them dropped, with a mean "
             f"reward of {lost:.4g} against {kept:.4g} in the others"
             + f"; that of the {moved} that terminated is added to the step before"
@@ -123,13 +139,13 @@ def _counts(survey: Survey, plan: Plan, clipped: int, moved: int) -> list[str]:
         )
     if plan.time_limit:
         number = survey.terminated[plan.time_limit]
-        counts.append(
+        notes.append(
             f"{number} episodes of {plan.time_limit} steps that ended as terminated are truncated: "
             "they ran out of time"
         )
     elif survey.terminated[survey.longest] > 1:
-        counts.append(
+        notes.append(
             f"{survey.terminated[survey.longest]} episodes of {survey.longest} steps, the longest, "
             f"end as terminated; if that is a time limit, say --time-limit {survey.longest}"
         )
-    return counts
+    return notes, warnings

@@ -72,6 +72,19 @@ def episode_rows(group: h5py.Group, name: str) -> NDArray[Any]:
     return rows
 
 
+def number(group: h5py.Group, name: str) -> int:
+    """Returns a single number.
+
+    Raises:
+        ImportDataError: it is missing, a link, or anything else.
+    """
+    _hard(group, name)
+    data = group[name]
+    if not isinstance(data, h5py.Dataset) or data.shape != () or data.dtype.kind not in "iufb":
+        raise ImportDataError(f"{_where(group, name)} must be a single number")
+    return int(data[()])
+
+
 def _checked(
     group: h5py.Group, name: str
 ) -> tuple[h5py.h5d.DatasetID, np.dtype[Any], tuple[int, ...]]:

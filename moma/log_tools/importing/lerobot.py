@@ -1,9 +1,10 @@
-"""LeRobot's datasets: `meta/info.json` and `data/*/*.parquet`, a row per step.
+"""LeRobot's datasets, v2.1 and v3: `meta/info.json` and `data/*/*.parquet`, a row per step.
 
-Columns: `observation.state` and, if there, `observation.environment_state`; `action`;
-`episode_index`; `next.reward`, or `reward`; optionally `next.done`, without which no episode
-terminates. The format knows one agent; a task splits it. It has no state after an episode's last
-step (see `rows`), and may set `next.done` where time ran out too. Images and videos are left alone.
+Columns: `observation.*` with numbers; `action`; `episode_index`; `next.reward`, or `reward`;
+optionally `next.done`, without which no episode terminates, and `timestamp`. v2.1 has a file per
+episode, v3 many episodes in one. The format knows one agent; a task splits it. It has no state
+after an episode's last step (see `rows`), and may set `next.done` where time ran out too. Images
+and videos are refused where there is nothing else to see, and named where there is.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from moma.log_tools.importing import table
-from moma.log_tools.importing.log import ImportDataError, Layout, Log, numbered
-from moma.log_tools.importing.rows import episodes
+from moma.log_tools.importing import table, usual
+from moma.log_tools.importing.fields import Fields
+from moma.log_tools.importing.log import Agent, ImportDataError, Layout, Log, numbered
 from moma_core import documents
 
-_SEEN = ("observation.state", "observation.environment_state")
+_NUMBERS = ("float", "int", "uint", "bool")
 
 
 def read(path: Path) -> Log:
@@ -25,59 +26,81 @@ def read(path: Path) -> Log:
     Raises:
         ImportDataError: a file or a column is missing, or must not be read.
     """
-    info = _info(path / "meta" / "info.json")
+    found = _features(path / "meta" / "info.json")
     files = sorted(path.glob("data/*/*.parquet"))
     if not files:
         raise ImportDataError(f"{path} holds no data/*/*.parquet file")
-    found = info["features"]
-    seen, reward = _needed(path, tuple(found))
-    widths, kinds = table.widths(files[0], (*seen, "action"))
-    features = tuple(n for name in seen for n in _names(found[name], name, widths[name]))
-    done = "next.done" if "next.done" in found else None
+    seen, reward, pictures = _needed(path, found)
+    terminated, ended = usual.ends(found)
+    names = Fields(
+        features=seen,
+        actions=("action",),
+        rewards=(reward,),
+        terminated=terminated,
+        ended=ended,
+        number=("episode_index",),
+        beside={"timestamp": ("timestamp",)} if "timestamp" in found else {},
+    )
+    shapes = table.shapes(table.parquet, files[0], names.all)
+    width, kind = shapes["action"]
     rows = 0
     for file in files:
         with table.opened(file) as content:
             rows += content.metadata.num_rows
+    agent = Agent(
+        name="agent_0",
+        features=tuple(n for name in seen for n in _names(found[name], name, shapes[name][0])),
+        width=width,
+        choices=0 if kind in "iu" and width == 1 else None,
+        asked=kind == "f" and width == 1,
+    )
     return Log(
         source=str(path),
-        layout=Layout(
-            agents=("agent_0",),
-            features=features,
-            observations=(tuple(range(len(features))),),
-            action_widths=(widths["action"],),
-            choices=(0,) if kinds["action"] in "iu" and widths["action"] == 1 else (),
-        ),
+        layout=Layout(agents=(agent,)),
         rows=rows,
-        episodes=lambda: episodes(
-            table.rows(files, seen, ("action",), (reward,), (done, "episode_index")), str(path)
-        ),
+        episodes=lambda: table.episodes(files, names, table.parquet, str(path), apart=False),
+        notes=(f"pictures are left out: {', '.join(pictures)}",) * bool(pictures),
     )
 
 
-def _needed(path: Path, found: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
-    """The columns of observations and the one of rewards."""
-    seen = tuple(name for name in _SEEN if name in found)
+def _needed(path: Path, found: dict[str, Any]) -> tuple[tuple[str, ...], str, list[str]]:
+    """The columns of observations, the one of rewards, and the pictures."""
+    kinds = {
+        name: str(feature.get("dtype", "") if isinstance(feature, dict) else "")
+        for name, feature in found.items()
+    }
+    observed = [name for name in found if name.startswith("observation.")]
+    first = ("observation.state", "observation.environment_state")
+    seen = sorted(
+        (n for n in observed if kinds[n].startswith(_NUMBERS)), key=lambda n: n not in first
+    )
+    pictures = [name for name in observed if kinds[name] in ("image", "video")]
     reward = next((name for name in ("next.reward", "reward") if name in found), None)
     if reward is None:
         raise ImportDataError(
             f"{path}: a policy is learned from rewards, and neither next.reward nor reward is "
             f"among its features: {', '.join(found)}; add a reward to every step"
         )
+    if not seen and pictures:
+        raise ImportDataError(
+            f"{path}: all that is observed are pictures ({', '.join(pictures)}), which cannot be "
+            "imported: add what they show as numbers, as observation.state"
+        )
     if not seen or "action" not in found:
         raise ImportDataError(
             f"{path}: observation.state and action are needed, its features are: {', '.join(found)}"
         )
-    return seen, reward
+    return tuple(seen), reward, pictures
 
 
-def _info(path: Path) -> dict[str, Any]:
+def _features(path: Path) -> dict[str, Any]:
     try:
-        info = documents.read(path)
-        if isinstance(info["features"], dict):
-            return dict(info)
+        features = documents.read(path)["features"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ImportDataError(f"{path} describes no dataset: {error!r}") from error
-    raise ImportDataError(f"{path}: features must be an object")
+    if not isinstance(features, dict):
+        raise ImportDataError(f"{path}: features must be an object")
+    return features
 
 
 def _names(feature: object, name: str, width: int) -> tuple[str, ...]:

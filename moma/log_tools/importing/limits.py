@@ -19,6 +19,8 @@ _READ_ROWS, _READ_BYTES = 1 << 15, 1 << 25
 EPISODE_BYTES = 1 << 28
 """Bytes of the rows that are held at once, as float32."""
 _HARMLESS, _RATIO = 1 << 28, 200
+_PIXELS = 8
+"""Least side of what bytes in two or three axes are taken for: an image."""
 
 
 def slices(rows: int, width: int, first: int = 0) -> Iterator[slice]:
@@ -43,7 +45,7 @@ def numeric(where: Where, kind: str, shape: tuple[int, ...]) -> None:
         shape: its shape, rows first.
 
     Raises:
-        ImportDataError: objects, strings, records, a scalar, or rows that are too wide.
+        ImportDataError: objects, strings, records, a scalar, images, or rows that are too wide.
     """
     if kind not in "fiub":
         raise ImportDataError(
@@ -52,6 +54,11 @@ def numeric(where: Where, kind: str, shape: tuple[int, ...]) -> None:
         )
     if not shape:
         raise ImportDataError(f"{_said(where)} is a single number; a row per step is needed")
+    if kind == "u" and len(shape) in (3, 4) and min(shape[1:3]) >= _PIXELS:
+        raise ImportDataError(
+            f"{_said(where)} has shape {shape} of bytes: images cannot be imported; store what "
+            "they show as numbers"
+        )
     if math.prod(shape[1:]) > MAX_WIDTH:
         raise ImportDataError(
             f"{_said(where)} has shape {shape}, more than {MAX_WIDTH} numbers a row; images cannot "

@@ -1,98 +1,84 @@
-"""Minari's datasets, HDF5 storage: `data/main_data.hdf5` and `data/metadata.json`.
+"""Minari's datasets: `metadata.json` and episodes, in HDF5, Arrow or Parquet.
 
-A group `episode_K` holds `observations` (T+1 rows), `actions`, `rewards`, `terminations`,
-`truncations` (T rows). Minari has no notion of a team. A team's log has actions of a Dict (or
-Tuple) space, one Box or Discrete per agent, and observations of a Dict space with the same keys,
-and optionally the global state (T+1 rows) as `infos/state`. Anything else is single-agent; parts of
-a Dict observation are then joined. Action bounds and choices are those of the spaces.
+An episode holds `observations` (T+1 rows), `actions`, `rewards`, `terminations`, `truncations` (T
+rows). Minari has no notion of a team. A team's log has actions of a Dict (or Tuple) space, one Box
+or Discrete per agent, and observations of a Dict (or Tuple) with the same keys, of any depth below,
+and optionally the global state (T+1 rows) as `infos/state`. Anything else is single-agent; its
+parts are then joined. Bounds, choices and the agents' order are those of the spaces.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from moma.log_tools.importing import hdf5
+from moma.log_tools.importing.fields import Fields, whole
 from moma.log_tools.importing.log import (
-    Bounds,
+    Agent,
+    Arrays,
     Episode,
     ImportDataError,
     Layout,
     Log,
-    columns,
-    float_rows,
     numbered,
 )
 from moma_core import documents
 
-_FILE = "main_data.hdf5"
+_STATE = "infos/state"
+Space = Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Names:
-    """Paths in an episode's group: per agent those of its observations, and that of its action."""
+class Store(Protocol):
+    """Episodes' arrays by path: `observations/left/position`."""
 
-    agents: tuple[str, ...]
-    observations: tuple[tuple[str, ...], ...]
-    actions: tuple[str, ...]
-    state: bool
+    count: int
+    unreadable: tuple[str, ...]
+    """Optional arrays that are there and cannot be read."""
 
+    def paths(self, number: int) -> list[str]:
+        """Returns what there is in an episode, and can be read."""
 
-def read(path: Path) -> Log:
-    """Opens a dataset by its directory, or that of its `data`.
-
-    Raises:
-        ImportDataError: it is none, or must not be read.
-    """
-    path = path / "data" if (path / "data").is_dir() else path
-    spaces = _space(path / "metadata.json")
-    with hdf5.opened(path / _FILE) as file:
-        count = sum(key.startswith("episode_") for key in file)
-        first = hdf5.member(file, "episode_0")
-        names = _names(first)
-        layout = _layout(first, names, spaces, str(path))
-        # How many there are in all would take reading each; the first one's length will do.
-        steps = count * len(hdf5.array(first, "rewards"))
-    return Log(
-        source=str(path),
-        layout=layout,
-        rows=steps,
-        episodes=lambda: _episodes(path / _FILE, count, names),
-    )
+    def read(self, number: int, paths: Sequence[str]) -> Arrays:
+        """Reads some arrays of an episode."""
 
 
-def _space(path: Path) -> dict[str, Any]:
-    try:
-        document = documents.read(path)
-        space = documents.loads(document["action_space"], infinite=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ImportDataError(f"{path} says nothing of an action space: {error!r}") from error
-    if document.get("data_format", "hdf5") != "hdf5" or not isinstance(space, dict):
-        raise ImportDataError(f"{path}: only Minari's hdf5 storage can be read")
-    return space
+class _Hdf5:
+    """A group `episode_K` for each episode."""
+
+    def __init__(self, file: h5py.File) -> None:
+        self._file, self.count = file, sum(key.startswith("episode_") for key in file)
+        self.unreadable: tuple[str, ...] = ()
+
+    def paths(self, number: int) -> list[str]:
+        episode = hdf5.member(self._file, f"episode_{number}")
+        found = [*_inside(episode, "observations"), *_inside(episode, "actions")]
+        infos = hdf5.has(episode, "infos") and hdf5.is_group(episode, "infos")
+        if infos and hdf5.has(hdf5.member(episode, "infos"), "state"):
+            try:
+                hdf5.array(hdf5.member(episode, "infos"), "state")
+                found.append(_STATE)
+            except ImportDataError:
+                self.unreadable = (_STATE,)
+        return found
+
+    def read(self, number: int, paths: Sequence[str]) -> Arrays:
+        episode = hdf5.member(self._file, f"episode_{number}")
+        return {path: hdf5.episode_rows(*_at(episode, path)) for path in paths}
 
 
-def _names(first: h5py.Group) -> _Names:
-    state = hdf5.has(first, "infos") and hdf5.is_group(first, "infos")
-    if state:
-        infos, steps = hdf5.member(first, "infos"), len(hdf5.array(first, "rewards"))
-        state = hdf5.has(infos, "state") and len(hdf5.array(infos, "state")) == steps + 1
-    if hdf5.is_group(first, "actions"):
-        agents = tuple(hdf5.member(first, "actions"))
-        seen = tuple((f"observations/{agent}",) for agent in agents)
-        acted = tuple(f"actions/{agent}" for agent in agents)
-        return _Names(agents=agents, observations=seen, actions=acted, state=state)
-    parts: tuple[str, ...] = ("observations",)
-    if hdf5.is_group(first, "observations"):
-        parts = tuple(f"observations/{part}" for part in hdf5.member(first, "observations"))
-    return _Names(agents=("agent_0",), observations=(parts,), actions=("actions",), state=state)
+def _inside(group: h5py.Group, name: str, prefix: str = "") -> list[str]:
+    """The arrays in a group, of any depth."""
+    path = f"{prefix}{name}"
+    if not hdf5.is_group(group, name):
+        return [path]
+    inner = hdf5.member(group, name)
+    return [found for key in inner for found in _inside(inner, key, f"{path}/")]
 
 
 def _at(group: h5py.Group, path: str) -> tuple[h5py.Group, str]:
@@ -103,92 +89,162 @@ def _at(group: h5py.Group, path: str) -> tuple[h5py.Group, str]:
     return group, name
 
 
-def _width(group: h5py.Group, path: str) -> int:
-    return math.prod(hdf5.array(*_at(group, path)).shape[1:])
+@contextmanager
+def _opened(path: Path, storage: str) -> Iterator[Store]:
+    if storage == "hdf5":
+        with hdf5.opened(path / "main_data.hdf5") as file:
+            yield _Hdf5(file)
+        return
+    from moma.log_tools.importing import arrow  # its library is another one
+
+    yield arrow.Episodes(path, storage)
 
 
-def _layout(first: h5py.Group, names: _Names, space: dict[str, Any], source: str) -> Layout:
-    seen = [sum(_width(first, part) for part in own) for own in names.observations]
-    acted = tuple(_width(first, path) for path in names.actions)
-    state = _width(first, "infos/state") if names.state else 0
-    kinds = _kinds(space, names)
-    discrete = [kind.get("type") == "Discrete" for kind in kinds]
-    for agent, kind in zip(names.agents, kinds, strict=True):
-        if kind.get("type") not in ("Box", "Discrete") or kind.get("start", 0) != 0:
-            raise ImportDataError(
-                f"{source}: each agent's actions must be of a Box space, or of a Discrete one from "
-                f"0; those of {agent} are {kind.get('type')} from {kind.get('start', 0)}"
-            )
-    return Layout(
-        agents=names.agents,
-        features=(
-            *numbered("state", state),
-            *(n for a, width in zip(names.agents, seen, strict=True) for n in numbered(a, width)),
-        ),
-        observations=columns(seen, state),
-        action_widths=acted,
-        state_width=state,
-        bounds=_bounds(kinds, acted),
-        choices=tuple(
-            int(kind["n"]) if chooses else None
-            for kind, chooses in zip(kinds, discrete, strict=True)
-        ),
+def read(path: Path) -> Log:
+    """Opens a dataset by its directory, or that of its `data`.
+
+    Raises:
+        ImportDataError: it is none, or must not be read.
+    """
+    path = path / "data" if (path / "data").is_dir() else path
+    source, storage, spaces = str(path), *_document(path / "metadata.json")
+    with _opened(path, storage) as store:
+        found = store.paths(0)
+        first = store.read(0, [*found, "rewards"])
+        count, steps = store.count, len(first["rewards"])
+        notes = [f"{path} holds no numbers, and is left out" for path in store.unreadable]
+    if _STATE in found and len(first[_STATE]) != steps + 1:
+        found.remove(_STATE)
+        notes.append("infos/state is left out: it needs one row more than there are steps")
+    parts = _agents(spaces, found)
+    for name, seen, _, _ in parts:
+        if not seen:
+            raise ImportDataError(f"{source}: nothing that {name} observes can be read")
+    kept = {path for _, seen, acted, _ in parts for path in (*seen, *acted)}
+    if left := [path for path in found if path not in kept and path != _STATE]:
+        notes.append(f"left out: {', '.join(left)}")
+    widths = {name: int(np.prod(array.shape[1:])) for name, array in first.items()}
+    state = (_STATE,) * (_STATE in found)
+    names = Fields(
+        features=(*state, *(p for _, seen, _, _ in parts for p in seen)),
+        actions=tuple(p for _, _, acted, _ in parts for p in acted),
+        rewards=("rewards",),
+        terminated=(("terminations",),),
+    )
+    agents = tuple(_agent(source, *part, widths=widths) for part in parts)
+    starts = {acted[0]: int(kinds[0].get("start", 0)) for _, _, acted, kinds in parts}
+
+    def episodes() -> Iterator[Episode]:
+        row = 0
+        with _opened(path, storage) as store:
+            for number in range(count):
+                arrays = dict(store.read(number, names.all))
+                for action, start in starts.items():
+                    arrays[action] = arrays[action] - start if start else arrays[action]
+                yield whole(names, arrays, row, f"{source}, episode_{number}")
+                row += len(arrays["rewards"])
+
+    # How many steps there are in all would take reading each; the first one's length will do.
+    return Log(
+        source=source,
+        layout=Layout(agents=agents, state=numbered("state", widths[_STATE]) if state else ()),
+        rows=count * steps,
+        episodes=episodes,
+        notes=tuple(notes),
     )
 
 
-def _kinds(space: dict[str, Any], names: _Names) -> list[dict[str, Any]]:
-    """The action space of each agent."""
-    if names.actions == ("actions",):
-        return [space]
-    inner = space.get("subspaces")
-    if isinstance(inner, list):
-        inner = {f"_index_{i}": part for i, part in enumerate(inner)}
-    return [inner.get(agent, {}) if isinstance(inner, dict) else {} for agent in names.agents]
+def _document(path: Path) -> tuple[str, tuple[Space, Space]]:
+    """The storage, and the spaces of actions and of observations."""
+    try:
+        document = documents.read(path)
+        spaces = (
+            documents.loads(document["action_space"], infinite=True),
+            documents.loads(document.get("observation_space", "{}"), infinite=True),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ImportDataError(f"{path} says nothing of an action space: {error!r}") from error
+    storage = document.get("data_format", "hdf5")
+    if storage not in ("hdf5", "arrow", "parquet") or not all(isinstance(s, dict) for s in spaces):
+        raise ImportDataError(f"{path}: storage {storage!r} is none of hdf5, arrow, parquet")
+    return storage, spaces
 
 
-def _bounds(kinds: list[dict[str, Any]], widths: tuple[int, ...]) -> Bounds | None:
-    """The bounds of Box spaces, none of others; None where one is not finite or does not fit."""
-    needed = [w if kind["type"] == "Box" else 0 for kind, w in zip(kinds, widths, strict=True)]
-    sides = [
-        [np.asarray(kind.get(side, ()), np.float32).reshape(-1) for kind in kinds]
+Part = tuple[str, list[str], list[str], list[Space]]
+"""An agent: its name, the paths of its observations and actions, the spaces of its actions."""
+
+
+def _agents(spaces: tuple[Space, Space], found: list[str]) -> list[Part]:
+    """The agents, in the order of their space."""
+    action, observation = spaces
+    observed = _leaves(observation, "observations", found)
+    team: list[Part] = []
+    for path, space in _inner(action, "actions", found):
+        own = path.replace("actions", "observations", 1)
+        seen = [p for p in observed if p == own or p.startswith(f"{own}/")]
+        name = path.removeprefix("actions/")
+        index = name.removeprefix("_index_")
+        name = f"agent_{index}" if isinstance(action["subspaces"], list) else name
+        team.append((name, seen, [path], [space]))
+    if team and all(seen for _, seen, _, _ in team):
+        return team
+    acted = _leaves(action, "actions", found)
+    return [("agent_0", list(observed), list(acted), list(acted.values()))]
+
+
+def _inner(space: Space, prefix: str, found: list[str]) -> list[tuple[str, Space]]:
+    """The parts of a Dict or Tuple space, each with its path; none where it is another space."""
+    parts = space.get("subspaces")
+    if isinstance(parts, list):
+        marked = any(path.startswith(f"{prefix}/_index_") for path in found)  # HDF5, not Arrow
+        return [(f"{prefix}/{'_index_' * marked}{i}", part) for i, part in enumerate(parts)]
+    return [(f"{prefix}/{name}", part) for name, part in (parts or {}).items()]
+
+
+def _leaves(space: Space, prefix: str, found: list[str]) -> dict[str, Space]:
+    """The arrays of a space, in its order; of an unknown space, all that lie there."""
+    if not space:
+        return {p: {} for p in found if p == prefix or p.startswith(f"{prefix}/")}
+    inner = _inner(space, prefix, found)
+    if not inner:
+        return {prefix: space} if prefix in found else {}
+    return {p: leaf for path, part in inner for p, leaf in _leaves(part, path, found).items()}
+
+
+def _agent(
+    source: str,
+    name: str,
+    seen: list[str],
+    acted: list[str],
+    kinds: list[Space],
+    *,
+    widths: Mapping[str, int],
+) -> Agent:
+    types = [kind.get("type") for kind in kinds]
+    if not kinds or not (types == ["Discrete"] or set(types) <= {"Box", "MultiBinary"}):
+        raise ImportDataError(
+            f"{source}: each agent's actions must be of a Box space, or of a Discrete one; those "
+            f"of {name} are {', '.join(map(str, types)) or 'missing'}"
+        )
+    low, high = (
+        np.concatenate([np.asarray(kind.get(side, ()), np.float64).reshape(-1) for kind in kinds])
         for side in ("low", "high")
-    ]
-    for side in sides:
-        for own, width in zip(side, needed, strict=True):
-            if own.shape != (width,) or not np.isfinite(own).all():
-                return None
-    low, high = (tuple(tuple(map(float, own)) for own in side) for side in sides)
-    return low, high
-
-
-def _episodes(path: Path, count: int, names: _Names) -> Iterator[Episode]:
-    row = 0
-    with hdf5.opened(path) as file:
-        for number in range(count):
-            episode = _episode(hdf5.member(file, f"episode_{number}"), names, row)
-            yield episode
-            row += len(episode.reward)
-
-
-def _episode(group: h5py.Group, names: _Names, row: int) -> Episode:
-    reward = float_rows(hdf5.episode_rows(group, "rewards"))
-    steps = len(reward)
-
-    def beside(paths: tuple[str, ...], rows: int) -> NDArray[np.float32]:
-        parts = [float_rows(hdf5.episode_rows(*_at(group, path))) for path in paths]
-        for path, part in zip(paths, parts, strict=True):
-            if len(part) != rows:
-                raise ImportDataError(
-                    f"{group.file.filename}: {group.name}/{path} has {len(part)} rows, need "
-                    f"{rows}: the episode has {steps} rewards"
-                )
-        return np.concatenate(parts, axis=1)
-
-    seen = tuple(path for own in names.observations for path in own)
-    return Episode(
-        action=beside(names.actions, steps),
-        features=beside((*(("infos/state",) * names.state), *seen), steps + 1),
-        reward=reward,
-        terminated=bool(hdf5.episode_rows(group, "terminations").any()),
-        row=row,
     )
+    width = sum(widths[path] for path in acted)
+    bounded = len(low) == len(high) == width and np.isfinite([low, high]).all()
+    return Agent(
+        name=name,
+        features=tuple(
+            feature for path in seen for feature in numbered(_feature(path, name), widths[path])
+        ),
+        width=width,
+        choices=int(kinds[0]["n"]) if types == ["Discrete"] else None,
+        low=tuple(low.tolist()) if bounded else (),
+        high=tuple(high.tolist()) if bounded else (),
+    )
+
+
+def _feature(path: str, agent: str) -> str:
+    """The name of a part of an observation: the agent's, and what the space calls the part."""
+    inner = [part for part in path.split("/")[1:] if part not in (agent, f"_index_{agent[6:]}")]
+    return ".".join((agent, *inner))

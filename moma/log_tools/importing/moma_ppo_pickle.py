@@ -134,18 +134,22 @@ def read(path: Path) -> Log:
             content = _Reader(file, encoding="latin1").load()
     except Exception as error:  # a hostile pickle can make its reader fail in any way
         raise ImportDataError(f"{path}: {error or type(error).__name__}") from error
-    if not isinstance(content, dict) or not set(transitions.REQUIRED) <= set(content):
-        found = ", ".join(map(repr, content)) if isinstance(content, dict) else type(content)
+    if not isinstance(content, dict):
         raise ImportDataError(
             f"{path} must hold a dictionary with {', '.join(transitions.REQUIRED)}; it holds "
-            f"{found}"
+            f"{type(content)}"
         )
-    fields = {
-        name: _arrays(f"{path}: {name}", content[name])
-        for name in (*transitions.REQUIRED, *transitions.OPTIONAL)
-        if name in content
+    arrays = {
+        f"{name}/{i}": array
+        for name in filter(lambda n: isinstance(n, str) and transitions.wanted(n), content)
+        for i, array in enumerate(_arrays(f"{path}: {name}", content[name]))
     }
-    return transitions.read(str(path), lambda: nullcontext(fields))
+    if not {f"{name}/0" for name in transitions.REQUIRED} <= set(arrays):
+        raise ImportDataError(
+            f"{path} must hold a dictionary with {', '.join(transitions.REQUIRED)}, terminals; it "
+            f"holds {', '.join(map(repr, content))}"
+        )
+    return transitions.read(str(path), lambda: nullcontext(arrays))
 
 
 def _arrays(where: str, value: object) -> list[NDArray[Any]]:

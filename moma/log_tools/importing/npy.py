@@ -46,7 +46,8 @@ class Stream:
             raise ImportDataError(f"{where} is no plain .npy array: {error}") from error
         if self.dtype.kind != "U":
             limits.numeric(where, self.dtype.kind, self.shape)
-        self.width = math.prod(self.shape[1:])
+        self.width, self.ndim = math.prod(self.shape[1:]), len(self.shape)
+        self._at = 0
         self._held: NDArray[Any] | None = None
         if fortran and len(self.shape) > 1:
             self._held = self._all_columns()
@@ -62,12 +63,26 @@ class Stream:
         content = np.frombuffer(self._bytes(count), self.dtype)
         return np.ascontiguousarray(content.reshape(self.shape, order="F"))
 
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Reads rows that begin where the last ones ended.
+
+        Raises:
+            ValueError: they begin elsewhere.
+        """
+        if rows.start != self._at:
+            raise ValueError(f"{self._where}: row {self._at} comes next, not {rows.start}")
+        return self.read(rows.stop - rows.start)
+
     def read(self, rows: int) -> NDArray[Any]:
         """Reads the next rows.
 
         Raises:
             ImportDataError: there are not so many, or they are too many for memory.
         """
+        self._at += rows
         if self._held is not None:
             part, self._held = self._held[:rows], self._held[rows:]
             return part

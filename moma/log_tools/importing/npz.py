@@ -2,21 +2,22 @@
 
 A file holds the arrays of `canonical`, with the rows of its episodes end to end, and
 `episode_length`, the number of steps T of each; without it, the file is one episode. `meta` is an
-array of one string. Arrays are read as streams, row by row; large ones must be in C order.
+array of one string. A file with `observations` and `actions` is a log in D4RL's manner (see
+`transitions`). Arrays are read as streams, row by row; large ones must be in C order.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from moma.log_tools.importing import canonical, limits
-from moma.log_tools.importing.log import Episode, ImportDataError, Layout, Log, float_rows
+from moma.log_tools.importing import canonical, limits, transitions
+from moma.log_tools.importing.fields import Fields, whole
+from moma.log_tools.importing.log import Episode, ImportDataError, Layout, Log
 from moma.log_tools.importing.npy import Stream
 
 _LENGTH, _META = "episode_length", "meta"
@@ -29,6 +30,11 @@ def read(path: Path) -> Log:
     Raises:
         ImportDataError: an array is missing, of another shape, or must not be read.
     """
+    if path.is_file():
+        with _opened(path) as members:
+            flat = set(transitions.REQUIRED) & set(members)
+        if flat and not any(name.startswith("act") and name != "actions" for name in members):
+            return transitions.read(str(path), lambda: _opened(path))
     return canonical.read(
         path,
         ".npz",
@@ -37,14 +43,17 @@ def read(path: Path) -> Log:
     )
 
 
-def _describe(path: Path) -> tuple[canonical.Names, Layout, int]:
-    """What a file's arrays are, and how many steps it has."""
+def _describe(path: Path) -> tuple[Fields, Layout, int, Sequence[str]]:
+    """What a file's arrays are, how many steps it has, and its flags."""
     with _opened(path) as members:
-        names = canonical.names(str(path), tuple(members))
-        widths = {name: member.width for name, member in members.items()}
-        kinds = {name: member.dtype.kind for name, member in members.items()}
-        layout = canonical.layout(str(path), names, widths, kinds, _text(str(path), members))
-        return names, layout, _check(str(path), names, members)
+        names, layout = canonical.describe(
+            str(path),
+            [name for name in members if name not in (_LENGTH, _META)],
+            lambda wanted: {n: (members[n].width, members[n].dtype.kind) for n in wanted},
+            _text(str(path), members),
+        )
+        flags = [name for name, member in members.items() if member.dtype.kind == "b"]
+        return names, layout, _check(str(path), names, members), flags
 
 
 @contextmanager
@@ -76,27 +85,24 @@ def _text(source: str, members: dict[str, Stream]) -> str:
     return str(meta.read(1).reshape(-1)[0])
 
 
-def _check(source: str, names: canonical.Names, members: dict[str, Stream]) -> int:
+def _check(source: str, names: Fields, members: dict[str, Stream]) -> int:
     """Compares the numbers of rows; returns the steps of the file."""
-    steps = members["terminated"].shape[0]
+    steps = members[names.terminated[0][0]].shape[0]
     lengths = members.get(_LENGTH)
     episodes = 1 if lengths is None else int(lengths.shape[0])
-    for kind, need in (
-        (names.features, steps + episodes),
-        ((*names.actions, *names.rewards), steps),
-    ):
-        for name in kind:
-            if members[name].shape[0] != need:
-                raise ImportDataError(
-                    f"{source}: {name} has {members[name].shape[0]} rows, need {need}: {steps} "
-                    f"steps in {episodes} episodes, with one state more than steps in each"
-                )
+    for name in names.all:
+        need = steps + episodes * (name in names.of_states)
+        if members[name].shape[0] != need:
+            raise ImportDataError(
+                f"{source}: {name} has {members[name].shape[0]} rows, need {need}: {steps} "
+                f"steps in {episodes} episodes, with one state more than steps in each"
+            )
     return int(steps)
 
 
-def _episodes(path: Path, names: canonical.Names) -> Iterator[Episode]:
+def _episodes(path: Path, names: Fields) -> Iterator[Episode]:
     with _opened(path) as members:
-        steps, row = members["terminated"].shape[0], 0
+        steps, row = members[names.terminated[0][0]].shape[0], 0
         lengths = np.array([steps])
         if _LENGTH in members:
             lengths = members[_LENGTH].read(members[_LENGTH].shape[0])
@@ -105,26 +111,6 @@ def _episodes(path: Path, names: canonical.Names) -> Iterator[Episode]:
                 f"{path}: episode_length must hold numbers of 1 or more that add up to {steps}"
             )
         for length in map(int, lengths):
-            yield _episode(path, names, members, length, row)
+            arrays = {n: members[n].read(length + (n in names.of_states)) for n in names.all}
+            yield whole(names, arrays, row, str(path))
             row += length
-
-
-def _episode(
-    path: Path, names: canonical.Names, members: dict[str, Stream], length: int, row: int
-) -> Episode:
-    def beside(which: tuple[str, ...], rows: int) -> NDArray[np.float32]:
-        return np.concatenate([float_rows(members[n].read(rows)) for n in which], axis=1)
-
-    terminated = members["terminated"].read(length).reshape(-1) != 0
-    if terminated[:-1].any():
-        raise ImportDataError(
-            f"{path}: terminated is set at row {row + int(terminated.argmax())}, and its episode "
-            f"goes on to row {row + length - 1}"
-        )
-    return Episode(
-        action=beside(names.actions, length),
-        features=beside(names.features, length + 1),
-        reward=beside(names.rewards, length),
-        terminated=bool(terminated[-1]),
-        row=row,
-    )

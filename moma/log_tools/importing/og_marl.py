@@ -3,9 +3,10 @@
 Every leaf is an array (B, T, agents, ...) of B streams side by side, read up to `vault_index`:
 `observations.`, `actions.`, `rewards.`, `terminals.`, `truncations.` and optionally `infos.state.`
 (B, T, S) and `infos.legals.`. The flags of a step say whether the episode ended with it; the state
-after that step is not in the vault (see `rows`). Observations and actions are padded to the widest
-agent, with 0 or -inf; columns that are one of these in every row are dropped. OMIGA's sets, which
-are in the hub as vaults too, are standardised row by row; they are taken back to physical units.
+after that step is not in the vault (see `rows`). `legals` are kept as `allowed`. Observations and
+actions are padded to the widest agent, with 0 or -inf; columns that are one of these in every row
+are dropped. OMIGA's sets, which are in the hub as vaults too, are standardised row by row; they are
+taken back to physical units.
 """
 
 from __future__ import annotations
@@ -20,8 +21,16 @@ import tensorstore
 from numpy.typing import NDArray
 
 from moma.log_tools.importing import limits, standardised
-from moma.log_tools.importing.log import ImportDataError, Layout, Log, columns, float_rows, numbered
-from moma.log_tools.importing.rows import Rows, episodes
+from moma.log_tools.importing.fields import Fields, gather
+from moma.log_tools.importing.log import (
+    Agent,
+    Arrays,
+    ImportDataError,
+    Layout,
+    Log,
+    numbered,
+)
+from moma.log_tools.importing.rows import episodes
 from moma_core import documents
 
 _NEEDED = ("observations.", "actions.", "rewards.", "terminals.", "truncations.")
@@ -45,24 +54,37 @@ def read(path: Path) -> Log:
     leaves = _leaves(path)
     streams, rows, agents, width = leaves["observations."].shape
     physical = standardised.found(_read(leaves["observations."], 0, slice(0, min(rows, _SAMPLE))))
-    notes = []
+    notes: tuple[str, ...] = ()
     if physical:
         leaves.pop(_STATE, None)  # every agent sees the whole state, once it is physical
-        notes.append("observations were standardised row by row; taken back to physical units")
-    if _LEGALS in leaves:
-        notes.append("infos.legals, which actions are allowed, is not kept")
+        notes = ("observations were standardised row by row; taken back to physical units",)
     layout = _layout(leaves, agents, width - agents if physical else width, physical=physical)
+    names = Fields(
+        features=(*((_STATE,) if _STATE in leaves else ()), "observations."),
+        actions=("actions.",),
+        rewards=("rewards.",),
+        terminated=(("terminals.",),),
+        ended=(("truncations.",),),
+        beside={"allowed": (_LEGALS,)} if _LEGALS in leaves and any(layout.discrete) else {},
+    )
 
-    def stream(number: int) -> Iterator[Rows]:
+    def arrays(stream: int) -> Iterator[Arrays]:
         for part in _slices(leaves, rows):
-            yield _rows(source, leaves, number, part, physical=physical)
+            found = {n: _read(leaves[n], stream, part) for n in names.all}
+            if physical:
+                found["observations."] = _physical(source, found["observations."], stream, part)
+            yield found
 
     return Log(
         source=source,
         layout=layout,
         rows=streams * rows,
-        episodes=lambda: (e for b in range(streams) for e in episodes(stream(b), source)),
-        notes=tuple(notes),
+        episodes=lambda: (
+            episode
+            for stream in range(streams)
+            for episode in episodes((gather(names, one) for one in arrays(stream)), source)
+        ),
+        notes=notes,
     )
 
 
@@ -131,45 +153,28 @@ def _layout(leaves: Leaves, agents: int, width: int, *, physical: bool) -> Layou
     actions = leaves["actions."]
     discrete = actions.dtype.numpy_dtype.kind in "iu" and len(actions.shape) == 3
     legal = int(leaves[_LEGALS].shape[-1]) if _LEGALS in leaves else 0
-    names = tuple(f"agent_{i}" for i in range(agents))
+    own = math.prod(actions.shape[3:])
     return Layout(
-        agents=names,
-        features=(
-            *numbered("state", state),
-            *(feature for name in names for feature in numbered(name, width)),
+        agents=tuple(
+            Agent(
+                name=f"agent_{i}",
+                features=numbered(f"agent_{i}", width),
+                width=own,
+                choices=legal if discrete else None,
+                asked=own == 1 and not discrete,
+            )
+            for i in range(agents)
         ),
-        observations=columns([width] * agents, state),
-        action_widths=(math.prod(actions.shape[3:]),) * agents,
-        state_width=state,
-        choices=(legal,) * agents if discrete else (),
+        state=numbered("state", state),
         padded=True,
         tolerance=standardised.TOLERANCE if physical else 0.0,
     )
 
 
-def _rows(source: str, leaves: Leaves, stream: int, part: slice, *, physical: bool) -> Rows:
-    def rows(name: str) -> NDArray[Any]:
-        return _read(leaves[name], stream, part)
-
-    seen = rows("observations.")
-    if physical:
-        if not standardised.found(seen):
-            raise ImportDataError(
-                f"{source}: observations, stream {stream}, rows {part.start} to {part.stop}, are "
-                "not standardised as the first ones are; take those rows out"
-            )
-        seen = standardised.invert(seen)
-    features = [float_rows(seen)]
-    if _STATE in leaves:
-        features.insert(0, float_rows(rows(_STATE)))
-    terminal, truncation = (rows(n) != 0 for n in ("terminals.", "truncations."))
-    terminated, ends = (
-        f.reshape(len(f), -1).all(axis=1) for f in (terminal, terminal | truncation)
-    )
-    return Rows(
-        features=np.concatenate(features, axis=1),
-        action=float_rows(rows("actions.")),
-        reward=float_rows(rows("rewards.")),
-        terminated=terminated,
-        ends=ends,
-    )
+def _physical(source: str, seen: NDArray[Any], stream: int, part: slice) -> NDArray[Any]:
+    if not standardised.found(seen):
+        raise ImportDataError(
+            f"{source}: observations, stream {stream}, rows {part.start} to {part.stop}, are "
+            "not standardised as the first ones are; take those rows out"
+        )
+    return standardised.invert(seen)

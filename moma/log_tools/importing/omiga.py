@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moma.log_tools.importing import hdf5, limits, standardised
-from moma.log_tools.importing.log import ImportDataError, Layout, Log, columns, float_rows, numbered
-from moma.log_tools.importing.rows import Rows, episodes
+from moma.log_tools.importing.fields import Fields, gather
+from moma.log_tools.importing.log import Arrays, ImportDataError, Layout, Log, numbered, team
+from moma.log_tools.importing.rows import episodes
 
 _KEYS = ("s", "o", "a", "r", "d")
 _SAMPLE = 4096
@@ -45,17 +46,24 @@ def read(path: Path) -> Log:
     else:
         notes = ["no agents' ids found in standardised observations: left as they are"]
 
-    def stream() -> Iterator[Rows]:
+    names = Fields(
+        features=("s", "o") if layout.state else ("o",),
+        actions=("a",),
+        rewards=("r",),
+        terminated=(("d",),),
+    )
+
+    def arrays() -> Iterator[Arrays]:
         with hdf5.opened(path) as file:
             fields = _fields(file)
             for part in limits.slices(rows, agents * width):
-                yield _rows(source, fields, part, layout, physical=inverted["o"])
+                yield _arrays(source, fields, part, names, physical=inverted["o"])
 
     return Log(
         source=source,
         layout=layout,
         rows=rows,
-        episodes=lambda: episodes(stream(), source),
+        episodes=lambda: episodes((gather(names, one) for one in arrays()), source),
         notes=tuple(notes),
     )
 
@@ -76,27 +84,21 @@ def _fields(file: h5py.File) -> dict[str, h5py.Dataset]:
 def _layout(agents: int, state: int, seen: int, acted: int) -> Layout:
     names = tuple(f"agent_{i}" for i in range(agents))
     return Layout(
-        agents=names,
-        features=(
-            *numbered("state", state),
-            *(feature for name in names for feature in numbered(name, seen)),
-        ),
-        observations=columns([seen] * agents, state),
-        action_widths=(acted,) * agents,
-        state_width=state,
+        agents=team(names, [seen] * agents, [acted] * agents, chooses=False),
+        state=numbered("state", state),
         padded=True,
         tolerance=standardised.TOLERANCE,
         limits_are_terminals=True,
     )
 
 
-def _rows(
-    source: str, fields: dict[str, h5py.Dataset], part: slice, layout: Layout, *, physical: bool
-) -> Rows:
-    def features(key: str) -> NDArray[np.float32]:
-        given = fields[key][part]
+def _arrays(
+    source: str, fields: dict[str, h5py.Dataset], part: slice, names: Fields, *, physical: bool
+) -> Arrays:
+    def features(key: str) -> NDArray[np.floating]:
+        given: NDArray[np.floating] = fields[key][part]
         if not physical:
-            return np.asarray(given, np.float32)
+            return given
         if not standardised.found(given):
             raise ImportDataError(
                 f"{source}: {key}, rows {part.start} to {part.stop}, is not standardised as the "
@@ -104,17 +106,8 @@ def _rows(
             )
         return standardised.invert(given)
 
-    done = float_rows(fields["d"][part]) != 0
-    ended = np.asarray(done.all(axis=1))
-    reward = float_rows(fields["r"][part])
+    ended = (fields["d"][part] != 0).reshape(part.stop - part.start, -1).all(axis=1)
+    reward = np.array(fields["r"][part], np.float64).reshape(len(ended), -1)
     reward[ended] = np.nan
-    seen = [float_rows(features("o"))]
-    if layout.state_width:
-        seen.insert(0, features("s")[:, 0])
-    return Rows(
-        features=np.concatenate(seen, axis=1),
-        action=float_rows(fields["a"][part]),
-        reward=reward,
-        terminated=ended,
-        ends=ended,
-    )
+    state = {"s": features("s")[:, 0]} if "s" in names.features else {}
+    return {**state, "o": features("o"), "a": fields["a"][part], "r": reward, "d": ended}

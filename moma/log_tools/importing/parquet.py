@@ -5,16 +5,17 @@ A row per step with the columns of `canonical`, lists of numbers where they have
 After its T steps, an episode has one more row for the final state: its `reward` is null, its action
 is not read. Where that row is missing, the last step has no state after it and is dropped (see
 `rows`). `terminated` may be set in the last step or in the row after it. `meta` is a key of the
-schema's metadata.
+schema's metadata. Columns of single numbers are named by a `columns.toml` (see `columns`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from moma.log_tools.importing import canonical, table
-from moma.log_tools.importing.log import Layout, Log
-from moma.log_tools.importing.rows import episodes
+from moma.log_tools.importing import canonical, columns, table
+from moma.log_tools.importing.fields import Fields
+from moma.log_tools.importing.log import ImportDataError, Layout, Log
 
 
 def read(path: Path) -> Log:
@@ -23,24 +24,33 @@ def read(path: Path) -> Log:
     Raises:
         ImportDataError: a column is missing, of another type, or must not be read.
     """
+    said = columns.beside(path) if path.is_dir() else None
     return canonical.read(
         path,
         ".parquet",
-        _describe,
-        lambda files, names: episodes(
-            table.rows(
-                files, names.features, names.actions, names.rewards, ("terminated", "episode")
-            ),
-            str(path),
-        ),
+        _describe if said is None else lambda file: (*said, *_size(file)),
+        lambda files, names: table.episodes(files, names, table.parquet, str(path)),
     )
 
 
-def _describe(path: Path) -> tuple[canonical.Names, Layout, int]:
-    """What a file's columns are, and how many rows it has."""
+def _size(path: Path) -> tuple[int, Sequence[str]]:
+    with table.opened(path) as content:
+        return content.metadata.num_rows, table.flags(content.schema_arrow)
+
+
+def _describe(path: Path) -> tuple[Fields, Layout, int, Sequence[str]]:
+    """What a file's columns are, how many rows it has, and its flags."""
     with table.opened(path) as content:
         schema, steps = content.schema_arrow, content.metadata.num_rows
-    names = canonical.names(str(path), schema.names)
-    widths, kinds = table.widths(path, (*names.features, *names.actions, *names.rewards))
-    text = (schema.metadata or {}).get(b"meta", b"").decode("utf-8", "replace")
-    return names, canonical.layout(str(path), names, widths, kinds, text), steps
+    names, layout = canonical.describe(
+        str(path),
+        schema.names,
+        lambda wanted: table.shapes(table.parquet, path, wanted),
+        (schema.metadata or {}).get(b"meta", b"").decode("utf-8", "replace"),
+    )
+    if not names.number and not names.ended:
+        raise ImportDataError(
+            f"{path} has no episode: an integer that is the same in all rows of one; there are: "
+            f"{', '.join(schema.names)}"
+        )
+    return names, layout, steps, table.flags(schema)

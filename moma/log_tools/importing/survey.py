@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moma.log_tools.importing.log import Episode, ImportDataError, Log
+from moma.log_tools.importing.precision import LOST, NOTED, Rounding
 
 Tell = Callable[[int], None]
 """Is told how many rows are done."""
@@ -29,6 +30,13 @@ class Survey:
         self.low, self.high = np.full(count, np.inf), np.full(count, -np.inf)
         width = sum(layout.action_widths)
         self.action_low, self.action_high = np.full(width, np.inf), np.full(width, -np.inf)
+        self.whole = np.ones(width, np.bool_)
+        """Per column of actions, whether all are whole numbers."""
+        self.offset = np.zeros(count)
+        """Taken off each column of features, which float32 would lose otherwise."""
+        self._rounding: tuple[Rounding, Rounding, Rounding] | None = None
+        """Of features within episodes, of their first rows, of actions and rewards."""
+        self._first = np.zeros((1, 0))
         self.episodes = self.steps = self.longest = self.single_rows = 0
         self.terminated: Counter[int] = Counter()
         """Episodes that terminated, by their length in steps."""
@@ -55,6 +63,7 @@ class Survey:
             return
         self._add_features(episode)
         self._add_steps(episode)
+        self._add_rounding(episode)
         self.episodes, self.steps = self.episodes + 1, self.steps + steps
         self.longest = max(self.longest, steps)
         self.terminated[steps] += episode.terminated
@@ -79,8 +88,43 @@ class Survey:
                 )
         self.reward_sum += float(episode.reward.mean(axis=1).sum())
         self.rewards_differ |= bool((episode.reward != episode.reward[:, :1]).any())
+        self.whole &= (episode.action == np.rint(episode.action)).all(axis=0)
         np.minimum(self.action_low, episode.action.min(axis=0), out=self.action_low)
         np.maximum(self.action_high, episode.action.max(axis=0), out=self.action_high)
+
+    def _add_rounding(self, episode: Episode) -> None:
+        first, acted = episode.features[:1], episode.action
+        if self._rounding is None:
+            inside, between, actions = (
+                Rounding(part[0].astype(np.float64)) for part in (first, first, acted)
+            )
+            self._rounding, self._first = (inside, between, actions), first
+        inside, between, actions = self._rounding
+        inside.add(episode.features)
+        between.add(np.concatenate([self._first, first]))
+        actions.add(acted)
+        self._first = first
+
+    def _check_rounding(self) -> None:
+        """Finds what float32 would lose.
+
+        Raises:
+            ImportDataError: no offset helps.
+        """
+        assert self._rounding is not None
+        inside, between, actions = self._rounding
+        plain, shifted = np.maximum(inside.lost, between.lost)
+        self.offset = np.where(plain > NOTED, inside.origin, 0)
+        names = [f"action, column {i}," for i in range(len(actions.origin))]
+        for name, lost in zip(
+            (*self._log.layout.features, *names), (*shifted, *actions.lost[0]), strict=True
+        ):
+            if lost > LOST:
+                raise ImportDataError(
+                    f"{self._log.source}: {name} changes so little for its size that float32, "
+                    f"which models and policies compute in, would lose {min(lost, 1):.0%} of its "
+                    "changes; store it relative to something near, or as its changes"
+                )
 
     def _check(self) -> None:
         if not self.steps:
@@ -92,9 +136,10 @@ class Survey:
                 f"{self._log.source}: {self._log.layout.features[column]} is not finite at row "
                 f"{self._faults[column]}; mend it or take its episode out"
             )
+        self._check_rounding()
 
 
-def refine(twin: NDArray[np.int64], rows: NDArray[np.float32], tolerance: float) -> None:
+def refine(twin: NDArray[np.int64], rows: NDArray[np.floating], tolerance: float) -> None:
     """Parts columns that were equal so far and are not in these rows; changes `twin`.
 
     Args:

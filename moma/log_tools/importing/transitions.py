@@ -1,132 +1,118 @@
 """Logs in D4RL's manner: named arrays with a row per step, episodes end to end.
 
-`observations` and `actions` have a row per step, `rewards`, `terminals` and, optionally,
-`timeouts` a number per step; optional `next_observations` is the observation after each step. Each
-field may also be a list of arrays, one per agent, or have an axis of agents after that of rows.
-With `next_observations` every step is kept, and an episode also ends where they do not continue in
-the next row; without them, the last step of each episode has no state after it and is dropped.
+`observations` and `actions` have a row per step, `rewards` and flags of episodes' ends (see
+`usual`) a number per step; optional `next_observations` is the observation after each step. Each
+array may have an axis of agents after that of rows, or be several, `NAME/0`, `NAME/1`, one for each
+agent. With `next_observations` every step is kept, and an episode also ends where they do not
+continue in the next row; without them, the last step of each has no state after it and is dropped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from moma.log_tools.importing import limits
-from moma.log_tools.importing.log import ImportDataError, Layout, Log, columns, float_rows, numbered
+from moma.log_tools.importing import limits, usual
+from moma.log_tools.importing.fields import Fields, gather
+from moma.log_tools.importing.log import ImportDataError, Layout, Log, team
 from moma.log_tools.importing.rows import Rows, episodes
 
-REQUIRED = ("observations", "actions", "rewards", "terminals")
-OPTIONAL = ("timeouts", "next_observations")
-Fields = Mapping[str, Sequence[Any]]
-"""Per field, an array per agent that can be sliced along its rows; one array of all agents has
-an axis for them."""
+REQUIRED = ("observations", "actions", "rewards")
+OPTIONAL = ("next_observations",)
+Opened = Mapping[str, Any]
+"""Arrays that can be sliced along their rows, by name."""
 
 
-def read(source: str, opened: Callable[[], AbstractContextManager[Fields]]) -> Log:
+def wanted(name: str) -> bool:
+    """Says whether an array of this name is read."""
+    kind = name.split("/")[0]
+    known = (*REQUIRED, *OPTIONAL, *usual.TIME)
+    return kind in known or any(usual.ends([kind]))
+
+
+def read(source: str, opened: Callable[[], AbstractContextManager[Opened]]) -> Log:
     """Opens such a log.
 
     Args:
         source: the file, for messages.
-        opened: opens its fields, each checked to hold plain numbers.
+        opened: opens its arrays, each checked to hold plain numbers.
 
     Raises:
-        ImportDataError: a field is missing or its shape does not fit.
+        ImportDataError: an array is missing or its shape does not fit.
     """
-    with opened() as fields:
-        steps = _check(source, fields)
-        layout = _layout(fields)
-        notes = []
-        if "timeouts" not in fields:
-            notes.append("no timeouts in it: only terminals end its episodes")
+    with opened() as arrays:
+        names = _names(source, arrays)
+        steps = _check(source, names, arrays)
+        seen, acted = (_widths(arrays, own) for own in (names.features, names.actions))
+        if len(seen) != len(acted):
+            raise ImportDataError(
+                f"{source}: observations of {len(seen)} agents, actions of {len(acted)}"
+            )
+        chooses = all(arrays[name].dtype.kind in "iu" for name in names.actions)
+        agents = team(tuple(f"agent_{i}" for i in range(len(seen))), seen, acted, chooses=chooses)
+        flags = [name for name, array in arrays.items() if array.dtype.kind == "b"]
+        notes = usual.unread(flags, names.all)
+    if not names.ended:
+        notes = ("no timeouts in it: only terminals end its episodes", *notes)
 
     def stream() -> Iterator[Rows]:
-        with opened() as fields:
-            for part in limits.slices(steps, 2 * len(layout.features)):
-                yield _rows(fields, part)
+        with opened() as arrays:
+            for part in limits.slices(steps, 2 * sum(seen)):
+                yield gather(names, {name: arrays[name][part] for name in names.all})
 
     return Log(
         source=source,
-        layout=layout,
+        layout=Layout(agents=agents),
         rows=steps,
         episodes=lambda: episodes(stream(), source),
-        notes=tuple(notes),
+        notes=notes,
     )
 
 
-def _check(source: str, fields: Fields) -> int:
-    for name in REQUIRED:
-        if name not in fields:
+def _names(source: str, arrays: Opened) -> Fields:
+    kinds: dict[str, tuple[str, ...]] = {}
+    for name in arrays:
+        kind = name.split("/")[0]
+        kinds[kind] = (*kinds.get(kind, ()), name)
+    terminated, ended = usual.ends(arrays)
+    missing = [name for name in REQUIRED if name not in kinds]
+    if missing or not terminated:
+        raise ImportDataError(
+            f"{source} has no {', '.join(missing) or 'terminals'}; it needs "
+            f"{', '.join(REQUIRED)}, terminals and has {', '.join(arrays)}"
+        )
+    time = next((kinds[name] for name in usual.TIME if name in kinds), ())
+    return Fields(
+        features=kinds["observations"],
+        actions=kinds["actions"],
+        rewards=kinds["rewards"],
+        terminated=terminated,
+        ended=ended,
+        following=kinds.get("next_observations", ()),
+        beside={"timestamp": time} if time else {},
+    )
+
+
+def _check(source: str, names: Fields, arrays: Opened) -> int:
+    steps = len(arrays[names.features[0]])
+    for name in names.all:
+        if len(arrays[name]) != steps:
             raise ImportDataError(
-                f"{source} has no {name}; it needs {', '.join(REQUIRED)} and has "
-                f"{', '.join(fields)}"
+                f"{source}: {name} has {len(arrays[name])} rows, {names.features[0]} has {steps}"
             )
-    steps = len(fields["observations"][0])
-    for name, arrays in fields.items():
-        for data in arrays:
-            if len(data) != steps:
-                raise ImportDataError(
-                    f"{source}: {name} has {len(data)} rows, observations has {steps}"
-                )
     seen, after = (
-        [data.shape[1:] for data in fields.get(name, fields["observations"])]
-        for name in ("observations", "next_observations")
+        [arrays[name].shape[1:] for name in own] for own in (names.features, names.following)
     )
-    if seen != after:
+    if names.following and seen != after:
         raise ImportDataError(
             f"{source}: next_observations has rows of shapes {after}, observations of {seen}"
         )
-    agents, acting = len(_widths(fields["observations"])), len(_widths(fields["actions"]))
-    if agents != acting:
-        raise ImportDataError(f"{source}: observations of {agents} agents, actions of {acting}")
     return steps
 
 
-def _widths(arrays: Sequence[Any]) -> list[int]:
-    if arrays[0].ndim == 3:
-        return [int(arrays[0].shape[2])] * int(arrays[0].shape[1])
-    return [int(np.prod(a.shape[1:])) for a in arrays]
-
-
-def _layout(fields: Fields) -> Layout:
-    seen, acted = _widths(fields["observations"]), _widths(fields["actions"])
-    agents = tuple(f"agent_{i}" for i in range(len(seen)))
-    kinds = [a.dtype.kind for a in fields["actions"]]
-    kinds = kinds if len(kinds) == len(agents) else kinds * len(agents)
-    return Layout(
-        agents=agents,
-        features=tuple(
-            name
-            for agent, width in zip(agents, seen, strict=True)
-            for name in numbered(agent, width)
-        ),
-        observations=columns(seen),
-        action_widths=tuple(acted),
-        choices=tuple(
-            0 if kind in "iu" and width == 1 else None
-            for kind, width in zip(kinds, acted, strict=True)
-        ),
-    )
-
-
-def _rows(fields: Fields, part: slice) -> Rows:
-    def beside(name: str) -> NDArray[np.float32]:
-        return np.concatenate([float_rows(a[part]) for a in fields[name]], axis=1)
-
-    def all_agents(name: str) -> NDArray[np.bool_]:
-        return np.asarray((beside(name) != 0).all(axis=1))
-
-    terminated = all_agents("terminals")
-    timeout = all_agents("timeouts") if "timeouts" in fields else np.zeros_like(terminated)
-    return Rows(
-        features=beside("observations"),
-        action=beside("actions"),
-        reward=beside("rewards"),
-        terminated=terminated,
-        ends=terminated | timeout,
-        following=beside("next_observations") if "next_observations" in fields else None,
-    )
+def _widths(arrays: Opened, names: tuple[str, ...]) -> list[int]:
+    shapes = [arrays[name].shape for name in names]
+    if len(shapes[0]) == 3:
+        return [int(shapes[0][2])] * int(shapes[0][1])
+    return [int(shape[1]) if len(shape) > 1 else 1 for shape in shapes]
