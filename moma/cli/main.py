@@ -21,6 +21,7 @@ _COMMANDS = {
     "tasks": ("moma.cli.tasks", "table of the tasks: widths, data, reference returns"),
     "data": ("moma.cli.data", "logs of a team's behaviour: made, imported, checked, described"),
     "evaluate": ("moma.cli.evaluate", "evaluation of a run's newest checkpoint in its environment"),
+    "export": ("moma.cli.export", "a policy as a folder per agent: ONNX, contract, card"),
     "status": ("moma.cli.status", "state of a run: phase, progress, processes, faults"),
 }
 

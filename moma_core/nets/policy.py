@@ -6,6 +6,7 @@ Knows the task's widths, not its meaning, and not how it is trained.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
 
@@ -139,6 +140,14 @@ class Actors(nn.Module):
         other.load(self.state_dict())
         other.hidden = self.hidden
         return other
+
+    def alone(self, agent: int) -> Actors:
+        """Returns one agent's policy as actors of one, of the same widths, padding included."""
+        one = deepcopy(self)
+        of_each = (*one.parameters(), one.observation_mean, one.observation_std)
+        for part in (*of_each, one.action_mask, one.chooses):
+            part.data = part.data[agent : agent + 1].clone()
+        return one
 
     def load(self, parameters: Mapping[str, Tensor]) -> None:
         """Takes parameters and statistics by name, as `state_dict` gives them."""

@@ -180,7 +180,9 @@ def test_no_file_of_a_run_names_code_that_evaluate_runs(
     trained, tmp_path, cli, capsys, monkeypatch
 ):
     run, _ = trained
-    (tmp_path / "canary.py").write_text(f"open({str(tmp_path / 'sang')!r}, 'w')\nmake = None\n")
+    (tmp_path / "canary.py").write_text(
+        f"from pathlib import Path\nPath({str(tmp_path / 'sang')!r}).touch()\nmake = None\n"
+    )
     monkeypatch.chdir(tmp_path)
     renamed(run, env="canary:make", data=tmp_path / "gone")
     assert cli("evaluate", run.path) == 2
