@@ -35,8 +35,9 @@ from moma_core.nets.policy import Actors
 from moma_core.runtime import subject
 from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.run import RunDirectory
+from moma_core.storage import MANIFEST, digest
 from moma_core.tasks import Task, play
-from moma_core.types import Metrics, RunCard, TaskSpec
+from moma_core.types import Metrics, RunCard, Served, TaskSpec
 
 
 def algorithm(config: Config, dataset: Dataset | None, clones: Path) -> Algorithm:
@@ -179,6 +180,7 @@ def service(
     config: Config,
     team: TaskSpec,
     model_servers: Sequence[Address],
+    model: Path | None,
     begin: Beginnings,
     counters: Counters,
 ) -> LearnerService:
@@ -189,13 +191,21 @@ def service(
         config: rollouts, pessimism and actors, which workers are told.
         team: as the model sees it.
         model_servers: where the servers of the run's model are called.
+        model: directory of the model that they serve; None: it is not to be had here.
         begin: where rollouts begin.
         counters: their resumes tell segments of the time before a resume.
     """
+    served = None
+    if model is not None:
+        named = digest(model / MANIFEST)
+        served = Served(
+            digest=named, precision=config.precision, deterministic=config.deterministic
+        )
     card = RunCard(
         run=run.name,
         task=team,
         model_servers=tuple(model_servers),
+        model=served,
         rollout=config.rollout,
         together=config.together,
         pessimism=config.pessimism,

@@ -2,50 +2,61 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import replace
+from pathlib import Path
 from threading import Event
 
 from learner import build, clones
 from learner.command import Learn
+from learner.desk import Desk
 from learner.loop import Here, Loop, Peers
 from moma_core import documents
+from moma_core.datasets import Dataset
 from moma_core.rpc import pool
 from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.learner import serve_learner
 from moma_core.runtime import process, subject
 from moma_core.runtime.metrics import MetricsWriter
-from moma_core.runtime.progress import Progress
+from moma_core.runtime.progress import RoleSeen
 from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import STOPPED, StoppedError
-from moma_core.storage import write_text
+from moma_core.storage import MANIFEST
+from moma_core.types import ModelCard
+
+_FAREWELL_S = 3.0
+"""For workers to hear that the run is over; one that does not waits for the next learner."""
 
 
 def learn(args: Learn, endpoint: Endpoint) -> int:
     """Learns until the last round or a stop; returns the exit status, 0 after the last round."""
     with args.opened() as run, run.hold("learn"):
         run.write_config(args.config)
-        return _train(args, run, process.begin(), endpoint)
+        stopping = process.begin()
+        process.compute_on(args.config.threads)
+        dataset = subject.dataset(args.config, run.data)
+        if not run.subject.is_file():  # no `moma train` has written it
+            subject.keep(run, args.config, dataset)
+        if args.config.imagines:
+            return _with_workers(args, run, dataset, stopping, endpoint)
+        return _alone(args, run, dataset, stopping)
 
 
-def _train(args: Learn, run: RunDirectory, stopping: Event, endpoint: Endpoint) -> int:
-    """Learns until the last round or a stop, with workers where the algorithm needs any."""
+def _alone(args: Learn, run: RunDirectory, dataset: Dataset | None, stopping: Event) -> int:
+    """Learns until the last round or a stop where the algorithm needs nobody's work."""
+    config = args.config
+    learned = build.algorithm(config, dataset, run.clones)
+    counters = build.restore(learned, None, run.checkpoints)
+    desk = Desk(run.progress, stopping.set)
+    peers = Peers(progress=desk.tell, stopping=stopping.is_set)
+    with desk.open():
+        return _run(*build.loop(run, config, learned, Here(), counters, peers))
+
+
+def _with_workers(
+    args: Learn, run: RunDirectory, dataset: Dataset | None, stopping: Event, endpoint: Endpoint
+) -> int:
+    """Learns until the last round or a stop from what workers send."""
     config, keys = args.config, endpoint.keys
     trust = None if keys is None else keys.of("worker")
-    process.compute_on(config.threads)
-    dataset = subject.dataset(config, run.data)
-
-    def tell(progress: Progress) -> None:
-        with suppress(OSError):  # whoever watches sees by its time that it is old
-            write_text(run.progress, documents.dump(progress))
-
-    if not run.subject.is_file():  # no `moma train` has written it
-        subject.keep(run, config, dataset)
-    peers = Peers(progress=tell, stopping=stopping.is_set)
-    if not config.imagines:
-        learned = build.algorithm(config, dataset, run.clones)
-        counters = build.restore(learned, None, run.checkpoints)
-        return _run(*build.loop(run, config, learned, Here(), counters, peers))
     team = subject.team(config, dataset)
     try:
         card = pool.wait_for(args.model_server, team, stopping.is_set, process.say, trust)
@@ -58,21 +69,45 @@ def _train(args: Learn, run: RunDirectory, stopping: Event, endpoint: Endpoint) 
     learned = build.algorithm(config, dataset, run.clones)
     begin = build.beginnings(config, dataset)
     counters = build.restore(learned, begin.carried, run.checkpoints)
-    told = pool.reachable(args.model_server, endpoint.address)
-    service = build.service(run, config, team, told, begin, counters)
-    peers = replace(
-        peers,
+    told, model = pool.reachable(args.model_server, endpoint.address), _own_model(run, card)
+    service = build.service(run, config, team, told, model, begin, counters)
+    watched = pool.Watched(args.model_server, trust)
+    desk = Desk(run.progress, stopping.set, model, lambda: (*service.roles(), *_servers(watched)))
+    peers = Peers(
+        progress=desk.tell,
+        stopping=stopping.is_set,
         model_measured=card.measured,
-        model_metrics=pool.Watched(args.model_server, trust).metrics,
+        model_metrics=watched.metrics,
         carried=begin.carried,
     )
     loop, writer = build.loop(run, config, learned, service, counters, peers)
-    server = serve_learner(service, endpoint)
-    process.announce(args.announce, "learner", server.address)
+    server = serve_learner(service, endpoint, desk)
+    run.addresses.mkdir(exist_ok=True)
+    place = None if keys is None else keys.directory
+    process.announce(args.announce or run.learner, "learner", server.address, place)
     try:
-        return _run(loop, writer)
+        with desk.open():
+            status = _run(loop, writer)
+            service.farewell(_FAREWELL_S)
+            return status
     finally:
         server.stop()
+
+
+def _servers(watched: pool.Watched) -> list[RoleSeen]:
+    return [
+        RoleSeen(name=f"model server {address}", seen_s=round(since_s, 1), rate=round(rate, 1))
+        for address, (since_s, rate) in watched.seen().items()
+    ]
+
+
+def _own_model(run: RunDirectory, served: ModelCard) -> Path | None:
+    """Returns the run's own model where it is the one that is served."""
+    if not (run.model / MANIFEST).exists():
+        return None
+    files = documents.read(run.model / MANIFEST)["files"]
+    digests = {entry["sha256"] for entry in files.values()}
+    return run.model if served.digest in digests else None
 
 
 def _run(loop: Loop, writer: MetricsWriter) -> int:

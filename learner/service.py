@@ -11,10 +11,13 @@ from learner.inbox import Inbox, share
 from learner.starts import Draw
 from moma_core.checks import check_trajectory
 from moma_core.ports import UnavailableError
+from moma_core.runtime.progress import RoleSeen
 from moma_core.types import Assignment, PolicySnapshot, Receipt, RunCard, Trajectory
 
 ALIVE_S = 30.0
 """A worker that has not been heard of for so long is not counted as alive."""
+_RECENT_S = 10.0
+"""One that works is heard of within so many seconds, unless it has ended."""
 
 
 @dataclass
@@ -23,6 +26,19 @@ class _Guest:
 
     incarnation: int
     seen: float
+    doing: str = ""
+    """Work or wait that it has begun, in words."""
+    since: float = 0.0
+    version: int = -1
+    rate: float = 0.0
+    told: bool = False
+    """Knowledge that the run is over."""
+    credited: float = 0.0
+    """Last time that something of it was accepted."""
+
+    def begins(self, doing: str, now: float) -> None:
+        """Notes what it is at from now on."""
+        self.doing, self.since = doing, now
 
 
 @dataclass
@@ -43,6 +59,30 @@ class Roster:
         guest = self.workers.setdefault(worker, _Guest(incarnation, now))
         self.restarts += max(0, incarnation - guest.incarnation)
         guest.incarnation, guest.seen = max(guest.incarnation, incarnation), now
+
+    def credit(self, trajectory: Trajectory, now: float) -> None:
+        """Notes that what a worker made was accepted."""
+        guest = self.workers[trajectory.worker]
+        since = guest.credited or guest.since
+        guest.rate = float(trajectory.valid.sum()) / max(1e-3, now - since)
+        guest.version, guest.credited = trajectory.policy_version, now
+
+    def seen(self, now: float) -> tuple[RoleSeen, ...]:
+        """Returns what is known of each worker."""
+        return tuple(
+            RoleSeen(
+                name=name,
+                seen_s=round(now - guest.seen, 1),
+                version=str(guest.version) if guest.version >= 0 else "",
+                rate=round(guest.rate, 1),
+                doing=f"{guest.doing} since {now - guest.since:.0f} s" if guest.doing else "",
+            )
+            for name, guest in sorted(self.workers.items())
+        )
+
+    def all_told(self, now: float) -> bool:
+        """True where nobody is left who was heard of lately and does not know of the end."""
+        return all(guest.told or now - guest.seen >= _RECENT_S for guest in self.workers.values())
 
     def alive(self, now: float) -> int:
         """Returns how many were heard of lately."""
@@ -90,6 +130,8 @@ class LearnerService:
         """
         until = self._clock() + wait_s
         with self._changed:
+            self._roster.greet(worker, incarnation, self._clock())
+            self._roster.workers[worker].begins("waits for work", self._clock())
             while True:
                 now = self._clock()
                 self._roster.greet(worker, incarnation, now)
@@ -97,6 +139,9 @@ class LearnerService:
                 if piece is not None or self._stop or now >= until:
                     break
                 self._changed.wait(min(until - now, 1.0))
+            if piece is not None:
+                self._roster.workers[worker].begins("imagines", now)
+            self._tell(worker)
             version = -1 if self._snapshot is None else self._snapshot.version
         return Assignment(
             policy_version=version,
@@ -124,9 +169,31 @@ class LearnerService:
         with self._changed:
             self._roster.greet(trajectory.worker, trajectory.incarnation, self._clock())
             reason = self._inbox.submit(trajectory)
+            self._roster.workers[trajectory.worker].begins("", self._clock())
+            if not reason:
+                self._roster.credit(trajectory, self._clock())
             self._changed.notify_all()
+            self._tell(trajectory.worker)
             version = -1 if self._snapshot is None else self._snapshot.version
             return Receipt(version=version, reason=reason, stop=self._stop)
+
+    def _tell(self, worker: str) -> None:
+        """Notes that a worker is about to hear of the end, where there is one."""
+        if self._stop:
+            self._roster.workers[worker].told = True
+            self._changed.notify_all()
+
+    def farewell(self, wait_s: float) -> None:
+        """Waits until all who work for the run know that it is over, so that they end as well."""
+        until = self._clock() + wait_s
+        with self._changed:
+            while (now := self._clock()) < until and not self._roster.all_told(now):
+                self._changed.wait(until - now)
+
+    def roles(self) -> tuple[RoleSeen, ...]:
+        """Returns what is known of each worker."""
+        with self._changed:
+            return self._roster.seen(self._clock())
 
     def publish(self, snapshot: PolicySnapshot) -> None:
         """Makes this the policy and opens its round."""

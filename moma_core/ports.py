@@ -9,6 +9,7 @@ from moma_core.types import (
     Assignment,
     Metrics,
     ModelCard,
+    ModelPart,
     PolicySnapshot,
     Prediction,
     Query,
@@ -114,3 +115,29 @@ class Learner(Protocol):
         Raises:
             InvalidFieldError: a shape does not fit the task, or a value is not finite.
         """
+
+
+@runtime_checkable
+class Run(Protocol):
+    """A run as a whole, for whoever joins it, watches it or operates it."""
+
+    def fetch_model(self, digest: str, file: str, offset: int) -> ModelPart:
+        """Returns some of a model's file.
+
+        Args:
+            digest: the model's: SHA-256 of its manifest.
+            file: the manifest, or a file that it names.
+            offset: where to begin, in bytes.
+
+        Raises:
+            InvalidFieldError: there is no such model, file or place in it.
+        """
+
+    def status(self) -> str:
+        """Says how it goes, as JSON."""
+
+    def stop(self) -> None:
+        """Lets the run save and end."""
+
+    def scale(self, workers: int) -> None:
+        """Lets the run itself keep so many workers; those that joined come on top."""

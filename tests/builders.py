@@ -214,6 +214,7 @@ def run_card(config, task=SPEC):
         run="unit",
         task=task,
         model_servers=(Address("nowhere", 1),),
+        model=None,
         rollout=config.rollout,
         together=config.together,
         pessimism=config.pessimism,

@@ -16,12 +16,14 @@ _COMMANDS = {
     "fit": ("moma.cli.fit", "data and world model only"),
     "serve": ("model_server.__main__", "server of a fitted world model"),
     "learn": ("learner.__main__", "the learner alone; workers join it"),
-    "work": ("rollout_workers.__main__", "one rollout worker; it needs only the learner's address"),
+    "work": ("moma.cli.work", "rollout workers; they need the learner's address and a token"),
     "keys": ("moma.cli.keys", "keys of a run that is reached from other machines"),
     "tasks": ("moma.cli.tasks", "table of the tasks: widths, data, reference returns"),
     "data": ("moma.cli.data", "logs of a team's behaviour: made, imported, checked, described"),
     "evaluate": ("moma.cli.evaluate", "evaluation of a run's newest checkpoint in its environment"),
     "export": ("moma.cli.export", "a policy as a folder per agent: ONNX, contract, card"),
+    "stop": ("moma.cli.stop", "end of a run, saved; from anywhere that holds its token"),
+    "scale": ("moma.cli.scale", "number of workers of a run that goes on"),
     "status": ("moma.cli.status", "state of a run: phase, progress, processes, faults"),
 }
 

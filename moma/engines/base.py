@@ -27,6 +27,8 @@ class RoleSpec:
     """Place where peers call it, which it announces; None: nobody does, and it has a name."""
     core: int | None = None
     """The only core that it may run on; None: any."""
+    leads: bool = False
+    """End of the whole run where it ends: told to stop by its peers, it is not started again."""
 
 
 def own_words(
@@ -50,6 +52,10 @@ def own_words(
 @runtime_checkable
 class Started(Protocol):
     """A role that was started once. Nothing here waits."""
+
+    @property
+    def host(self) -> str:
+        """Name of the machine that it runs on."""
 
     @property
     def number(self) -> int:

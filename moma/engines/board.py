@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
+
+import psutil
 
 from moma_core.runtime.progress import Progress, describe
 from moma_core.runtime.run import RunDirectory
@@ -22,6 +25,7 @@ class ProcessInfo:
     """One process of the run."""
 
     role: str
+    host: str
     pid: int
     address: str
     restarts: int
@@ -49,6 +53,7 @@ class Board:
         self.processes: list[ProcessInfo] = []
         self.faults: list[str] = []
         self.seconds: dict[str, float] = {}
+        self._begun = psutil.Process().create_time()
         self._since = time.monotonic()
         self._written = -_WRITE_S
         self._unwritten = False
@@ -76,6 +81,10 @@ class Board:
         sys.stderr.write(f"fault: {line}\n")
         self._refresh(urgent=True)
 
+    def note(self, line: str) -> None:
+        """Says something that is no fault."""
+        sys.stderr.write(f"{line}\n")
+
     def close(self) -> None:
         """Writes the last state and gives the screen back."""
         self.enter("end")
@@ -102,7 +111,9 @@ class Board:
     def _status(self) -> dict[str, object]:
         return {
             "run": self.run.name,
+            "host": socket.gethostname(),
             "pid": os.getpid(),
+            "begun": self._begun,
             "phase": self.phase,
             "detail": self.detail,
             "written": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -83,6 +84,11 @@ class LocalProcess:
     def __init__(self, process: subprocess.Popen[bytes], log: Path, announce: Path) -> None:
         self._process, self._log, self._announce = process, log, announce
         self._seen = time.monotonic()
+
+    @property
+    def host(self) -> str:
+        """This machine's name."""
+        return socket.gethostname()
 
     @property
     def number(self) -> int:

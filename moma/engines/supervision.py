@@ -14,7 +14,7 @@ import psutil
 from moma.engines.base import Engine, RoleSpec, Started
 from moma.engines.board import ProcessInfo
 from moma_core.address import Address
-from moma_core.stopping import BAD_INPUT, Stop, StoppedError
+from moma_core.stopping import BAD_INPUT, STOPPED, Stop, StoppedError
 
 _START_S = 60.0
 """Seconds within which a role must have said its address."""
@@ -29,6 +29,8 @@ _LAST_S = 2.0
 """Seconds more for those that are asked after the first ones have ended."""
 _LEAST_S = 0.1
 """Seconds that anybody who was asked has, even where the time for all is over."""
+_RELEASE_S = 60.0
+"""Seconds that a role has to finish what it is at, once it is let go."""
 _KILLED_S = 5.0
 """Seconds to wait for the end of what was killed."""
 
@@ -50,8 +52,9 @@ class _Child:
     incarnation: int = 0
     deaths: deque[float] = field(default_factory=lambda: deque(maxlen=_DEATHS))
     cause: str = ""
-    done: bool = False
+    over: bool = False
     silent: bool = False
+    released: float | None = None
 
     def __str__(self) -> str:
         return f"{self.role.name} (process {self.started.number})"
@@ -81,12 +84,23 @@ class Supervisor:
         self._engine, self._fault, self._stopping = engine, fault, stopping
         self._clock, self._sleep = clock, sleep
         self._children: dict[str, _Child] = {}
+        self._past: dict[str, int] = {}
+        """By the names of those that were let go, how often they had been started."""
         self.peak_rss = 0
 
     def start(self, role: RoleSpec) -> None:
         """Starts a role and does not wait for it."""
-        started = self._engine.start(role, 0, None)
-        self._children[role.name] = _Child(role, started, self._clock())
+        if (before := self._children.get(role.name)) is not None:  # let go, and not gone yet
+            self._drop(before)
+        incarnation = self._past.get(role.name, 0)
+        started = self._engine.start(role, incarnation, None)
+        self._children[role.name] = _Child(role, started, self._clock(), incarnation=incarnation)
+
+    def release(self, name: str) -> None:
+        """Asks a role to end after what it is at, and does not wait for it."""
+        child = self._children[name]
+        child.released = self._clock()
+        child.started.ask()
 
     def address(self, name: str) -> Address:
         """Waits for a role's address, which it is to keep once it is started again.
@@ -106,7 +120,7 @@ class Supervisor:
                 raise RoleError(f"{late}; {_end_of_log(child)}")
             if self._stopping():
                 raise StoppedError(f"stopped while {name} was starting")
-            for other in self._children.values():
+            for other in list(self._children.values()):
                 if other is not child:
                     self._look(other)
             self._sleep(_POLL_S)
@@ -114,26 +128,32 @@ class Supervisor:
         return found
 
     def watch(self) -> None:
-        """Starts again what died, names what is silent. Status 0 means that a role was done.
+        """Starts again what died, names what is silent.
+
+        Status 0 means that a role was done; one that leads may also have been told to stop.
 
         Raises:
             RoleError: a role was refused its input or keeps dying.
         """
-        for child in self._children.values():
+        for child in list(self._children.values()):
             self._look(child)
         used = sum(child.started.memory() for child in self._children.values())
         self.peak_rss = max(self.peak_rss, used + psutil.Process().memory_info().rss)
 
     def done(self, name: str) -> bool:
         """True when the role ended with status 0."""
-        child = self._children[name]
-        return child.done or child.started.status() == 0
+        return self._children[name].started.status() == 0
+
+    def over(self, name: str) -> bool:
+        """True when the role has ended for good, done or told to stop."""
+        return self._children[name].over or self.done(name)
 
     def table(self) -> list[ProcessInfo]:
         """Returns what there is to say of each role."""
         return [
             ProcessInfo(
                 role=child.role.name,
+                host=child.started.host,
                 pid=child.started.number,
                 address=str(child.address or ""),
                 restarts=child.incarnation,
@@ -153,12 +173,29 @@ class Supervisor:
     def _look(self, child: _Child) -> None:
         """Starts a role again if it died, names it if it is silent."""
         status = child.started.status()
-        if child.done or status == 0:
-            child.done = True
+        if child.released is not None:
+            self._let_go(child, status)
+        elif child.over or status == 0 or (status == STOPPED and child.role.leads):
+            child.over = True
         elif status is None:
             self._hear(child)
         else:
             self._revive(child, status)
+
+    def _let_go(self, child: _Child, status: int | None) -> None:
+        """Forgets a role once it has ended; ends one that takes too long."""
+        assert child.released is not None
+        if status is not None:
+            self._drop(child)
+        elif self._clock() - child.released > _RELEASE_S:
+            self._fault(f"{child} did not end within {_RELEASE_S:.0f} s; killed")
+            child.started.kill()
+
+    def _drop(self, child: _Child) -> None:
+        if child.started.status() is None:
+            child.started.kill()
+        self._past[child.role.name] = child.incarnation + 1
+        del self._children[child.role.name]
 
     def _hear(self, child: _Child) -> None:
         """Says it once when a role gives no sign of life."""

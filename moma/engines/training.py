@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from moma.engines import topology
 from moma.engines.base import Engine, RoleSpec
 from moma.engines.board import Board
+from moma.engines.crew import Crew
 from moma.engines.supervision import Supervisor
 from moma.engines.topology import Plan
 from moma_core import documents
@@ -52,11 +54,12 @@ def train(
     """
     supervisor, full = Supervisor(engine, board.fault, stopping=stopping), False
     try:
-        _start(supervisor, run, config, listening)
-        while not supervisor.done("learner") and not stopping():
+        crew = _start(supervisor, run, config, listening)
+        while not supervisor.over("learner") and not stopping():
             supervisor.watch()
             _show(supervisor, run, board)
             full = _tell_room(run, board, told=full)
+            _scale(crew, board)
             time.sleep(_LOOK_S)
         return supervisor.done("learner"), supervisor.peak_rss
     finally:
@@ -94,19 +97,40 @@ def start_servers(
     return [supervisor.address(role.name) for role in roles]
 
 
-def _start(supervisor: Supervisor, run: RunDirectory, config: Config, listening: Listening) -> None:
-    """Starts the servers, then the learner, which is told them, then the workers."""
+def _start(
+    supervisor: Supervisor, run: RunDirectory, config: Config, listening: Listening
+) -> Crew | None:
+    """Starts the servers, then the learner, which is told them, then the workers.
+
+    Returns:
+        The workers, where the algorithm needs any.
+    """
     if not config.imagines:  # the learner needs the dataset alone, and nobody calls it
         supervisor.start(_learner(run, config, [], LOOPBACK))
-        return
+        return None
     planned = plan(config)
     servers = start_servers(supervisor, config, run.model, planned.servers)
     supervisor.start(_learner(run, config, servers, listening))
     learner = supervisor.address("learner")
-    for index, worker in enumerate(planned.workers):
-        server = servers[worker.server]
-        words = ["--join", str(learner), *_shown(listening), "--model-server", str(server)]
-        supervisor.start(_worker(f"worker-{index}", words, worker.core))
+    join = ["--join", str(learner), *_shown(listening)]
+
+    def role(number: int, count: int) -> RoleSpec:
+        sized = plan(replace(config, workers=count, model_servers=len(servers)))
+        worker = sized.workers[number]
+        words = [*join, "--model-server", str(servers[worker.server])]
+        return worker_role(f"worker-{number}", words, worker.core)
+
+    crew = Crew(supervisor, role)
+    crew.scale(config.workers)
+    return crew
+
+
+def _scale(crew: Crew | None, board: Board) -> None:
+    """Starts or ends workers where an operator wants another number of them."""
+    wanted = board.progress.workers_wanted if board.progress is not None else None
+    if crew is not None and wanted is not None and wanted != len(crew):
+        board.note(f"{wanted} workers are wanted instead of {len(crew)}")
+        crew.scale(wanted)
 
 
 def _server(name: str, config: Config, model: Path, server: topology.Server) -> RoleSpec:
@@ -130,7 +154,7 @@ def _learner(
     asked = ("--model-server", *map(str, servers)) if servers else ()
     env = ("--env", config.eval.env) if config.eval.env else ()
     words = ("--resume", str(run.path), *env, *asked)
-    return RoleSpec(name="learner", package="learner", words=words, listening=listening)
+    return RoleSpec(name="learner", package="learner", words=words, listening=listening, leads=True)
 
 
 def _shown(listening: Listening) -> list[str]:
@@ -142,7 +166,14 @@ def _shown(listening: Listening) -> list[str]:
     )
 
 
-def _worker(name: str, words: Sequence[str], core: int | None) -> RoleSpec:
+def worker_role(name: str, words: Sequence[str], core: int | None) -> RoleSpec:
+    """Returns a worker as it is started.
+
+    Args:
+        name: unique within the run.
+        words: its command line.
+        core: the only one that it may run on; None: any.
+    """
     return RoleSpec(
         name=name, package="rollout_workers", words=tuple(words), listening=None, core=core
     )

@@ -90,4 +90,4 @@ def serve_dynamics(dynamics: QueuedDynamics, endpoint: Endpoint) -> RunningServe
         "Predict": (dynamics_pb2.PredictRequest, predict),
         "Metrics": (dynamics_pb2.MetricsRequest, metrics),
     }
-    return serve("moma_core.pb.Dynamics", methods, endpoint)
+    return serve({"moma_core.pb.Dynamics": methods}, endpoint)

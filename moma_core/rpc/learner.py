@@ -6,8 +6,9 @@ from moma_core import documents
 from moma_core.address import Address
 from moma_core.checks import check_worker
 from moma_core.pb import learner_pb2, learner_pb2_grpc
-from moma_core.ports import InvalidFieldError, Learner
+from moma_core.ports import InvalidFieldError, Learner, Run
 from moma_core.rpc import codec
+from moma_core.rpc import run as rpc_run
 from moma_core.rpc.channel import Persistence, call, connect, once
 from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.handlers import Methods
@@ -72,8 +73,14 @@ class LearnerClient:
         self._channel.close()
 
 
-def serve_learner(learner: Learner, endpoint: Endpoint) -> RunningServer:
-    """Serves a `Learner`."""
+def serve_learner(learner: Learner, endpoint: Endpoint, run: Run | None = None) -> RunningServer:
+    """Serves a `Learner`.
+
+    Args:
+        learner: asked for work.
+        endpoint: where to listen, and with which keys.
+        run: asked for all else, at the same address.
+    """
 
     def describe(_: object, __: float) -> learner_pb2.DescribeRunReply:
         return learner_pb2.DescribeRunReply(card=documents.dump(learner.describe()))
@@ -98,4 +105,7 @@ def serve_learner(learner: Learner, endpoint: Endpoint) -> RunningServer:
         "FetchPolicy": (learner_pb2.FetchPolicyRequest, fetch_policy),
         "Submit": (learner_pb2.Trajectory, submit),
     }
-    return serve("moma_core.pb.Learner", methods, endpoint)
+    services = {"moma_core.pb.Learner": methods}
+    if run is not None:
+        services[rpc_run.SERVICE] = rpc_run.methods(run)
+    return serve(services, endpoint, rpc_run.OPERATORS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from moma_core.address import Address
@@ -73,22 +74,35 @@ class Watched:
     """Asks all servers for their counters; one that is away is left out."""
 
     def __init__(self, addresses: Sequence[Address], trust: Pass | None = None) -> None:
-        self._clients = [server(address, trust=trust) for address in addresses]
+        self._clients = {address: server(address, trust=trust) for address in addresses}
+        self._answers: dict[Address, tuple[float, float, float]] = {}
+        """When each answered last, in monotonic seconds, its rows then, and rows per second."""
 
     def close(self) -> None:
         """Closes the channels."""
-        for client in self._clients:
+        for client in self._clients.values():
             client.close()
+
+    def seen(self) -> dict[Address, tuple[float, float]]:
+        """Returns of each server that has answered: seconds since then, and rows per second."""
+        now = time.monotonic()
+        return {one: (now - at, rate) for one, (at, _, rate) in list(self._answers.items())}
 
     def metrics(self) -> Metrics:
         """Returns the counters of all servers together."""
         found = []
-        for client in self._clients:
+        for address, client in self._clients.items():
             try:
                 found.append(client.metrics())
             except (UnavailableError, DeadlineError):
                 continue
+            self._note(address, found[-1].get("model_server/rows", 0.0))
         return together(found)
+
+    def _note(self, address: Address, rows: float) -> None:
+        now = time.monotonic()
+        before, counted, _ = self._answers.get(address, (now, rows, 0.0))
+        self._answers[address] = now, rows, (rows - counted) / max(1e-3, now - before)
 
 
 def together(parts: Sequence[Metrics]) -> Metrics:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from threading import Thread
@@ -58,13 +58,13 @@ class RunningServer:
 
 
 def serve(
-    service: str, methods: Methods, endpoint: Endpoint, operators: Collection[str] = ()
+    services: Mapping[str, Methods], endpoint: Endpoint, operators: Collection[str] = ()
 ) -> RunningServer:
     """Starts a server.
 
     Args:
-        service: the service's full name in the .proto file.
-        methods: by name, the request's message class and what answers it.
+        services: by full name in the .proto file, the methods: by name, the request's message class
+            and what answers it.
         endpoint: where to listen, and with which keys.
         operators: names of the methods that take an operator's token.
 
@@ -74,11 +74,17 @@ def serve(
     bind = endpoint.bind
     pool = ThreadPoolExecutor(_THREADS, "rpc", initializer=_alone)
     resting = Resting()
-    answering = handlers(methods, pool, resting, Guard(endpoint.keys), operators)
+    guard = Guard(endpoint.keys)
+    answering = [
+        grpc.method_handlers_generic_handler(
+            service, handlers(methods, pool, resting, guard, operators)
+        )
+        for service, methods in services.items()
+    ]
 
     async def start() -> tuple[grpc.aio.Server, int]:
         server = grpc.aio.server(options=_OPTIONS)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, answering),))
+        server.add_generic_rpc_handlers(answering)
         try:
             bound = _open(server, endpoint)
         except RuntimeError as error:

@@ -160,17 +160,20 @@ def say(line: str) -> None:
     _LOG.warning("%s", documents.printable(line))
 
 
-def announce(path: Path | None, role: str, address: Address) -> None:
+def announce(path: Path | None, role: str, address: Address, keys: Path | None = None) -> None:
     """Says where this process can be reached: in its log and, for its supervisor, in a file.
 
     Args:
         path: the supervisor's file; None: there is no supervisor.
         role: what this process is.
-        address: host and port that it listens on.
+        address: where it is called.
+        keys: the directory of its keys, of which whoever may read them can make use.
     """
     _LOG.info("%s (process %d) listens on %s", role, os.getpid(), address)
     if path is not None:
-        write_text(path, json.dumps({"role": role, "pid": os.getpid(), "address": str(address)}))
+        said = {"role": role, "pid": os.getpid(), "address": str(address)}
+        place = None if keys is None else str(keys.absolute())
+        write_text(path, json.dumps({**said, "keys": place}))
 
 
 def main(command: Callable[[], int | None]) -> int:

@@ -6,6 +6,22 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoleSeen:
+    """A worker or a model server as the learner knows it."""
+
+    name: str
+    """Name of a worker, address of a server."""
+    seen_s: float
+    """Seconds since its last sign of life."""
+    version: str = ""
+    """Version of the policy, or digest of the model, that it held then."""
+    rate: float = 0.0
+    """Transitions of a worker that were accepted, or rows of a server, per second of late."""
+    doing: str = ""
+    """Work that it is at, or whom it waits for, and since when."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """How far the learner is, for whoever watches."""
 
@@ -31,6 +47,18 @@ class Progress:
     """Name of whom the learner waits for and since when; "" while it works."""
     seconds: float
     """Seconds of training so far, in this process."""
+    host: str = ""
+    """Machine that the learner runs on."""
+    pid: int = 0
+    """Number of its process there."""
+    written: str = ""
+    """Time at which this was said, in UTC."""
+    ended: bool = False
+    """End of the learner's process, done or stopped."""
+    workers_wanted: int | None = None
+    """Workers that an operator wants the run to keep; None: those of its config."""
+    roles: tuple[RoleSeen, ...] = ()
+    """Workers and model servers as the learner knows them."""
 
 
 def describe(progress: Progress) -> str:

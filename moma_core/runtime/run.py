@@ -181,6 +181,11 @@ class RunDirectory:
         return self.path / "addresses"
 
     @property
+    def learner(self) -> Path:
+        """Where its learner can be called, and where its keys lie."""
+        return self.addresses / "learner.json"
+
+    @property
     def progress(self) -> Path:
         """What the learner says of itself."""
         return self.path / "learner.json"

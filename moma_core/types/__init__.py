@@ -17,9 +17,11 @@ from moma_core.types.messages import (
     Assignment,
     Metrics,
     ModelCard,
+    ModelPart,
     PolicySnapshot,
     Receipt,
     RunCard,
+    Served,
 )
 from moma_core.types.spec import TaskSpec
 
@@ -29,11 +31,13 @@ __all__ = [
     "Layout",
     "Metrics",
     "ModelCard",
+    "ModelPart",
     "PolicySnapshot",
     "Prediction",
     "Query",
     "Receipt",
     "RunCard",
+    "Served",
     "StartStates",
     "TaskSpec",
     "Trajectory",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -51,13 +52,36 @@ class Receipt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Served:
+    """The model of a run's servers, for whoever serves it elsewhere."""
+
+    digest: str
+    """SHA-256 of its manifest, which has those of its files: the name by which it is fetched."""
+    precision: Literal["auto", "fp32", "bf16"]
+    """Precision that it is served in."""
+    deterministic: bool
+    """One request a batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPart:
+    """Some of a model's file, as it is fetched."""
+
+    data: bytes
+    size: int
+    """Bytes of the whole file."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunCard:
     """All that a worker has to know of a run; it is asked for, not configured."""
 
     run: str
     task: TaskSpec
     model_servers: tuple[Address, ...]
-    """Addresses of the servers of one model; a worker asks one of them, always the same."""
+    """Addresses of one model's servers that whoever can call the learner can call as well."""
+    model: Served | None
+    """Model to fetch for a server of one's own; None where the learner has none."""
     rollout: RolloutConfig
     together: int
     """Rollouts that are imagined together, always the same ones; 0: all that were assigned."""

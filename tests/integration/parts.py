@@ -55,6 +55,7 @@ def make_service(run, *, workers=2, seed=0, version=0, together=0):
         run=run.name,
         task=dataset.spec,
         model_servers=(NOBODY,),
+        model=None,
         rollout=config.rollout,
         together=together,
         pessimism=config.pessimism,

@@ -46,7 +46,7 @@ def served(directory, operators=()):
         return learner_pb2.DescribeRunReply(card="{}")
 
     methods: Methods = {"Describe": (learner_pb2.DescribeRunRequest, describe)}
-    server = serve(SERVICE, methods, Endpoint(keys=Keys(directory)), operators)
+    server = serve({SERVICE: methods}, Endpoint(keys=Keys(directory)), operators)
     try:
         yield server.address, reached
     finally:

@@ -49,7 +49,7 @@ def learner(run):
     fresh = StartSampler(dataset, history, rollout.episode_starts)
     carried = CarriedStarts(fresh, spec, rollout, history, 0)
     card = RunCard(
-        run=run.name, task=spec, model_servers=(NOBODY,), rollout=rollout,
+        run=run.name, task=spec, model_servers=(NOBODY,), model=None, rollout=rollout,
         together=0, pessimism=config.pessimism, actor=config.actor,
     )  # fmt: skip
     online = replace(config, ppo=replace(config.ppo, standardise="running"))

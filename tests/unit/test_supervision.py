@@ -41,6 +41,7 @@ class FakeRole:
 
     def __init__(self, number, journal, name):
         self.number, self._journal, self._name = number, journal, name
+        self.host = "node"
         self.ended, self.called, self.silent, self.held = None, None, 0.0, 0
         self.words = "  the last words"
         self.on_ask, self.on_kill = lambda: self.end(0), lambda: self.end(-9)
