@@ -1,12 +1,13 @@
-"""Which rollouts of a round are handed out, returned or missing. Its clock is an argument.
+"""Which rollouts of which round are handed out, returned or missing. Its clock is an argument.
 
 Rollouts are numbered through the run: round k has those from k * rows on. A piece is a run of them,
 as long as its worker's share is then, so that a round is cut by whoever is there. Every rollout has
 a seed of its own: it comes out the same whoever makes it, and in whatever piece.
 
-Admission instead of discarding: a rollout is handed out only while its round needs it, so nobody
-imagines in vain, and a bound of lag 0 cannot deadlock. What a worker holds too long, or has lost,
-is handed out again, cut anew.
+Admission instead of discarding: a rollout is handed out only while its round may still be made with
+the policy that there is, so nobody imagines in vain, and a lag of 0 cannot deadlock. With a lag of
+1, workers make a round while the learner updates by the one before. What a worker holds too long,
+or has lost, is handed out again, cut anew.
 """
 
 from __future__ import annotations
@@ -46,30 +47,42 @@ def share(rollout: RolloutConfig, workers: int) -> int:
 
 
 class Inbox:
-    """One round at a time, each of its rollouts missing, leased or filled.
+    """The round to be taken next and those that may be begun, each rollout missing, leased, filled.
 
     Args:
-        rows: rollouts of a round.
-        lease_s: seconds after which a piece is offered to others.
-        round_s: seconds after which a round may close with most of its rollouts.
+        settings: rollouts of a round, its seconds, a lease's seconds, and the largest lag.
         epoch: how often the learner was resumed.
         grain: rollouts that are never cut apart, counted from the round's first.
     """
 
-    def __init__(
-        self, rows: int, lease_s: float, round_s: float, epoch: int, grain: int = 1
-    ) -> None:
-        self._rows, self._lease_s, self._round_s = rows, lease_s, round_s
-        self._version, self._epoch, self._grain = -1, epoch, max(1, grain)
+    def __init__(self, settings: RolloutConfig, epoch: int, grain: int = 1) -> None:
+        self._settings, self._rows, self._lag = settings, settings.rows, settings.lag
+        self._epoch, self._grain = epoch, max(1, grain)
+        self._version = -1
+        """Of the newest policy."""
+        self._round = 0
+        """The one to be taken next."""
         self._opened = -math.inf
         self._filled: list[Trajectory] = []
         self._leases: list[Lease] = []
         self.stale = self.duplicates = self.reissued = 0
+        self._taken = self._refused = 0
 
     def open(self, version: int, now: float) -> None:
-        """Begins the round that is made with this policy version."""
-        self._version, self._opened = version, now
-        self._filled, self._leases = [], []
+        """Takes note of a policy: the round of its number is the next one to be taken."""
+        self._version, self._round, self._opened = version, version, now
+        self._forget()
+
+    @property
+    def capacity(self) -> int:
+        """Rollouts that may be handed out now: (lag + version + 1) rounds less what there is.
+
+        That is what was accepted, where all rounds before count as whole, also after a resume, and
+        what is being made (the staleness bound of AReaL, arXiv 2505.24298, section 5.1).
+        """
+        accepted = self._round * self._rows + sum(len(made.rollouts) for made in self._filled)
+        running = sum(len(lease.rollouts) for lease in self._leases)
+        return (self._lag + self._version + 1) * self._rows - accepted - running
 
     def assign(self, worker: str, share: int, now: float) -> range | None:
         """Leases missing rollouts to a worker; None when none is missing.
@@ -82,70 +95,96 @@ class Inbox:
         kept = [ls for ls in self._leases if ls.worker != worker and now < ls.expires]
         self.reissued += len(self._leases) - len(kept)
         self._leases = kept
-        if (missing := next(self._missing(), None)) is None:
+        if self._version < 0 or (missing := next(self._missing(), None)) is None:
             return None
         whole = math.ceil(share / self._grain) * self._grain
         piece = missing[:whole]
-        self._leases.append(
-            Lease(rollouts=piece, worker=worker, since=now, expires=now + self._lease_s)
-        )
+        until = now + self._settings.lease_s
+        self._leases.append(Lease(rollouts=piece, worker=worker, since=now, expires=until))
         return piece
 
     def submit(self, trajectory: Trajectory) -> str:
         """Takes a segment; returns "" or why not: "stale" or "duplicate"."""
-        made, wanted = trajectory.rollouts, self._round
-        made_with = (trajectory.epoch, trajectory.policy_version)
-        inside = wanted.start <= made.start and made.stop <= wanted.stop
-        if made_with != (self._epoch, self._version) or not inside:
+        made = trajectory.rollouts
+        if not self._wanted(trajectory):
             self.stale += 1
+            self._refused += len(made)
             return "stale"
         if any(_overlap(made, filled.rollouts) for filled in self._filled):
             self.duplicates += 1
+            self._refused += len(made)
             self._leases = [lease for lease in self._leases if lease.rollouts != made]
             return "duplicate"
         self._filled.append(trajectory)
+        self._taken += len(made)
         # Whoever else is at some of these will be told that they are there already.
         self._leases = [ls for ls in self._leases if not _overlap(made, ls.rollouts)]
         return ""
 
+    def _wanted(self, trajectory: Trajectory) -> bool:
+        """True of one round's rollouts that may be made, by a policy that is not too old."""
+        made, version = trajectory.rollouts, trajectory.policy_version
+        number = made.start // self._rows
+        whole = made.stop <= (number + 1) * self._rows
+        admitted = self._round <= number <= self._version + self._lag
+        fresh = number - self._lag <= version <= min(number, self._version)
+        return trajectory.epoch == self._epoch and whole and admitted and fresh
+
     def complete(self, now: float) -> bool:
         """True at the quota, or at the deadline with enough of it."""
-        count = self._count()
-        late = now - self._opened >= self._round_s
+        count = sum(len(made.rollouts) for made in self._made())
+        late = now - self._opened >= self._settings.round_s
         return count == self._rows or (late and count >= ENOUGH * self._rows)
 
     def take(self) -> list[Trajectory]:
-        """Returns the round's segments by their rollouts, whatever order they came in."""
-        return sorted(self._filled, key=lambda filled: filled.first)
+        """Closes the round; returns its segments by their rollouts, whatever order they came in."""
+        made = sorted(self._made(), key=lambda made: made.first)
+        self._round += 1
+        self._forget()
+        return made
+
+    def dropped(self) -> float:
+        """Returns the share of the rollouts sent in so far that was refused."""
+        return self._refused / max(1, self._taken + self._refused)
 
     def waiting_for(self, now: float) -> str:
-        """Says which rollouts are missing, who holds them and since when."""
+        """Says which of the round's rollouts are missing, who holds them and since when."""
+        leases = [lease for lease in self._leases if lease.rollouts.start < self._end]
         held = [
             f"{lease.worker} ({len(lease.rollouts)} since {now - lease.since:.0f} s)"
-            for lease in self._leases
+            for lease in leases
         ]
-        missing = self._rows - self._count() - sum(len(lease.rollouts) for lease in self._leases)
+        there = [made.rollouts for made in self._made()] + [lease.rollouts for lease in leases]
+        missing = self._rows - sum(map(len, there)) if self._version >= 0 else 0
         unasked = [f"any worker to ask for {missing} more rollouts"] if missing else []
         return ", ".join([*held, *unasked])
 
     @property
-    def _round(self) -> range:
-        """The rollouts of the round that is open; none before the first."""
-        first = max(0, self._version) * self._rows
-        return range(first, first + self._rows * (self._version >= 0))
+    def _end(self) -> int:
+        """Number after the last rollout of the round to be taken next."""
+        return (self._round + 1) * self._rows
 
-    def _count(self) -> int:
-        return sum(len(filled.rollouts) for filled in self._filled)
+    def _made(self) -> list[Trajectory]:
+        """What there is of that round."""
+        return [made for made in self._filled if made.first < self._end]
+
+    def _forget(self) -> None:
+        """Drops what belongs to rounds that were taken."""
+        first = self._round * self._rows
+        self._filled = [made for made in self._filled if made.first >= first]
+        self._leases = [lease for lease in self._leases if lease.rollouts.start >= first]
 
     def _missing(self) -> Iterator[range]:
-        """Yields the runs of rollouts that nobody has made or is making."""
-        begin, end = self._round.start, self._round.stop
+        """Yields runs of rollouts of one round each that nobody has made or is making."""
         made, leased = ([p.rollouts for p in pieces] for pieces in (self._filled, self._leases))
         taken = sorted([*made, *leased], key=lambda piece: piece.start)
-        for piece in (*taken, range(end, end)):
-            if begin < piece.start:
-                yield range(begin, piece.start)
-            begin = piece.stop
+        for number in range(self._round, self._version + self._lag + 1):
+            begin, end = number * self._rows, (number + 1) * self._rows
+            inside = [piece for piece in taken if begin <= piece.start < end]
+            for piece in (*inside, range(end, end)):
+                if begin < piece.start:
+                    yield range(begin, piece.start)
+                begin = piece.stop
 
 
 def _overlap(one: range, other: range) -> bool:

@@ -287,4 +287,7 @@ def _due(version: int, every: int) -> bool:
 
 def _lags(lags: Sequence[int]) -> Metrics:
     """Updates between the policy that made a segment and the one that it updates."""
-    return {"lag/mean": sum(lags) / len(lags), "lag/max": float(max(lags))} if lags else {}
+    if not lags:
+        return {}
+    mean = sum(lags) / len(lags)
+    return {"lag/min": float(min(lags)), "lag/mean": mean, "lag/max": float(max(lags))}

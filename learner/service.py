@@ -107,11 +107,10 @@ class LearnerService:
             epoch: how often the run was resumed.
             clock: monotonic seconds.
         """
-        settings = card.rollout
         self._card, self._starts, self._clock = card, starts, clock
         self._epoch = epoch
         self._changed = Condition()
-        self._inbox = Inbox(settings.rows, settings.lease_s, settings.round_s, epoch, card.together)
+        self._inbox = Inbox(card.rollout, epoch, card.together)
         self._roster = Roster()
         self._snapshot: PolicySnapshot | None = None
         self._stop = False
@@ -156,7 +155,7 @@ class LearnerService:
         return self._inbox.assign(worker, share(self._card.rollout, workers), now)
 
     def fetch_policy(self) -> PolicySnapshot:
-        """Returns the newest policy: at lag 0 no other one may be used."""
+        """Returns the newest policy, which is never further from a round than the one assigned."""
         with self._changed:
             if self._snapshot is None:
                 raise UnavailableError("no policy has been published yet")
@@ -220,6 +219,7 @@ class LearnerService:
             return {
                 "charts/workers_alive": float(self._roster.alive(self._clock())),
                 "lag/stale_segments": float(self._inbox.stale),
+                "lag/dropped_fraction": self._inbox.dropped(),
                 "fault/duplicate_segments": float(self._inbox.duplicates),
                 "fault/reissued_segments": float(self._inbox.reissued),
                 "fault/worker_restarts": float(self._roster.restarts),

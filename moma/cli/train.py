@@ -25,6 +25,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _train(args: Train) -> int:
     args.endpoint()  # first of all: a refusal comes at once
+    if args.in_process and args.config.rollout.lag:
+        raise ValueError(
+            "--lag means nothing to --in-process, which imagines and updates in turn; leave one out"
+        )
 
     from moma import phases  # loads torch
 

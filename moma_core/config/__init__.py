@@ -148,6 +148,11 @@ class Config:
                 "be simulator where rollouts begin at the task's true starts",
             ),
             threads=not_negative(self.threads),
+            deterministic=(
+                self.deterministic,
+                not (self.deterministic and self.rollout.lag),
+                "be False with a lag: who is how fast decides which policy imagines what",
+            ),
             algorithm=(
                 self.algorithm,
                 self.imagines or self.dynamics == "learned",

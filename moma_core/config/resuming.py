@@ -15,6 +15,7 @@ MAY_CHANGE = (
     "device",
     "checkpoint_every",
     "keep_every",
+    "rollout.lag",
     "rollout.lease_s",
     "rollout.round_s",
     "eval.every",

@@ -7,6 +7,8 @@ from typing import Literal
 
 from moma_core.config.checks import not_negative, positive, require, share
 
+_LAGS = (0, 1, 2, 4)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutConfig:
@@ -18,6 +20,9 @@ class RolloutConfig:
     """Steps per rollout at most."""
     starts: Literal["data", "task"] = "data"
     """Starts of rollouts: states of the dataset, or the simulator's own (online training)."""
+    lag: int = 0
+    """Updates that may lie between the policy that imagines and the one that learns from it
+    (`--lag`): 0, 1, 2 or 4; from 1 on workers imagine while the learner updates."""
     carry: bool = False
     """Continuation in the next round, up to the episode's limit, of rollouts cut by the horizon."""
     episode_starts: float = 1.0
@@ -34,6 +39,13 @@ class RolloutConfig:
             "rollout",
             rows=positive(self.rows),
             horizon=positive(self.horizon),
+            lag=(self.lag, self.lag in _LAGS, "be 0, 1, 2 or 4"),
+            carry=(
+                self.carry,
+                not (self.carry and self.lag),
+                "be False with a lag: a rollout that goes on has to wait for the round before "
+                "(--rollout.no-carry, or --lag 0)",
+            ),
             episode_starts=share(self.episode_starts),
             lease_s=positive(self.lease_s),
             round_s=positive(self.round_s),

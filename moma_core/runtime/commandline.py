@@ -27,7 +27,12 @@ from moma_core.runtime.settings import Chosen
 
 T = TypeVar("T")
 R = TypeVar("R", bound="RunCommand")
-ALIASES = {"--model": "--dynamics", "--data": "--data.path", "--env": "--eval.env"}
+ALIASES = {
+    "--model": "--dynamics",
+    "--data": "--data.path",
+    "--env": "--eval.env",
+    "--lag": "--rollout.lag",
+}
 """Short words for settings of the config."""
 _HELP, _HELP_ALL = {"-h", "--help"}, "--help-all"
 _WORDS = ConstructorRegistry()
