@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from moma.evaluation import intervals, policies
 from moma_core import seeds
 from moma_core.config import Config
+from moma_core.nets.policy import Actors
 from moma_core.runtime import subject
 from moma_core.runtime.run import RunDirectory
-from moma_core.tasks import play
+from moma_core.tasks import Task, play
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +51,34 @@ def evaluate(
     task = subject.task(config, run)
     if task.environment is None:
         return None
-    start = seeds.derive(config.seed if seed is None else seed, "evaluation")
     actors = policies.load(run, policy, task.spec, config.actor)
+    chosen = config.seed if seed is None else seed
+    return played(actors, task, episodes, chosen, policy=policy, sampled=sampled)
+
+
+def played(
+    actors: Actors,
+    task: Task,
+    episodes: int,
+    seed: int,
+    *,
+    policy: str = policies.TEAM,
+    sampled: bool = False,
+) -> Score:
+    """Plays actors in their task's environment.
+
+    Args:
+        actors: the policies.
+        task: the task, with an environment.
+        episodes: to play.
+        seed: of the start states.
+        policy: its name in the run.
+        sampled: draw actions from the policies; otherwise the most likely ones are taken.
+
+    Raises:
+        ValueError: the task has no environment.
+    """
+    start = seeds.derive(seed, "evaluation")
     returns = play.evaluate(actors, task.spec, task.copies(episodes), start, sampled=sampled)
     mean = float(returns.mean())
     return Score(

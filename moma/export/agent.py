@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 from torch.nn.functional import one_hot, pad
 
@@ -45,6 +45,13 @@ class AgentPolicy(nn.Module):
         self.chooses = spec.discrete[agent]
         self.history = actors.config.history
         self._padding = spec.observation_width - self.observed, spec.action_width - self.acted
+        index = list(spec.observation_index[agent])
+        self.offset = (
+            torch.tensor(spec.state_offset, dtype=torch.float64)[index]
+            if spec.state_offset
+            else None
+        )
+        """What the log took off each feature, which float32 could not hold beside its changes."""
         self.register_buffer("low", torch.tensor(spec.action_low[agent]))
         self.register_buffer("high", torch.tensor(spec.action_high[agent]))
 
@@ -56,6 +63,10 @@ class AgentPolicy(nn.Module):
             found["memory"] = (self.history, 1 + self.observed + self.acted)
         return found
 
+    def kind(self, name: str) -> str:
+        """Returns the kind of number of an input or output."""
+        return "float64" if name == "observation" and self.offset is not None else "float32"
+
     @property
     def outputs(self) -> dict[str, tuple[int, ...]]:
         """Shapes of what comes out, by name."""
@@ -66,14 +77,17 @@ class AgentPolicy(nn.Module):
         return found
 
     def forward(
-        self, observation: Float32[Tensor, " O"], memory: Float32[Tensor, "H W"] | None = None
+        self, observation: Float[Tensor, " O"], memory: Float32[Tensor, "H W"] | None = None
     ) -> tuple[Tensor, ...]:
         """Returns what `outputs` names.
 
         Args:
-            observation: what the agent sees, in the log's units, `[O]`.
+            observation: what the agent sees, in the log's units, `[O]`; in float64 where the log
+                took an offset off.
             memory: rows of 1, observation and action, `[H W]`; None where it remembers nothing.
         """
+        if self.offset is not None:
+            observation = (observation - self.offset).float()
         if memory is None:
             memory = observation.new_zeros(0, 1 + self.observed + self.acted)
         wide, long = self._padding
@@ -107,7 +121,10 @@ def save(policy: AgentPolicy, path: Path) -> None:
     with _quiet(), torch.no_grad():
         torch.onnx.export(
             policy,
-            tuple(torch.zeros(shape) for shape in policy.inputs.values()),
+            tuple(
+                torch.zeros(shape, dtype=getattr(torch, policy.kind(name)))
+                for name, shape in policy.inputs.items()
+            ),
             path,
             input_names=list(policy.inputs),
             output_names=list(policy.outputs),

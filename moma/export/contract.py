@@ -29,14 +29,17 @@ def contract(
         standing: what is known of it.
         parity: what came of playing it beside torch.
     """
+    mean = policy.actors.observation_mean[0, : policy.observed].double()
+    if policy.offset is not None:
+        mean = mean + policy.offset
     inputs: dict[str, Any] = {
-        name: {"shape": shape, "dtype": "float32"} for name, shape in policy.inputs.items()
+        name: {"shape": shape, "dtype": policy.kind(name)} for name, shape in policy.inputs.items()
     }
     names = [spec.state_names[i] for i in spec.observation_index[agent]]
     inputs["observation"] |= {
         "names": names,
         "units": "the log's, as they are: the normaliser is inside",
-        "mean": policy.actors.observation_mean[0, : policy.observed].tolist(),
+        "mean": mean.tolist(),
         "std": policy.actors.observation_std[0, : policy.observed].tolist(),
     }
     if policy.history:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -90,7 +91,7 @@ def compare(
     observed = spec.observe(episodes.states)
     team = _team(actors, observed)
     return [
-        _one(policy, file, observed[:, :, k, : policy.observed].numpy(), [t[:, :, k] for t in team])
+        _one(policy, file, _raw(policy, observed[:, :, k]), [t[:, :, k] for t in team])
         for k, (policy, file) in enumerate(zip(policies, files, strict=True))
     ]
 
@@ -113,9 +114,13 @@ def _team(actors: Actors, observed: Float32[Tensor, "T B A O"]) -> list[Float32[
     return [torch.stack(parts) for parts in zip(*found, strict=True)]
 
 
-def _one(
-    policy: AgentPolicy, file: Path, observed: NDArray[np.float32], team: Sequence[Tensor]
-) -> Parity:
+def _raw(policy: AgentPolicy, observed: Float32[Tensor, "T B O"]) -> NDArray[Any]:
+    """Returns an agent's observations as whoever runs the export has them."""
+    own = observed[..., : policy.observed]
+    return (own if policy.offset is None else own.double() + policy.offset).numpy()
+
+
+def _one(policy: AgentPolicy, file: Path, observed: NDArray[Any], team: Sequence[Tensor]) -> Parity:
     """Plays one agent's export over all episodes."""
     session = onnxruntime.InferenceSession(file)
     own = [part[..., : policy.acted].numpy() for part in team]

@@ -29,7 +29,8 @@ class Policy:
 
     def act(self, observation: object) -> np.ndarray:
         """Takes what the agent sees, in the contract's order and units; returns its action."""
-        given = {"observation": np.asarray(observation, np.float32)}
+        seen = self.contract["inputs"]["observation"]
+        given = {"observation": np.asarray(observation, seen["dtype"])}
         if self._memory:
             given["memory"] = self._kept
         action, *told = self._session.run(None, given)

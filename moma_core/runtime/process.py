@@ -67,6 +67,11 @@ def begin(last_words: str = "") -> Event:
     return stopping
 
 
+def over() -> None:
+    """Says that what `begin` prepared this process for has returned."""
+    _OVER.set()
+
+
 def cores() -> int:
     """Returns how many cores this process may use.
 
@@ -197,7 +202,7 @@ def main(command: Callable[[], int | None]) -> int:
     except ValueError as error:
         return _refused(str(error))
     finally:
-        _OVER.set()
+        over()
 
 
 def _refused(words: str) -> int:

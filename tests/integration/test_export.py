@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ KINDS = [
     (MIXED, {"memory": "gru"}),
     (MIXED, {"memory": "attention"}),
     (SPEC, {"memory": "frames", "state_dependent_std": True}),
-    (CHOICES, {"memory": "frames"}),
+    (replace(CHOICES, state_offset=(0.0, 1e9, 0.0, 0.0, -4.5e6)), {"memory": "frames"}),
 ]
 """Every memory, and agents that choose, act continuously, or both in one team."""
 
