@@ -135,7 +135,7 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
     required = {
         field.name: tyro.MISSING
         for field in fields(kind)
-        if field.default is MISSING and field.name != "config"
+        if field.default is field.default_factory is MISSING and field.name != "config"
     }
     default = kind(config=base, chosen=chosen, **required)
     args = tyro.cli(kind, args=rest, prog=f"{prog} RECIPE", default=default, registry=_WORDS)
