@@ -143,7 +143,9 @@ def _start(
             replace(deployment, nodes=1),
         )
         worker = sized.workers[number]
-        words = [*join, "--model-server", str(servers[worker.server])]
+        own = worker.server
+        asked = [*servers[own:], *servers[:own]]
+        words = [*join, "--model-server", *map(str, asked)]
         return worker_role(f"worker-{number}", words, worker.core)
 
     def part(node: int, count: int) -> RoleSpec:
