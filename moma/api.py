@@ -16,7 +16,7 @@ from moma.cli.train import Train
 from moma.evaluation import policies
 from moma.evaluation.evaluate import Score, played
 from moma.team import Team
-from moma_core import documents
+from moma_core import documents, own_code
 from moma_core.runtime import flag_file, process, subject
 from moma_core.runtime.commandline import parse_run
 from moma_core.runtime.run import RunDirectory
@@ -111,7 +111,7 @@ def evaluate(
     """
     if env is None:
         return played(team.actors, team.task, episodes, seed)
-    make = pettingzoo.load(env) if isinstance(env, str) else env
+    make = own_code.load(env, "env") if isinstance(env, str) else env
     copies: Callable[[int], Environment] = partial(pettingzoo.PettingZoo, make, team.spec)
     task = replace(team.task, environment=copies, return_at_zero=None, return_at_one=None)
     return played(team.actors, task, episodes, seed)

@@ -15,7 +15,7 @@ from moma.engines.crew import Crew
 from moma.engines.deployment import Deployment
 from moma.engines.supervision import Supervisor
 from moma.engines.topology import Further, Plan
-from moma_core import documents
+from moma_core import documents, own_code
 from moma_core.address import Address
 from moma_core.config import Config
 from moma_core.rpc.trust import AUTHORITY, CLIENT, token_file
@@ -205,7 +205,8 @@ def _learner(
     run: RunDirectory, config: Config, servers: list[Address], listening: Listening
 ) -> RoleSpec:
     asked = ("--model-server", *map(str, servers)) if servers else ()
-    env = ("--env", config.eval.env) if config.eval.env else ()
+    env = ["--env", config.eval.env] if config.eval.env else []
+    env += ["--task", config.task] if own_code.is_place(config.task) else []
     words = ("--resume", str(run.path), *env, *asked)
     return RoleSpec(name="learner", package="learner", words=words, listening=listening, leads=True)
 
