@@ -1,5 +1,6 @@
 """The adapter to `ParallelEnv`s, with an environment small enough to predict; and its refusals."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 
 from moma_core.tasks import Environment
-from moma_core.tasks.pettingzoo import PettingZoo
+from moma_core.tasks.pettingzoo import PettingZoo, load
 from tests.builders import MIXED, SPEC
 
 CHOICES = replace(
@@ -200,3 +201,63 @@ def test_a_team_with_discrete_actions_needs_discrete_spaces():
 def test_what_is_no_environment_is_refused_by_what_it_lacks():
     with pytest.raises(ValueError, match="no PettingZoo ParallelEnv: it has no possible_agents"):
         PettingZoo(object, SPEC, 1)
+
+
+def test_a_factory_is_loaded_by_its_place():
+    assert load("tests.unit.test_pettingzoo:Pair").__name__ == "Pair"
+    assert load("collections:OrderedDict")() == {}
+
+
+def test_a_factory_is_found_in_the_current_directory_and_only_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    (tmp_path / "homemade_envs.py").write_text("def make():\n    return 7\n")
+    with pytest.raises(ValueError, match=r"homemade_envs cannot be imported.*PYTHONPATH"):
+        load("homemade_envs:make")
+    monkeypatch.chdir(tmp_path)
+    assert load("homemade_envs:make")() == 7
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("tests.builders", "must be package.module:factory, got 'tests.builders'"),
+        ("tests/builders.py:made", "must be package.module:factory"),
+        (":made", "must be package.module:factory"),
+        (".builders:made", "must be package.module:factory"),
+        ("no_such_package.envs:made", "no_such_package.envs cannot be imported (No module named"),
+        ("tests.builders:no_such_factory", "tests.builders has no no_such_factory"),
+        ("tests.builders:FRAME", "holds something that cannot be called as FRAME"),
+    ],
+)
+def test_a_place_without_a_factory_is_refused_by_what_is_wrong(place, words):
+    with pytest.raises(ValueError, match="--env") as error:
+        load(place)
+    assert words in str(error.value)
+
+
+def test_an_integer_box_is_given_the_nearest_whole_numbers():
+    acted = {"wide": Box(-9, 9, (2,), dtype=np.int32), "narrow": box(1, high=9.0)}
+    bounds = ((-9.0, -9.0), (-9.0,)), ((9.0, 9.0), (9.0,))
+    adapter, (pair,) = made(replace(SPEC, action_low=bounds[0], action_high=bounds[1]), acted=acted)
+    adapter.reset(0)
+    adapter.step(torch.tensor([[[1.6, -0.7], [0.4, 0.0]]]))
+    given = pair.actions[0]
+    assert given["wide"].dtype == np.int32
+    assert given["wide"].tolist() == [2, -1]
+    assert given["narrow"].tolist() == pytest.approx([0.4])
+
+
+def test_an_offset_is_taken_off_before_anything_is_rounded():
+    class Far(Pair):
+        def observe(self):
+            far = (np.array([1.7e9 + self.time / 4]), np.array([0.25]))
+            return {**super().observe(), "narrow": far}
+
+    for offset, moved in (((), 0.0), ((0.0, 1.7e9, 0.0, 0.0, 0.0), 0.25)):
+        adapter = PettingZoo(Far, replace(SPEC, state_offset=offset), 1)
+        before = adapter.reset(0)[0, 1]
+        assert float(adapter.step(torch.zeros(1, 2, 2))[0][0, 1] - before) == moved
+    apart = replace(SPEC, state_offset=(0.0, 1.0, 2.0, 3.0, 4.0)).side_by_side()
+    assert apart.state_offset == (0.0, 2.0, 4.0, 1.0, 4.0)
+    with pytest.raises(ValueError, match="state_offset needs one entry per feature: 5, got 1"):
+        replace(SPEC, state_offset=(1.0,))

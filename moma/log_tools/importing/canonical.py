@@ -20,13 +20,14 @@ place of `act/AGENT`. Flags may have any usual name (see `usual`). Agents come i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from moma.log_tools.importing import usual
 from moma.log_tools.importing.fields import Fields
-from moma.log_tools.importing.log import Agent, Episode, ImportDataError, Layout, Log, numbered
+from moma.log_tools.importing.log import Agent, Episode, ImportDataError, Layout, Log
 from moma_core import documents
 
 
@@ -41,6 +42,15 @@ class AgentMeta:
     """Number of choices of a discrete action; 0 for a continuous one."""
     observation_names: tuple[str, ...] = ()
 
+    @property
+    def declared(self) -> dict[str, Any]:
+        """What it declares, as `Agent` has it; the bounds of one-hot choices say nothing more."""
+        sides = self.action_low, self.action_high
+        one_hot = sides == ((0.0,) * self.choices, (1.0,) * self.choices)
+        low, high = ((), ()) if one_hot else sides
+        names = self.observation_names
+        return {"choices": self.choices or None, "low": low, "high": high, "names": names}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Meta:
@@ -50,56 +60,44 @@ class Meta:
     state_names: tuple[str, ...] = ()
 
 
-def describe(
-    source: str,
-    found: Sequence[str],
-    shapes: Callable[[Sequence[str]], Mapping[str, tuple[int, str]]],
-    text: str,
-) -> tuple[Fields, Layout]:
-    """Says which of a log's arrays are what, and who acts in it.
+def fields(source: str, found: Sequence[str], text: str) -> Fields:
+    """Says which of a log's arrays are what, and what `meta` declares.
 
     Args:
         source: the file, for messages.
         found: the names of its arrays.
-        shapes: returns the width of a row of some arrays, and numpy's letter for their kind.
         text: the document `meta`, empty where there is none.
 
     Raises:
-        ImportDataError: what is needed is missing, or the document does not fit the arrays.
+        ImportDataError: what is needed is missing, or the document names strangers.
     """
     meta, agents = _meta(source, found, text)
-    seen = tuple(f"obs/{a}" for a in agents) if any(n.startswith("obs/") for n in found) else ()
-    state = ("state",) * ("state" in found)
+    seen = any(name.startswith("obs/") for name in found)
     rewards = ("reward",) if "reward" in found else tuple(f"reward/{a}" for a in agents)
     terminated, ended = usual.ends(found)
-    missing = [n for n in (*seen, *rewards) if n not in found]
+    missing = [n for n in (*(f"obs/{a}" for a in agents if seen), *rewards) if n not in found]
     missing += ["terminated"] * (not terminated)
-    if not agents or not (seen or state) or missing:
+    if not agents or not (seen or "state" in found) or missing:
         what = ", ".join(missing) or ("act/AGENT" if not agents else "obs/AGENT or state")
         raise ImportDataError(f"{source} has no {what}; there are: {', '.join(found) or 'none'}")
-    names = Fields(
-        features=(*state, *seen),
-        actions=("act",) if "act" in found else tuple(f"act/{a}" for a in agents),
+    said = {agent.name: agent for agent in meta.agents}
+    return Fields(
+        agents=tuple(
+            Agent(
+                name=name,
+                seen=(f"obs/{name}",) * seen,
+                acted=("act",) if "act" in found else (f"act/{name}",),
+                **said.get(name, AgentMeta(name=name)).declared,
+            )
+            for name in agents
+        ),
         rewards=rewards,
+        state=("state",) * ("state" in found),
+        state_names=meta.state_names,
         terminated=tuple(_of_agents(own, agents) for own in terminated),
         ended=tuple(_of_agents(own, agents) for own in ended),
         number=tuple(name for name in ("episode",) if name in found),
         beside=_beside(found, agents),
-    )
-    of = shapes(names.all)
-    width = of["state"][0] if state else 0
-    if meta.state_names and len(meta.state_names) != width:
-        raise ImportDataError(
-            f"{source}: meta has {len(meta.state_names)} state_names, the state has {width} columns"
-        )
-    said = {agent.name: agent for agent in meta.agents}
-    observed = [of[name][0] for name in seen] if seen else [None] * len(agents)
-    return names, Layout(
-        agents=tuple(
-            _agent(source, said.get(name, AgentMeta(name=name)), wide, *of[action])
-            for name, action, wide in zip(agents, names.actions, observed, strict=True)
-        ),
-        state=meta.state_names or numbered("state", width),
     )
 
 
@@ -129,40 +127,6 @@ def _beside(found: Sequence[str], agents: tuple[str, ...]) -> dict[str, tuple[st
         marks = tuple(f"{name}/{agent}" for agent in agents)
         kept[kind] = marks if set(marks) <= set(found) else ()
     return {kind: own for kind, own in kept.items() if own}
-
-
-def _agent(source: str, said: AgentMeta, seen: int | None, width: int, kind: str) -> Agent:
-    """What is known of an agent: its observation's width, its action's and its action's kind."""
-    one_hot = (0.0,) * said.choices, (1.0,) * said.choices
-    if (said.action_low, said.action_high) == one_hot:
-        said = replace(said, action_low=(), action_high=())  # of choices they say nothing more
-    bounded = bool(said.action_low or said.action_high)
-    for field, given, need in (
-        ("action_low", said.action_low, width if bounded else 0),
-        ("action_high", said.action_high, width if bounded else 0),
-        ("observation_names", said.observation_names, seen if said.observation_names else 0),
-    ):
-        if len(given) != need:
-            raise ImportDataError(
-                f"{source}: meta gives {said.name} {len(given)} numbers or names as {field}, "
-                f"it needs {need}"
-            )
-    chooses = bool(said.choices) or (kind in "iub" and not bounded)
-    if chooses and (width != 1 or bounded):
-        what = "bounds beside choices" if bounded else f"{width} numbers a step"
-        raise ImportDataError(
-            f"{source}: act/{said.name}: integer actions are choices, one number a step, got "
-            f"{what}; write floats where they are none, or their bounds in meta"
-        )
-    return Agent(
-        name=said.name,
-        features=None if seen is None else said.observation_names or numbered(said.name, seen),
-        width=width,
-        choices=said.choices if chooses else None,
-        low=said.action_low,
-        high=said.action_high,
-        asked=width == 1 and not chooses and not bounded,
-    )
 
 
 def read(

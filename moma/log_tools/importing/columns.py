@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from moma.log_tools.importing import usual
 from moma.log_tools.importing.fields import Fields
-from moma.log_tools.importing.log import Agent, ImportDataError, Layout
+from moma.log_tools.importing.log import Agent, ImportDataError
 from moma_core import documents
 
 FILE = "columns.toml"
@@ -70,7 +70,7 @@ class Columns:
     state: tuple[str, ...] = ()
 
 
-def beside(path: Path) -> tuple[Fields, Layout] | None:
+def beside(path: Path) -> Fields | None:
     """Returns what the file beside a table, or in a directory of tables, says; None: there is none.
 
     Raises:
@@ -84,8 +84,11 @@ def beside(path: Path) -> tuple[Fields, Layout] | None:
     except (OSError, ValueError) as error:
         raise ImportDataError(f"{place}: {error}") from error
     agents = said.agents
-    if not agents or not said.reward:
-        raise ImportDataError(f"{place}: one agent and one column of rewards are needed at least")
+    acting = agents and all(agent.action for agent in agents.values())
+    if not acting or not said.reward:
+        raise ImportDataError(
+            f"{place}: an agent, an action of each, and a column of rewards are needed at least"
+        )
     kept = {
         "timestamp": (said.time,) * bool(said.time),
         "present": tuple(a.present for a in agents.values() if a.present),
@@ -96,39 +99,25 @@ def beside(path: Path) -> tuple[Fields, Layout] | None:
     if len(kept["present"]) not in (0, len(agents)):
         raise ImportDataError(f"{place}: present is needed for each agent, or for none")
     return Fields(
-        features=(*said.state, *(n for a in agents.values() for n in a.observation)),
-        actions=tuple(n for a in agents.values() for n in a.action),
+        agents=tuple(
+            Agent(
+                name=name,
+                seen=own.observation,
+                acted=own.action,
+                names=own.observation,
+                choices=own.choices or None,
+                low=own.action_low,
+                high=own.action_high,
+            )
+            for name, own in agents.items()
+        ),
         rewards=said.reward,
+        state=said.state,
+        state_names=said.state,
         terminated=tuple((name,) for name in said.terminated),
         ended=tuple((name,) for name in said.ended),
         number=(said.episode,) * bool(said.episode),
         beside={kind: names for kind, names in kept.items() if names},
-    ), Layout(
-        agents=tuple(_agent(place, name, own) for name, own in agents.items()),
-        state=said.state,
-    )
-
-
-def _agent(place: Path, name: str, own: AgentColumns) -> Agent:
-    width, bounded = len(own.action), bool(own.action_low or own.action_high)
-    wrong = (
-        ("action", width, width if width and not (own.choices and width > 1) else 1),
-        ("action_low", len(own.action_low), width * bounded),
-        ("action_high", len(own.action_high), width * bounded),
-        ("allowed", len(own.allowed), own.choices if own.allowed else 0),
-        ("choices beside bounds", int(bool(own.choices) and bounded), 0),
-    )
-    for field, got, need in wrong:
-        if got != need:
-            raise ImportDataError(f"{place}: agent {name}: {field} needs {need}, got {got}")
-    return Agent(
-        name=name,
-        features=own.observation or None,
-        width=width,
-        choices=own.choices or None,
-        low=own.action_low,
-        high=own.action_high,
-        asked=width == 1 and not own.choices and not bounded,
     )
 
 

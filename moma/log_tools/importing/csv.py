@@ -16,8 +16,8 @@ import pyarrow
 import pyarrow.csv
 
 from moma.log_tools.importing import canonical, columns, table
-from moma.log_tools.importing.fields import Fields
-from moma.log_tools.importing.log import Arrays, ImportDataError, Log
+from moma.log_tools.importing.fields import Fields, layout
+from moma.log_tools.importing.log import Arrays, ImportDataError, Layout, Log
 
 _BLOCK = 1 << 22
 """Bytes of a file that are parsed at a time."""
@@ -36,10 +36,15 @@ def read(path: Path) -> Log:
             f"{place} has no {columns.FILE}, which says what the columns are; write a draft of it "
             f"with: moma data columns {place}"
         )
+
+    def described(file: Path) -> tuple[Fields, Layout, int, Sequence[str]]:
+        sample = table.first(_Reader(said), file, said.all)
+        return said, layout(str(file), said, sample), _lines(file), table.flags(header(file))
+
     return canonical.read(
         path,
         ".csv",
-        lambda file: (*said, _lines(file), table.flags(header(file))),
+        described,
         lambda files, names: table.episodes(files, names, _Reader(names), str(path)),
     )
 
@@ -47,9 +52,9 @@ def read(path: Path) -> Log:
 class _Reader:
     """Reads columns of a file, see `table.Batches`; names of episodes become numbers."""
 
-    def __init__(self, names: Fields | None) -> None:
-        self._flags = {n for g in (*names.terminated, *names.ended) for n in g} if names else set()
-        self._number = {*names.number} if names else set()
+    def __init__(self, names: Fields) -> None:
+        self._flags = {name for group in (*names.terminated, *names.ended) for name in group}
+        self._number = {*names.number}
         self._seen: dict[str, int] = {}
 
     def __call__(self, path: Path, names: Sequence[str], rows: int) -> Iterator[Arrays]:

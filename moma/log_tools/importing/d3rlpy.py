@@ -13,13 +13,13 @@ import h5py
 import numpy as np
 
 from moma.log_tools.importing import hdf5
-from moma.log_tools.importing.fields import Fields, gather
-from moma.log_tools.importing.log import Arrays, ImportDataError, Layout, Log, team
+from moma.log_tools.importing.fields import Fields, gather, layout
+from moma.log_tools.importing.log import Agent, Arrays, ImportDataError, Log
 from moma.log_tools.importing.rows import episodes
 
+_ARRAYS = ("observations", "actions", "rewards")
 _NAMES = Fields(
-    features=("observations",),
-    actions=("actions",),
+    agents=(Agent(name="agent_0", seen=("observations",), acted=("actions",)),),
     rewards=("rewards",),
     terminated=(("terminated",),),
     number=("episode",),
@@ -36,14 +36,11 @@ def read(path: Path) -> Log:
         count = hdf5.number(file, "num_episodes")
         if hdf5.has(file, "observations_0_0"):
             raise ImportDataError(f"{path}: observations of several parts cannot be read")
-        first = {name: hdf5.array(file, f"{name}_0") for name in ("observations", "actions")}
-        seen, acted = (int(np.prod(data.shape[1:])) for data in first.values())
-        chooses = first["actions"].dtype.kind in "iu"
-        rows = count * len(first["actions"])
+        first = _episode(file, 0)
     return Log(
         source=str(path),
-        layout=Layout(agents=team(("agent_0",), [seen], [acted], chooses=chooses)),
-        rows=rows,
+        layout=layout(str(path), _NAMES, first),
+        rows=count * len(first["rewards"]),
         episodes=lambda: episodes((gather(_NAMES, one) for one in _arrays(path, count)), str(path)),
     )
 
@@ -55,7 +52,7 @@ def _arrays(path: Path, count: int) -> Iterator[Arrays]:
 
 
 def _episode(file: h5py.File, number: int) -> Arrays:
-    arrays = {n: hdf5.episode_rows(file, f"{n}_{number}") for n in _NAMES.all[:3]}
+    arrays = {n: hdf5.episode_rows(file, f"{n}_{number}") for n in _ARRAYS}
     ended = np.zeros(len(arrays["rewards"]), np.bool_)
     ended[-1:] = bool(hdf5.number(file, f"terminated_{number}"))
     return {**arrays, "terminated": ended, "episode": np.full(len(ended), number)}

@@ -8,7 +8,7 @@ states than of what belongs to steps.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from itertools import chain
 from typing import Any
@@ -17,7 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moma.log_tools.importing import usual
-from moma.log_tools.importing.log import Arrays, Episode, ImportDataError
+from moma.log_tools.importing.log import (
+    Agent,
+    Arrays,
+    Episode,
+    ImportDataError,
+    Layout,
+    numbered,
+)
 from moma.log_tools.importing.rows import Rows
 
 
@@ -25,9 +32,12 @@ from moma.log_tools.importing.rows import Rows
 class Fields:
     """Which of a log's arrays are what; arrays of one kind lie side by side, in this order."""
 
-    features: tuple[str, ...]
-    actions: tuple[str, ...]
+    agents: tuple[Agent, ...]
     rewards: tuple[str, ...]
+    state: tuple[str, ...] = ()
+    """The global state."""
+    state_names: tuple[str, ...] = ()
+    """Names of its columns; none: numbers."""
     terminated: usual.Flags = ()
     ended: usual.Flags = ()
     """Flags of any other end."""
@@ -37,6 +47,16 @@ class Fields:
     """Features after each step."""
     beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Arrays of what else is kept at each state, by its name in `Episode.beside`."""
+
+    @cached_property
+    def features(self) -> tuple[str, ...]:
+        """The global state, then what each agent observes."""
+        return (*self.state, *chain(*(agent.seen for agent in self.agents)))
+
+    @cached_property
+    def actions(self) -> tuple[str, ...]:
+        """What each agent does."""
+        return tuple(chain(*(agent.acted for agent in self.agents)))
 
     @cached_property
     def all(self) -> tuple[str, ...]:
@@ -49,6 +69,64 @@ class Fields:
     def of_states(self) -> frozenset[str]:
         """Arrays with a row for each state, where a log has one more of them than of steps."""
         return frozenset((*self.features, *chain(*self.beside.values())))
+
+
+Sample = Mapping[str, Any]
+"""Arrays by name, or what has their shape and dtype."""
+
+
+def layout(source: str, names: Fields, sample: Sample, **traits: Any) -> Layout:  # noqa: ANN401
+    """Says who acts in a log, once its arrays are known: what is declared holds, or is refused.
+
+    Args:
+        source: the file, for messages.
+        names: which array is what, and what is declared of the agents.
+        sample: some rows of each array.
+        traits: of the format, see `Layout`.
+
+    Raises:
+        ImportDataError: names or bounds do not fit the arrays, or integers could be anything.
+    """
+    widths = {name: int(np.prod(array.shape[1:])) for name, array in sample.items()}
+    state = sum(widths[name] for name in names.state)
+    if names.state_names and len(names.state_names) != state:
+        raise ImportDataError(
+            f"{source}: {len(names.state_names)} state_names, the state has {state} columns"
+        )
+    return Layout(
+        agents=tuple(_declared(source, agent, sample, widths) for agent in names.agents),
+        widths=widths,
+        state=names.state_names or numbered("state", state),
+        **traits,
+    )
+
+
+def _declared(source: str, agent: Agent, sample: Sample, widths: Mapping[str, int]) -> Agent:
+    """The agent, once it is known what it does."""
+    acted, seen = (sum(widths[name] for name in own) for own in (agent.acted, agent.seen))
+    bounded = bool(agent.low or agent.high)
+    for what, given, need in (
+        ("action_low", agent.low, acted * bounded),
+        ("action_high", agent.high, acted * bounded),
+        ("observation_names", agent.names, seen if agent.names else 0),
+    ):
+        if len(given) != need:
+            raise ImportDataError(
+                f"{source}: agent {agent.name}: {what} has {len(given)} entries, need {need}"
+            )
+    integers = all(sample[name].dtype.kind in "iub" for name in agent.acted)
+    chooses = agent.choices is not None or (integers and not agent.amounts and not bounded)
+    if chooses and (acted != 1 or bounded):
+        what = "bounds beside choices" if bounded else f"{acted} numbers a step"
+        raise ImportDataError(
+            f"{source}: {', '.join(agent.acted)}: integer actions are choices, one number a step, "
+            f"got {what}; write floats where they are none, or declare their bounds"
+        )
+    return replace(
+        agent,
+        choices=(agent.choices or 0) if chooses else None,
+        asked=acted == 1 and not chooses and not bounded and not agent.amounts,
+    )
 
 
 def gather(names: Fields, arrays: Arrays) -> Rows:

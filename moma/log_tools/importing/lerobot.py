@@ -9,12 +9,13 @@ and videos are refused where there is nothing else to see, and named where there
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from moma.log_tools.importing import table, usual
-from moma.log_tools.importing.fields import Fields
-from moma.log_tools.importing.log import Agent, ImportDataError, Layout, Log, numbered
+from moma.log_tools.importing.fields import Fields, layout
+from moma.log_tools.importing.log import Agent, ImportDataError, Log, numbered
 from moma_core import documents
 
 _NUMBERS = ("float", "int", "uint", "bool")
@@ -32,31 +33,25 @@ def read(path: Path) -> Log:
         raise ImportDataError(f"{path} holds no data/*/*.parquet file")
     seen, reward, pictures = _needed(path, found)
     terminated, ended = usual.ends(found)
+    acting = Agent(name="agent_0", seen=seen, acted=("action",))
     names = Fields(
-        features=seen,
-        actions=("action",),
+        agents=(acting,),
         rewards=(reward,),
         terminated=terminated,
         ended=ended,
         number=("episode_index",),
         beside={"timestamp": ("timestamp",)} if "timestamp" in found else {},
     )
-    shapes = table.shapes(table.parquet, files[0], names.all)
-    width, kind = shapes["action"]
+    first = table.first(table.parquet, files[0], names.all)
+    named = tuple(n for name in seen for n in _names(found[name], name, first[name].shape[1]))
+    names = replace(names, agents=(replace(acting, names=named),))
     rows = 0
     for file in files:
         with table.opened(file) as content:
             rows += content.metadata.num_rows
-    agent = Agent(
-        name="agent_0",
-        features=tuple(n for name in seen for n in _names(found[name], name, shapes[name][0])),
-        width=width,
-        choices=0 if kind in "iu" and width == 1 else None,
-        asked=kind == "f" and width == 1,
-    )
     return Log(
         source=str(path),
-        layout=Layout(agents=(agent,)),
+        layout=layout(str(path), names, first),
         rows=rows,
         episodes=lambda: table.episodes(files, names, table.parquet, str(path), apart=False),
         notes=(f"pictures are left out: {', '.join(pictures)}",) * bool(pictures),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,18 +23,21 @@ class ImportDataError(DatasetError):
 
 @dataclass(frozen=True, kw_only=True)
 class Agent:
-    """What a log says of one agent."""
+    """One agent of a log: which arrays are its own, and what the log declares of its action."""
 
     name: str
-    features: tuple[str, ...] | None
-    """Names of what it observes; None: the whole global state."""
-    width: int
-    """Width of its action; 1 where it is the number of a choice."""
+    seen: tuple[str, ...]
+    """Arrays that it observes, side by side; none: the whole global state."""
+    acted: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    """Names of what it observes, column by column; none: numbers."""
     choices: int | None = None
     """Number of its choices, 0 where the log does not say; None: it does not choose."""
     low: tuple[float, ...] = ()
     """Lower bounds of its action; empty: the log does not say, the data's extremes are taken."""
     high: tuple[float, ...] = ()
+    amounts: bool = False
+    """Numbers that are no choices, also where they are integers."""
     asked: bool = False
     """Floats of width 1 of which nothing is said: choices or amounts, where all are whole."""
 
@@ -47,6 +51,8 @@ class Layout:
     """
 
     agents: tuple[Agent, ...]
+    widths: Mapping[str, int]
+    """Columns of each array."""
     state: tuple[str, ...] = ()
     """Names of the columns, the first ones, that are the global state."""
     padded: bool = False
@@ -56,6 +62,10 @@ class Layout:
     limits_are_terminals: bool = False
     """Format that marks an episode which ran out of time as terminated."""
 
+    def width(self, arrays: tuple[str, ...]) -> int:
+        """Returns the columns of some arrays side by side."""
+        return sum(self.widths[name] for name in arrays)
+
     @property
     def names(self) -> tuple[str, ...]:
         """The agents' names."""
@@ -64,19 +74,20 @@ class Layout:
     @property
     def features(self) -> tuple[str, ...]:
         """Names of the columns of features."""
-        return (*self.state, *(name for agent in self.agents for name in agent.features or ()))
+        own = (a.names or numbered(a.name, self.width(a.seen)) for a in self.agents)
+        return (*self.state, *chain(*own))
 
     @property
     def observations(self) -> tuple[tuple[int, ...], ...]:
         """Columns of features that each agent observes."""
-        own = iter(columns([len(a.features or ()) for a in self.agents], len(self.state)))
+        own = columns([self.width(agent.seen) for agent in self.agents], len(self.state))
         whole = tuple(range(len(self.state)))
-        return tuple(whole if a.features is None else c for a, c in zip(self.agents, own))  # noqa: B905
+        return tuple(c if a.seen else whole for a, c in zip(self.agents, own, strict=True))
 
     @property
     def action_widths(self) -> tuple[int, ...]:
-        """Width of each agent's action."""
-        return tuple(agent.width for agent in self.agents)
+        """Width of each agent's action; 1 where it is the number of a choice."""
+        return tuple(self.width(agent.acted) for agent in self.agents)
 
     @property
     def discrete(self) -> tuple[bool, ...]:
@@ -129,26 +140,3 @@ def columns(widths: list[int], first: int = 0) -> tuple[tuple[int, ...], ...]:
 def numbered(name: str, width: int) -> tuple[str, ...]:
     """Returns `name.0`, `name.1`, ..."""
     return tuple(f"{name}.{i}" for i in range(width))
-
-
-def team(
-    names: Iterator[str] | tuple[str, ...], seen: list[int], acted: list[int], *, chooses: bool
-) -> tuple[Agent, ...]:
-    """Returns agents of whom a log says no more than how wide their rows are.
-
-    Args:
-        names: the agents.
-        seen: width of each one's observation.
-        acted: width of each one's action.
-        chooses: actions are integers: of width 1, they are choices.
-    """
-    return tuple(
-        Agent(
-            name=name,
-            features=numbered(name, width),
-            width=own,
-            choices=0 if chooses and own == 1 else None,
-            asked=own == 1 and not chooses,
-        )
-        for name, width, own in zip(names, seen, acted, strict=True)
-    )

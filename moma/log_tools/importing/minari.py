@@ -18,16 +18,8 @@ import h5py
 import numpy as np
 
 from moma.log_tools.importing import hdf5
-from moma.log_tools.importing.fields import Fields, whole
-from moma.log_tools.importing.log import (
-    Agent,
-    Arrays,
-    Episode,
-    ImportDataError,
-    Layout,
-    Log,
-    numbered,
-)
+from moma.log_tools.importing.fields import Fields, layout, whole
+from moma.log_tools.importing.log import Agent, Arrays, Episode, ImportDataError, Log
 from moma_core import documents
 
 _STATE = "infos/state"
@@ -116,23 +108,15 @@ def read(path: Path) -> Log:
     if _STATE in found and len(first[_STATE]) != steps + 1:
         found.remove(_STATE)
         notes.append("infos/state is left out: it needs one row more than there are steps")
-    parts = _agents(spaces, found)
-    for name, seen, _, _ in parts:
-        if not seen:
-            raise ImportDataError(f"{source}: nothing that {name} observes can be read")
-    kept = {path for _, seen, acted, _ in parts for path in (*seen, *acted)}
-    if left := [path for path in found if path not in kept and path != _STATE]:
-        notes.append(f"left out: {', '.join(left)}")
-    widths = {name: int(np.prod(array.shape[1:])) for name, array in first.items()}
-    state = (_STATE,) * (_STATE in found)
+    agents, starts = _agents(source, spaces, found)
     names = Fields(
-        features=(*state, *(p for _, seen, _, _ in parts for p in seen)),
-        actions=tuple(p for _, _, acted, _ in parts for p in acted),
+        agents=agents,
         rewards=("rewards",),
+        state=(_STATE,) * (_STATE in found),
         terminated=(("terminations",),),
     )
-    agents = tuple(_agent(source, *part, widths=widths) for part in parts)
-    starts = {acted[0]: int(kinds[0].get("start", 0)) for _, _, acted, kinds in parts}
+    if left := [path for path in found if path not in names.all]:
+        notes.append(f"left out: {', '.join(left)}")
 
     def episodes() -> Iterator[Episode]:
         row = 0
@@ -147,7 +131,7 @@ def read(path: Path) -> Log:
     # How many steps there are in all would take reading each; the first one's length will do.
     return Log(
         source=source,
-        layout=Layout(agents=agents, state=numbered("state", widths[_STATE]) if state else ()),
+        layout=layout(source, names, first),
         rows=count * steps,
         episodes=episodes,
         notes=tuple(notes),
@@ -170,26 +154,21 @@ def _document(path: Path) -> tuple[str, tuple[Space, Space]]:
     return storage, spaces
 
 
-Part = tuple[str, list[str], list[str], list[Space]]
-"""An agent: its name, the paths of its observations and actions, the spaces of its actions."""
-
-
-def _agents(spaces: tuple[Space, Space], found: list[str]) -> list[Part]:
-    """The agents, in the order of their space."""
+def _agents(
+    source: str, spaces: tuple[Space, Space], found: list[str]
+) -> tuple[tuple[Agent, ...], dict[str, int]]:
+    """The agents, in the order of their space, and the first choice of each that chooses."""
     action, observation = spaces
-    observed = _leaves(observation, "observations", found)
-    team: list[Part] = []
+    observed = list(_leaves(observation, "observations", found))
+    parts = {}
     for path, space in _inner(action, "actions", found):
         own = path.replace("actions", "observations", 1)
-        seen = [p for p in observed if p == own or p.startswith(f"{own}/")]
-        name = path.removeprefix("actions/")
-        index = name.removeprefix("_index_")
-        name = f"agent_{index}" if isinstance(action["subspaces"], list) else name
-        team.append((name, seen, [path], [space]))
-    if team and all(seen for _, seen, _, _ in team):
-        return team
-    acted = _leaves(action, "actions", found)
-    return [("agent_0", list(observed), list(acted), list(acted.values()))]
+        name = path.removeprefix("actions/").replace("_index_", "agent_")
+        parts[name] = [p for p in observed if p == own or p.startswith(f"{own}/")], {path: space}
+    if not parts or not all(seen for seen, _ in parts.values()):
+        parts = {"agent_0": (observed, _leaves(action, "actions", found))}
+    made = tuple(_agent(source, name, *own) for name, own in parts.items())
+    return made, {p: int(s.get("start", 0)) for _, own in parts.values() for p, s in own.items()}
 
 
 def _inner(space: Space, prefix: str, found: list[str]) -> list[tuple[str, Space]]:
@@ -211,40 +190,27 @@ def _leaves(space: Space, prefix: str, found: list[str]) -> dict[str, Space]:
     return {p: leaf for path, part in inner for p, leaf in _leaves(part, path, found).items()}
 
 
-def _agent(
-    source: str,
-    name: str,
-    seen: list[str],
-    acted: list[str],
-    kinds: list[Space],
-    *,
-    widths: Mapping[str, int],
-) -> Agent:
+def _agent(source: str, name: str, seen: list[str], acted: Mapping[str, Space]) -> Agent:
+    kinds = list(acted.values())
     types = [kind.get("type") for kind in kinds]
     if not kinds or not (types == ["Discrete"] or set(types) <= {"Box", "MultiBinary"}):
         raise ImportDataError(
             f"{source}: each agent's actions must be of a Box space, or of a Discrete one; those "
             f"of {name} are {', '.join(map(str, types)) or 'missing'}"
         )
+    if not seen:
+        raise ImportDataError(f"{source}: nothing that {name} observes can be read")
     low, high = (
         np.concatenate([np.asarray(kind.get(side, ()), np.float64).reshape(-1) for kind in kinds])
         for side in ("low", "high")
     )
-    width = sum(widths[path] for path in acted)
-    bounded = len(low) == len(high) == width and np.isfinite([low, high]).all()
+    bounded = bool(np.isfinite([*low, *high]).all())
     return Agent(
         name=name,
-        features=tuple(
-            feature for path in seen for feature in numbered(_feature(path, name), widths[path])
-        ),
-        width=width,
+        seen=tuple(seen),
+        acted=tuple(acted),
         choices=int(kinds[0]["n"]) if types == ["Discrete"] else None,
         low=tuple(low.tolist()) if bounded else (),
         high=tuple(high.tolist()) if bounded else (),
+        amounts=types != ["Discrete"],
     )
-
-
-def _feature(path: str, agent: str) -> str:
-    """The name of a part of an observation: the agent's, and what the space calls the part."""
-    inner = [part for part in path.split("/")[1:] if part not in (agent, f"_index_{agent[6:]}")]
-    return ".".join((agent, *inner))

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from moma.log_tools.importing import canonical, limits, transitions
-from moma.log_tools.importing.fields import Fields, whole
+from moma.log_tools.importing.fields import Fields, layout, whole
 from moma.log_tools.importing.log import Episode, ImportDataError, Layout, Log
 from moma.log_tools.importing.npy import Stream
 
@@ -46,14 +46,12 @@ def read(path: Path) -> Log:
 def _describe(path: Path) -> tuple[Fields, Layout, int, Sequence[str]]:
     """What a file's arrays are, how many steps it has, and its flags."""
     with _opened(path) as members:
-        names, layout = canonical.describe(
-            str(path),
-            [name for name in members if name not in (_LENGTH, _META)],
-            lambda wanted: {n: (members[n].width, members[n].dtype.kind) for n in wanted},
-            _text(str(path), members),
-        )
+        found = [name for name in members if name not in (_LENGTH, _META)]
+        names = canonical.fields(str(path), found, _text(str(path), members))
+        steps = _check(str(path), names, members)
+        described = layout(str(path), names, {name: members[name] for name in names.all})
         flags = [name for name, member in members.items() if member.dtype.kind == "b"]
-        return names, layout, _check(str(path), names, members), flags
+        return names, described, steps, flags
 
 
 @contextmanager

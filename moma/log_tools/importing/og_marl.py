@@ -21,16 +21,9 @@ import tensorstore
 from numpy.typing import NDArray
 
 from moma.log_tools.importing import limits, standardised
-from moma.log_tools.importing.fields import Fields, gather
-from moma.log_tools.importing.log import (
-    Agent,
-    Arrays,
-    ImportDataError,
-    Layout,
-    Log,
-    numbered,
-)
-from moma.log_tools.importing.rows import episodes
+from moma.log_tools.importing.fields import Fields, gather, layout
+from moma.log_tools.importing.log import Agent, Arrays, ImportDataError, Log
+from moma.log_tools.importing.rows import Rows, episodes
 from moma_core import documents
 
 _NEEDED = ("observations.", "actions.", "rewards.", "terminals.", "truncations.")
@@ -52,39 +45,62 @@ def read(path: Path) -> Log:
     """
     source = str(path)
     leaves = _leaves(path)
-    streams, rows, agents, width = leaves["observations."].shape
+    streams, rows, agents, _ = leaves["observations."].shape
     physical = standardised.found(_read(leaves["observations."], 0, slice(0, min(rows, _SAMPLE))))
     notes: tuple[str, ...] = ()
     if physical:
         leaves.pop(_STATE, None)  # every agent sees the whole state, once it is physical
         notes = ("observations were standardised row by row; taken back to physical units",)
-    layout = _layout(leaves, agents, width - agents if physical else width, physical=physical)
-    names = Fields(
-        features=(*((_STATE,) if _STATE in leaves else ()), "observations."),
-        actions=("actions.",),
-        rewards=("rewards.",),
-        terminated=(("terminals.",),),
-        ended=(("truncations.",),),
-        beside={"allowed": (_LEGALS,)} if _LEGALS in leaves and any(layout.discrete) else {},
-    )
+    names = _names(leaves, agents)
 
-    def arrays(stream: int) -> Iterator[Arrays]:
+    def read(stream: int, part: slice) -> Arrays:
+        found = {name: _read(leaf, stream, part) for name, leaf in leaves.items()}
+        seen, acted = found["observations."], found["actions."]
+        seen = _physical(source, seen, stream, part) if physical else seen
+        found |= {f"observations.{i}": seen[:, i] for i in range(agents)}
+        return found | {f"actions.{i}": acted[:, i] for i in range(agents)}
+
+    def pieces(stream: int) -> Iterator[Rows]:
         for part in _slices(leaves, rows):
-            found = {n: _read(leaves[n], stream, part) for n in names.all}
-            if physical:
-                found["observations."] = _physical(source, found["observations."], stream, part)
-            yield found
+            yield gather(names, read(stream, part))
 
     return Log(
         source=source,
-        layout=layout,
+        layout=layout(
+            source,
+            names,
+            read(0, slice(0, 1)),
+            padded=True,
+            tolerance=standardised.TOLERANCE if physical else 0.0,
+        ),
         rows=streams * rows,
         episodes=lambda: (
-            episode
-            for stream in range(streams)
-            for episode in episodes((gather(names, one) for one in arrays(stream)), source)
+            episode for stream in range(streams) for episode in episodes(pieces(stream), source)
         ),
         notes=notes,
+    )
+
+
+def _names(leaves: Leaves, agents: int) -> Fields:
+    """Which leaf is what, and who chooses."""
+    actions = leaves["actions."]
+    chooses = actions.dtype.numpy_dtype.kind in "iu" and len(actions.shape) == 3
+    legal = leaves[_LEGALS].shape[-1] if _LEGALS in leaves else 0
+    return Fields(
+        agents=tuple(
+            Agent(
+                name=f"agent_{i}",
+                seen=(f"observations.{i}",),
+                acted=(f"actions.{i}",),
+                choices=legal if chooses else None,
+            )
+            for i in range(agents)
+        ),
+        state=(_STATE,) * (_STATE in leaves),
+        rewards=("rewards.",),
+        terminated=(("terminals.",),),
+        ended=(("truncations.",),),
+        beside={"allowed": (_LEGALS,)} if _LEGALS in leaves and chooses else {},
     )
 
 
@@ -146,29 +162,6 @@ def _slices(leaves: Leaves, rows: int) -> Iterator[slice]:
 
 def _read(leaf: tensorstore.TensorStore, stream: int, part: slice) -> NDArray[Any]:
     return np.asarray(leaf[stream, part].read().result())
-
-
-def _layout(leaves: Leaves, agents: int, width: int, *, physical: bool) -> Layout:
-    state = math.prod(leaves[_STATE].shape[2:]) if _STATE in leaves else 0
-    actions = leaves["actions."]
-    discrete = actions.dtype.numpy_dtype.kind in "iu" and len(actions.shape) == 3
-    legal = int(leaves[_LEGALS].shape[-1]) if _LEGALS in leaves else 0
-    own = math.prod(actions.shape[3:])
-    return Layout(
-        agents=tuple(
-            Agent(
-                name=f"agent_{i}",
-                features=numbered(f"agent_{i}", width),
-                width=own,
-                choices=legal if discrete else None,
-                asked=own == 1 and not discrete,
-            )
-            for i in range(agents)
-        ),
-        state=numbered("state", state),
-        padded=True,
-        tolerance=standardised.TOLERANCE if physical else 0.0,
-    )
 
 
 def _physical(source: str, seen: NDArray[Any], stream: int, part: slice) -> NDArray[Any]:

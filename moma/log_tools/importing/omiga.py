@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moma.log_tools.importing import hdf5, limits, standardised
-from moma.log_tools.importing.fields import Fields, gather
-from moma.log_tools.importing.log import Arrays, ImportDataError, Layout, Log, numbered, team
+from moma.log_tools.importing.fields import Fields, gather, layout
+from moma.log_tools.importing.log import Agent, Arrays, ImportDataError, Log
 from moma.log_tools.importing.rows import episodes
 
 _KEYS = ("s", "o", "a", "r", "d")
@@ -38,20 +38,19 @@ def read(path: Path) -> Log:
         rows, agents, width = fields["o"].shape
         inverted = {key: standardised.found(fields[key][:_SAMPLE]) for key in ("s", "o")}
         # A standardised state whose units are lost would only repeat the observations.
-        state = 0 if inverted["o"] != inverted["s"] else fields["s"].shape[2]
-        taken = agents if inverted["o"] else 0
-        layout = _layout(agents, max(state - taken, 0), width - taken, fields["a"].shape[2])
+        names = Fields(
+            agents=tuple(
+                Agent(name=f"agent_{i}", seen=(f"o{i}",), acted=(f"a{i}",)) for i in range(agents)
+            ),
+            state=("s",) * (inverted["o"] == inverted["s"]),
+            rewards=("r",),
+            terminated=(("d",),),
+        )
+        first = _arrays(source, fields, slice(0, 1), names, physical=inverted["o"])
     if inverted["o"]:
         notes = ["observations were standardised row by row; taken back to physical units"]
     else:
         notes = ["no agents' ids found in standardised observations: left as they are"]
-
-    names = Fields(
-        features=("s", "o") if layout.state else ("o",),
-        actions=("a",),
-        rewards=("r",),
-        terminated=(("d",),),
-    )
 
     def arrays() -> Iterator[Arrays]:
         with hdf5.opened(path) as file:
@@ -61,7 +60,14 @@ def read(path: Path) -> Log:
 
     return Log(
         source=source,
-        layout=layout,
+        layout=layout(
+            source,
+            names,
+            first,
+            padded=True,
+            tolerance=standardised.TOLERANCE,
+            limits_are_terminals=True,
+        ),
         rows=rows,
         episodes=lambda: episodes((gather(names, one) for one in arrays()), source),
         notes=tuple(notes),
@@ -81,17 +87,6 @@ def _fields(file: h5py.File) -> dict[str, h5py.Dataset]:
     return fields
 
 
-def _layout(agents: int, state: int, seen: int, acted: int) -> Layout:
-    names = tuple(f"agent_{i}" for i in range(agents))
-    return Layout(
-        agents=team(names, [seen] * agents, [acted] * agents, chooses=False),
-        state=numbered("state", state),
-        padded=True,
-        tolerance=standardised.TOLERANCE,
-        limits_are_terminals=True,
-    )
-
-
 def _arrays(
     source: str, fields: dict[str, h5py.Dataset], part: slice, names: Fields, *, physical: bool
 ) -> Arrays:
@@ -109,5 +104,8 @@ def _arrays(
     ended = (fields["d"][part] != 0).reshape(part.stop - part.start, -1).all(axis=1)
     reward = np.array(fields["r"][part], np.float64).reshape(len(ended), -1)
     reward[ended] = np.nan
-    state = {"s": features("s")[:, 0]} if "s" in names.features else {}
-    return {**state, "o": features("o"), "a": fields["a"][part], "r": reward, "d": ended}
+    state = {"s": features("s")[:, 0]} if names.state else {}
+    seen, acted = features("o"), fields["a"][part]
+    own = {f"o{i}": seen[:, i] for i in range(seen.shape[1])}
+    own |= {f"a{i}": acted[:, i] for i in range(seen.shape[1])}
+    return {**state, **own, "r": reward, "d": ended}

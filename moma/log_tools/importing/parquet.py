@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from moma.log_tools.importing import canonical, columns, table
-from moma.log_tools.importing.fields import Fields
+from moma.log_tools.importing.fields import Fields, layout
 from moma.log_tools.importing.log import ImportDataError, Layout, Log
 
 
@@ -28,29 +28,21 @@ def read(path: Path) -> Log:
     return canonical.read(
         path,
         ".parquet",
-        _describe if said is None else lambda file: (*said, *_size(file)),
+        lambda file: _described(file, said),
         lambda files, names: table.episodes(files, names, table.parquet, str(path)),
     )
 
 
-def _size(path: Path) -> tuple[int, Sequence[str]]:
-    with table.opened(path) as content:
-        return content.metadata.num_rows, table.flags(content.schema_arrow)
-
-
-def _describe(path: Path) -> tuple[Fields, Layout, int, Sequence[str]]:
+def _described(path: Path, said: Fields | None) -> tuple[Fields, Layout, int, Sequence[str]]:
     """What a file's columns are, how many rows it has, and its flags."""
     with table.opened(path) as content:
         schema, steps = content.schema_arrow, content.metadata.num_rows
-    names, layout = canonical.describe(
-        str(path),
-        schema.names,
-        lambda wanted: table.shapes(table.parquet, path, wanted),
-        (schema.metadata or {}).get(b"meta", b"").decode("utf-8", "replace"),
-    )
-    if not names.number and not names.ended:
+    text = (schema.metadata or {}).get(b"meta", b"").decode("utf-8", "replace")
+    names = said or canonical.fields(str(path), schema.names, text)
+    if not said and not names.number and not names.ended:
         raise ImportDataError(
             f"{path} has no episode: an integer that is the same in all rows of one; there are: "
             f"{', '.join(schema.names)}"
         )
-    return names, layout, steps, table.flags(schema)
+    first = table.first(table.parquet, path, names.all)
+    return names, layout(str(path), names, first), steps, table.flags(schema)

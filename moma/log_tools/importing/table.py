@@ -41,12 +41,12 @@ def episodes(
 
     def parts() -> Iterator[Rows]:
         for at, path in enumerate(files):
-            width = sum(wide for wide, _ in shapes(batches, path, names.all).values())
-            step, first = next(limits.slices(1 << 20, width)).stop, (at << _FILE) * apart
+            width = sum(array.shape[1] for array in first(batches, path, names.all).values())
+            step, begin = next(limits.slices(1 << 20, width)).stop, (at << _FILE) * apart
             for batch in batches(path, names.all, step):
                 rows = gather(names, batch)
                 number = np.zeros(len(rows), np.int64) if rows.number is None else rows.number
-                yield replace(rows, number=number + first)
+                yield replace(rows, number=number + begin)
 
     return cut(parts(), source, number_bits=_FILE)
 
@@ -74,14 +74,14 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
     return file
 
 
-def shapes(batches: Batches, path: Path, names: Sequence[str]) -> dict[str, tuple[int, str]]:
-    """Returns how many numbers a row of each column holds, and numpy's letter for their kind.
+def first(batches: Batches, path: Path, names: Sequence[str]) -> Arrays:
+    """Returns the first row of each column.
 
     Raises:
         ImportDataError: the file has no rows, or a column holds no plain numbers.
     """
     for batch in batches(path, names, 1):
-        return {name: (array.shape[1], array.dtype.kind) for name, array in batch.items()}
+        return batch
     raise ImportDataError(f"{path} has no rows")
 
 

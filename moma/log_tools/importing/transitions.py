@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+from numpy.typing import NDArray
+
 from moma.log_tools.importing import limits, usual
-from moma.log_tools.importing.fields import Fields, gather
-from moma.log_tools.importing.log import ImportDataError, Layout, Log, team
+from moma.log_tools.importing.fields import Fields, gather, layout
+from moma.log_tools.importing.log import Agent, ImportDataError, Log
 from moma.log_tools.importing.rows import Rows, episodes
 
 REQUIRED = ("observations", "actions", "rewards")
@@ -44,13 +46,7 @@ def read(source: str, opened: Callable[[], AbstractContextManager[Opened]]) -> L
     with opened() as arrays:
         names = _names(source, arrays)
         steps = _check(source, names, arrays)
-        seen, acted = (_widths(arrays, own) for own in (names.features, names.actions))
-        if len(seen) != len(acted):
-            raise ImportDataError(
-                f"{source}: observations of {len(seen)} agents, actions of {len(acted)}"
-            )
-        chooses = all(arrays[name].dtype.kind in "iu" for name in names.actions)
-        agents = team(tuple(f"agent_{i}" for i in range(len(seen))), seen, acted, chooses=chooses)
+        described = layout(source, names, {n: _own(arrays, n, slice(0, 1)) for n in names.all})
         flags = [name for name, array in arrays.items() if array.dtype.kind == "b"]
         notes = usual.unread(flags, names.all)
     if not names.ended:
@@ -58,12 +54,13 @@ def read(source: str, opened: Callable[[], AbstractContextManager[Opened]]) -> L
 
     def stream() -> Iterator[Rows]:
         with opened() as arrays:
-            for part in limits.slices(steps, 2 * sum(seen)):
-                yield gather(names, {name: arrays[name][part] for name in names.all})
+            for part in limits.slices(steps, 2 * len(described.features)):
+                held = {name: arrays[name][part] for name in {n.split("#")[0] for n in names.all}}
+                yield gather(names, {name: _own(held, name) for name in names.all})
 
     return Log(
         source=source,
-        layout=Layout(agents=agents),
+        layout=described,
         rows=steps,
         episodes=lambda: episodes(stream(), source),
         notes=notes,
@@ -71,10 +68,11 @@ def read(source: str, opened: Callable[[], AbstractContextManager[Opened]]) -> L
 
 
 def _names(source: str, arrays: Opened) -> Fields:
-    kinds: dict[str, tuple[str, ...]] = {}
-    for name in arrays:
-        kind = name.split("/")[0]
-        kinds[kind] = (*kinds.get(kind, ()), name)
+    kinds: dict[str, list[str]] = {}
+    for name, array in arrays.items():
+        agents = range(array.shape[1]) if array.ndim == 3 else ()
+        each = [f"{name}#{i}" for i in agents] or [name]
+        kinds.setdefault(name.split("/")[0], []).extend(each)
     terminated, ended = usual.ends(arrays)
     missing = [name for name in REQUIRED if name not in kinds]
     if missing or not terminated:
@@ -82,37 +80,43 @@ def _names(source: str, arrays: Opened) -> Fields:
             f"{source} has no {', '.join(missing) or 'terminals'}; it needs "
             f"{', '.join(REQUIRED)}, terminals and has {', '.join(arrays)}"
         )
-    time = next((kinds[name] for name in usual.TIME if name in kinds), ())
+    seen, acted = kinds["observations"], kinds["actions"]
+    if len(seen) != len(acted):
+        raise ImportDataError(
+            f"{source}: observations of {len(seen)} agents, actions of {len(acted)}"
+        )
+    time = next((tuple(kinds[name]) for name in usual.TIME if name in kinds), ())
     return Fields(
-        features=kinds["observations"],
-        actions=kinds["actions"],
-        rewards=kinds["rewards"],
+        agents=tuple(
+            Agent(name=f"agent_{i}", seen=(own,), acted=(done,))
+            for i, (own, done) in enumerate(zip(seen, acted, strict=True))
+        ),
+        rewards=tuple(kinds["rewards"]),
         terminated=terminated,
         ended=ended,
-        following=kinds.get("next_observations", ()),
+        following=tuple(kinds.get("next_observations", ())),
         beside={"timestamp": time} if time else {},
     )
 
 
+def _own(arrays: Opened, name: str, rows: slice = slice(None)) -> NDArray[Any]:
+    """Rows of an array, or of one agent's part of it, `NAME#AGENT`."""
+    whole, _, agent = name.partition("#")
+    part: NDArray[Any] = arrays[whole][rows]
+    return part[:, int(agent)] if agent else part
+
+
 def _check(source: str, names: Fields, arrays: Opened) -> int:
-    steps = len(arrays[names.features[0]])
-    for name in names.all:
-        if len(arrays[name]) != steps:
+    shapes = {name: arrays[name.split("#")[0]].shape for name in names.all}
+    first, *_ = names.features
+    for name, shape in shapes.items():
+        if shape[0] != shapes[first][0]:
             raise ImportDataError(
-                f"{source}: {name} has {len(arrays[name])} rows, {names.features[0]} has {steps}"
+                f"{source}: {name} has {shape[0]} rows, {first} has {shapes[first][0]}"
             )
-    seen, after = (
-        [arrays[name].shape[1:] for name in own] for own in (names.features, names.following)
-    )
+    seen, after = ([shapes[n][1:] for n in own] for own in (names.features, names.following))
     if names.following and seen != after:
         raise ImportDataError(
             f"{source}: next_observations has rows of shapes {after}, observations of {seen}"
         )
-    return steps
-
-
-def _widths(arrays: Opened, names: tuple[str, ...]) -> list[int]:
-    shapes = [arrays[name].shape for name in names]
-    if len(shapes[0]) == 3:
-        return [int(shapes[0][2])] * int(shapes[0][1])
-    return [int(shape[1]) if len(shape) > 1 else 1 for shape in shapes]
+    return int(shapes[first][0])
