@@ -103,6 +103,10 @@ class Inbox:
         self._leases.append(Lease(rollouts=piece, worker=worker, since=now, expires=until))
         return piece
 
+    def busy(self, now: float) -> set[str]:
+        """Returns who is at something whose lease has not run out."""
+        return {lease.worker for lease in self._leases if now < lease.expires}
+
     def submit(self, trajectory: Trajectory) -> str:
         """Takes a segment; returns "" or why not: "stale" or "duplicate"."""
         made = trajectory.rollouts

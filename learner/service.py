@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from threading import Condition
 
@@ -84,9 +84,10 @@ class Roster:
         """True where nobody is left who was heard of lately and does not know of the end."""
         return all(guest.told or now - guest.seen >= _RECENT_S for guest in self.workers.values())
 
-    def alive(self, now: float) -> int:
-        """Returns how many were heard of lately."""
-        return sum(now - guest.seen < ALIVE_S for guest in self.workers.values())
+    def alive(self, now: float, busy: Collection[str]) -> int:
+        """Returns how many were heard of lately, or are busy, which may take them longer."""
+        guests = self.workers.items()
+        return sum(name in busy or now - guest.seen < ALIVE_S for name, guest in guests)
 
 
 class LearnerService:
@@ -151,7 +152,7 @@ class LearnerService:
         )
 
     def _lease(self, worker: str, now: float) -> range | None:
-        workers = self._roster.alive(now)
+        workers = self._roster.alive(now, self._inbox.busy(now))
         return self._inbox.assign(worker, share(self._card.rollout, workers), now)
 
     def fetch_policy(self) -> PolicySnapshot:
@@ -216,8 +217,9 @@ class LearnerService:
     def counters(self) -> dict[str, float]:
         """Returns counts since the start, for TensorBoard."""
         with self._changed:
+            now = self._clock()
             return {
-                "charts/workers_alive": float(self._roster.alive(self._clock())),
+                "charts/workers_alive": float(self._roster.alive(now, self._inbox.busy(now))),
                 "lag/stale_segments": float(self._inbox.stale),
                 "lag/dropped_fraction": self._inbox.dropped(),
                 "fault/duplicate_segments": float(self._inbox.duplicates),

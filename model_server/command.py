@@ -11,12 +11,14 @@ from moma_core.runtime.listening import Listening
 
 @dataclass(frozen=True, kw_only=True)
 class Serve(Listening):
-    """Serves a fitted world model, or a task's simulator, over gRPC until it is told to stop."""
+    """Serves a fitted model, a simulator, or dynamics of your own until it is told to stop."""
 
     model: Path | None = None
-    """Model directory, RUN/model."""
+    """Model directory, RUN/model, or the run's own."""
     simulator: str = ""
     """Task whose simulator to serve instead of a model."""
+    dynamics: str = ""
+    """Factory of a `Dynamics` to serve instead of a model: package.module:factory."""
     threads: int = 0
     """Batches that are run at once, each on a core of its own; 0: one per core."""
     direct: bool = False

@@ -7,7 +7,7 @@ from model_server.serving.batching import Batching
 from model_server.serving.waiting import Limits
 from model_server.simulator import Simulator
 from model_server.world_model import files
-from moma_core import tasks
+from moma_core import own_code, tasks
 from moma_core.ports import Dynamics
 from moma_core.rpc.dynamics import serve_dynamics
 from moma_core.rpc.endpoint import Endpoint
@@ -42,9 +42,27 @@ def serve(args: Serve, endpoint: Endpoint) -> None:
 
 
 def _dynamics(args: Serve) -> Dynamics:
-    if (args.model is None) == (not args.simulator):
-        raise ValueError("serve what? one of --model RUN/model and --simulator TASK")
+    if sum(map(bool, (args.model, args.simulator, args.dynamics))) != 1:
+        raise ValueError(
+            "serve what? one of --model RUN, --simulator TASK and --dynamics package.module:factory"
+        )
     if args.model is not None:
-        return files.load_on(args.device, args.model, args.precision)
+        inside = args.model / "model"
+        path = inside if inside.is_dir() else args.model
+        return files.load_on(args.device, path, args.precision)
+    if args.dynamics:
+        return _own(args.dynamics)
     process.compute_on(1)  # a second team would spin on the cores that MuJoCo's needs
+    own_code.allow(args.simulator)
     return Simulator(tasks.get(args.simulator), args.threads or process.cores())
+
+
+def _own(place: str) -> Dynamics:
+    """Returns what a factory of the user's makes, which has to have the port's methods."""
+    made = own_code.load(place, "--dynamics")()
+    if not isinstance(made, Dynamics):
+        raise ValueError(  # noqa: TRY004 - input
+            f"--dynamics {place} has to make a Dynamics (describe, predict, metrics), got "
+            f"{type(made).__name__}"
+        )
+    return made

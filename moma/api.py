@@ -16,13 +16,14 @@ from moma.cli.train import Train
 from moma.evaluation import policies
 from moma.evaluation.evaluate import Score, played
 from moma.team import Team
-from moma_core import documents
+from moma_core import documents, own_code
 from moma_core.runtime import flag_file, process, subject
 from moma_core.runtime.commandline import parse_run
 from moma_core.runtime.run import RunDirectory
+from moma_core.stopping import NOT_SUPPORTED
 from moma_core.tasks import Environment, pettingzoo
 
-_ENDED = (0, phases.NOT_SUPPORTED)
+_ENDED = (0, NOT_SUPPORTED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +62,14 @@ def train(config: Mapping[str, object]) -> Run:
         args = parse_run(Train, flag_file.words_of(config, "moma.train"), "moma.train")
     except SystemExit as refused:  # what is wrong has been said
         raise ValueError("moma.train: no such setting, or not such a value; see above") from refused
+    args.check()
+    if args.dry_run or args.engine == "slurm":
+        raise ValueError(
+            "moma.train trains and returns; --dry-run and Slurm's queue are for `moma`"
+        )
+    deployment = None if args.in_process else args.only()
     with _own_process(), args.opened() as run:
-        status = phases.train(run, args.config, in_process=args.in_process)
+        status = phases.train(run, args.config, deployment=deployment)
     if status not in _ENDED:
         raise RuntimeError(f"training ended with status {status}; see {run.logs} and {run.status}")
     return Run(path=run.path)
@@ -104,7 +111,7 @@ def evaluate(
     """
     if env is None:
         return played(team.actors, team.task, episodes, seed)
-    make = pettingzoo.load(env) if isinstance(env, str) else env
+    make = own_code.load(env, "env") if isinstance(env, str) else env
     copies: Callable[[int], Environment] = partial(pettingzoo.PettingZoo, make, team.spec)
     task = replace(team.task, environment=copies, return_at_zero=None, return_at_one=None)
     return played(team.actors, task, episodes, seed)

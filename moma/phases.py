@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 from moma import fitting, local
-from moma.engines import training, view
+from moma.engines import launch, training, view
 from moma.engines.board import Board
-from moma.engines.local import LocalEngine
+from moma.engines.deployment import Deployment
 from moma.engines.supervision import RoleError
 from moma.evaluation import estimates, evaluate, policies
 from moma.reports import result as report
@@ -17,14 +17,14 @@ from moma_core.documents import printable
 from moma_core.runtime import process, subject
 from moma_core.runtime.listening import LOOPBACK, Listening
 from moma_core.runtime.run import RunDirectory
-from moma_core.stopping import STOPPED, Stop, StoppedError
-
-NOT_SUPPORTED = 4
-"""Exit status where nothing was measured, and the log does not support the team."""
+from moma_core.stopping import NOT_SUPPORTED, STOPPED, Stop, StoppedError
 
 
 def train(
-    run: RunDirectory, config: Config, listening: Listening = LOOPBACK, *, in_process: bool
+    run: RunDirectory,
+    config: Config,
+    listening: Listening = LOOPBACK,
+    deployment: Deployment | None = None,
 ) -> int:
     """Begins a run or goes on with it, to its result; returns the exit status.
 
@@ -32,14 +32,14 @@ def train(
         run: the run's directory.
         config: what to do; it replaces the run's own.
         listening: where the learner listens, and with which keys of the run.
-        in_process: all roles in this process, without gRPC.
+        deployment: where the roles run; None: all in this process, without gRPC.
     """
     with run.hold("train"):
         run.write_config(config)
         stopping = process.begin(f"go on with: moma train --resume {run.path}")
         board = Board(run, view.choose())
         try:
-            return _phases(run, config, board, stopping.is_set, listening, in_process=in_process)
+            return _phases(run, config, board, stopping.is_set, listening, deployment)
         except RoleError as error:
             sys.stderr.write(f"error: {printable(str(error))}\n")
             return 1
@@ -53,8 +53,7 @@ def _phases(
     board: Board,
     stopping: Stop,
     listening: Listening,
-    *,
-    in_process: bool,
+    deployment: Deployment | None,
 ) -> int:
     """Goes through the phases; stopping ends them with the command that goes on."""
     outcome, done, peak = None, False, 0
@@ -63,11 +62,14 @@ def _phases(
         fitting.clones(run, config, board, stopping)
         if not stopping():
             board.enter("train")
-            if in_process:
+            if deployment is None:
                 done, peak = local.train(run, config, board, stopping)
             else:
-                engine = LocalEngine(run.logs, run.addresses)
-                done, peak = training.train(run, config, board, stopping, engine, listening)
+                with launch.engine(run, config, deployment) as (engine, host):
+                    where = launch.reachable(run, listening, host)
+                    done, peak = training.train(
+                        run, config, board, stopping, engine, where, deployment
+                    )
         if done:
             outcome = _outcome(run, config, board, stopping)
     except StoppedError:
@@ -81,7 +83,7 @@ def _phases(
         return STOPPED
     board.enter("report")
     report.chart(run, outcome)
-    mode = "in-process" if in_process else "distributed"
+    mode = "in-process" if deployment is None else "distributed"
     report.write(run, config, board, outcome, mode, peak)
     board.close()
     sys.stdout.write(report.line(run, outcome) + "\n")

@@ -11,6 +11,8 @@ BAD_INPUT = 2
 """Exit status of an error that starting again would not mend."""
 STOPPED = 3
 """Exit status of a process that was told to stop before its work was done."""
+NOT_SUPPORTED = 4
+"""Exit status where nothing was measured, and the log does not support the team."""
 
 
 class StoppedError(Exception):

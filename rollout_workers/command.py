@@ -22,7 +22,7 @@ class Work:
     """Name of the worker, unique within the run; default: host and process number."""
     incarnation: int = 0
     """Number of times that this worker has been started before."""
-    model_server: Address | None = None
-    """HOST:PORT of the model server to ask; default: one of those that the learner names."""
+    model_server: tuple[Address, ...] = ()
+    """HOST:PORT of model servers, one's own first; default: those that the learner names."""
     threads: int = 1
     """Torch threads."""

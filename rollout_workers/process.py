@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from moma_core import seeds
 from moma_core.address import Address
-from moma_core.rpc import pool
 from moma_core.rpc.channel import Patience
 from moma_core.rpc.learner import LearnerClient
+from moma_core.rpc.replicas import Replicas
 from moma_core.rpc.trust import Pass
 from moma_core.runtime import process
 from moma_core.stopping import STOPPED, StoppedError
@@ -34,10 +34,11 @@ def work(args: Work) -> int:
 
     try:
         learner = LearnerClient(args.join, patience(f"the learner at {args.join}"), trust)
-        address = args.model_server or choose(learner.describe().model_servers, name)
-        dynamics = pool.server(address, patience(f"the model server at {address}"), trust)
+        servers = args.model_server or order(learner.describe().model_servers, name)
+        whom = f"the model server at {' or '.join(map(str, servers))}"
+        dynamics = Replicas(servers, patience(whom), _LOG.warning, trust)
         worker = Worker(learner, dynamics, name, args.incarnation)
-        _LOG.info("%s works for the learner at %s, imagines at %s", name, args.join, address)
+        _LOG.info("%s works for the learner at %s, imagines at %s", name, args.join, servers[0])
         while not stopping.is_set():
             if not worker.step():
                 return 0
@@ -46,6 +47,9 @@ def work(args: Work) -> int:
     return STOPPED
 
 
-def choose(addresses: Sequence[Address], name: str) -> Address:
-    """Returns a worker's own server: always the same, and about as often as any other."""
-    return addresses[seeds.derive(0, "model server", name) % len(addresses)]
+def order(addresses: Sequence[Address], name: str) -> tuple[Address, ...]:
+    """Returns a worker's own server, always the same and about as often as any, then the others."""
+    if not addresses:
+        return ()
+    own = seeds.derive(0, "model server", name) % len(addresses)
+    return (*addresses[own:], *addresses[:own])

@@ -43,13 +43,14 @@ def _make(argv: Sequence[str]) -> int:
     name = words.pop(0) if words and not words[0].startswith("-") else ""
     args = parse(Make, words, "moma data make TASK[/VARIANT]")
     from moma.log_tools.make import summary  # loads torch
-    from moma_core import tasks
+    from moma_core import own_code, tasks
     from moma_core.config import DataConfig
     from moma_core.stopping import STOPPED, StoppedError
 
     if not name:
-        raise ValueError(f"data of which task? moma data make TASK, one of: {list(tasks.NAMES)}")
+        raise ValueError(f"data of which task? moma data make TASK, one of: {list(tasks.names())}")
     task_name, _, variant = name.partition("/")
+    own_code.allow(task_name)
     task = tasks.get(task_name)
     if args.out.exists():
         raise ValueError(f"{args.out} exists already; give another --out, or remove it")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from moma_core import own_code
 from moma_core.config import Config
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse, take_run
@@ -25,6 +26,8 @@ class Evaluate:
     """Policy to play: the team, or an imitation of the log (bc) or of its best (bc-best)."""
     env: str = ""
     """Environment to play in: package.module:factory of a ParallelEnv; default: the task's own."""
+    task: str = ""
+    """Task of the run where it is code: package.module:task, as it was trained with."""
     data: Path | None = None
     """Directory of the run's log, where it has moved; estimates need it."""
     sampled: bool = False
@@ -70,7 +73,11 @@ def _evaluate(argv: Sequence[str]) -> None:
 def _asked(config: Config, args: Evaluate) -> Config:
     """Returns a run's config with what this call names: no file of a run names code to be run."""
     data = config.data if args.data is None else replace(config.data, path=str(args.data))
-    return replace(config, data=data, eval=replace(config.eval, env=args.env))
+    task = config.task
+    if own_code.is_place(task):  # the run knows its team without it
+        task = args.task
+        own_code.allow(task)
+    return replace(config, task=task, data=data, eval=replace(config.eval, env=args.env))
 
 
 def _estimated(run: RunDirectory, config: Config) -> str:

@@ -24,6 +24,8 @@ _COMMANDS = {
     "export": ("moma.cli.export", "a policy as a folder per agent: ONNX, contract, card"),
     "stop": ("moma.cli.stop", "end of a run, saved; from anywhere that holds its token"),
     "scale": ("moma.cli.scale", "number of workers of a run that goes on"),
+    "study": ("moma.cli.study", "a suite of runs, a row each; started again, it goes on"),
+    "compare": ("moma.cli.compare", "tables and pictures of what several runs come to"),
     "status": ("moma.cli.status", "state of a run: phase, progress, processes, faults"),
 }
 

@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from moma.engines.deployment import Deployment
 from moma_core.runtime import process
 from moma_core.runtime.commandline import RunCommand, parse_run
 from moma_core.runtime.listening import Listening
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(RunCommand, Listening):
+class Train(RunCommand, Listening, Deployment):
     """Trains a team from its log: data, world model, policies, evaluation, result.json."""
 
     in_process: bool = False
     """One process for all roles, without gRPC: the same algorithm, for reading and debugging."""
+
+    def check(self) -> None:
+        """Refuses flags of where the roles run that do not fit the run's settings.
+
+        Raises:
+            ValueError: the text names both.
+        """
+        config = self.config
+        if self.in_process and config.rollout.lag:
+            raise ValueError(
+                "--lag means nothing to --in-process, which imagines and updates in turn; leave "
+                "one out"
+            )
+        if self.in_process and (self.engine != "local" or self.dry_run):
+            flag = "--dry-run" if self.engine == "local" else f"--engine {self.engine}"
+            raise ValueError(f"--in-process is one process; leave out {flag}")
+        if self.nodes == 1:
+            return
+        if not config.imagines:
+            raise ValueError(
+                f"--nodes {self.nodes} means nothing to --algorithm {config.algorithm}, which has "
+                "no workers"
+            )
+        if self.placement == "near" and config.dynamics == "simulator":
+            raise ValueError(
+                "--model simulator is served by the first node alone: add --placement central"
+            )
+        if config.workers < self.nodes:
+            raise ValueError(
+                f"--workers {config.workers} is less than one for each of --nodes {self.nodes}"
+            )
+        if self.placement == "near" and 0 < config.model_servers < self.nodes:
+            raise ValueError(
+                f"--model-servers {config.model_servers} is less than one for each of --nodes "
+                f"{self.nodes}; name more, or --placement central"
+            )
 
 
 def main(argv: Sequence[str]) -> int:
@@ -25,13 +63,16 @@ def main(argv: Sequence[str]) -> int:
 
 def _train(args: Train) -> int:
     args.endpoint()  # first of all: a refusal comes at once
-    if args.in_process and args.config.rollout.lag:
-        raise ValueError(
-            "--lag means nothing to --in-process, which imagines and updates in turn; leave one out"
-        )
-
-    from moma import phases  # loads torch
-
+    args.check()
     listening = Listening(listen=args.listen, advertise=args.advertise, keys=args.keys)
+    deployment = args.only()
+    from moma.engines import launch
+
     with args.opened() as run:
-        return phases.train(run, args.config, listening, in_process=args.in_process)
+        if deployment.dry_run or launch.queued(deployment):
+            run.write_config(args.config)
+            sys.stdout.write(launch.prepare(run, args.config, listening, deployment))
+            return 0
+        from moma import phases  # loads torch
+
+        return phases.train(run, args.config, listening, None if args.in_process else deployment)

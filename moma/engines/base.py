@@ -6,7 +6,9 @@ or from silence, and in which order all end, is `moma.engines.supervision`'s, fo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from moma_core.address import Address
@@ -27,6 +29,12 @@ class RoleSpec:
     """Place where peers call it, which it announces; None: nobody does, and it has a name."""
     core: int | None = None
     """The only core that it may run on; None: any."""
+    node: int = 0
+    """Node of the run that it runs on; the first one has the learner and whoever supervises."""
+    files: tuple[Path, ...] = ()
+    """Files among its words, or beside them, for engines whose nodes share no disk."""
+    joins: bool = False
+    """Part of the run that names its own roles: all the workers of a further node."""
     leads: bool = False
     """End of the whole run where it ends: told to stop by its peers, it is not started again."""
 
@@ -46,7 +54,7 @@ def own_words(
         if address is not None and not told.listen.port:
             told = replace(told, listen=replace(told.listen, port=address.port))
         return [*told.words(), "--announce", announce]
-    return ["--name", role.name, "--incarnation", str(incarnation)]
+    return [] if role.joins else ["--name", role.name, "--incarnation", str(incarnation)]
 
 
 @runtime_checkable
@@ -95,3 +103,24 @@ class Engine(Protocol):
             incarnation: how often it was started before.
             address: where it was called before, to be called there again; None: anywhere.
         """
+
+
+class Nodes:
+    """Several machines as one engine: each role is started on its node.
+
+    Args:
+        engines: of each node.
+    """
+
+    def __init__(self, engines: Sequence[Engine]) -> None:
+        self._engines = engines
+
+    def start(self, role: RoleSpec, incarnation: int, address: Address | None) -> Started:
+        """Starts a role on its node.
+
+        Args:
+            role: what to start.
+            incarnation: how often it was started before.
+            address: where it was called before.
+        """
+        return self._engines[role.node].start(role, incarnation, address)

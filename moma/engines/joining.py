@@ -130,7 +130,8 @@ class Guest:
             words += ["--token-file", str(self._trust.token)]
             words += ["--ca", str(self._trust.ca)] if self._trust.ca is not None else []
         if servers:
-            words += ["--model-server", str(servers[worker.server])]
+            own = worker.server
+            words += ["--model-server", *map(str, [*servers[own:], *servers[:own]])]
         name = f"{socket.gethostname()}-{os.getpid()}-{number}"
         return worker_role(name, words, worker.core)
 

@@ -32,7 +32,11 @@ class LocalEngine:
     """Starts processes; they end when this one does, whatever ends it."""
 
     def __init__(
-        self, logs: Path, addresses: Path, begin: Callable[[str], list[str]] = module
+        self,
+        logs: Path,
+        addresses: Path,
+        begin: Callable[[str], list[str]] = module,
+        host: str | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -40,8 +44,10 @@ class LocalEngine:
             logs: where each process's output goes.
             addresses: where processes announce theirs.
             begin: from a role's package to the words that begin its process.
+            host: where they have it run; None: here.
         """
         self._logs, self._addresses, self._begin = logs, addresses, begin
+        self._host = host or socket.gethostname()
         addresses.mkdir(parents=True, exist_ok=True)
 
     def start(self, role: RoleSpec, incarnation: int, address: Address | None) -> LocalProcess:
@@ -69,7 +75,7 @@ class LocalEngine:
         if role.core is not None:
             with contextlib.suppress(ProcessLookupError):  # its status tells that it has ended
                 os.sched_setaffinity(process.pid, {role.core})
-        return LocalProcess(process, log, announce)
+        return LocalProcess(process, log, announce, self._host)
 
 
 class LocalProcess:
@@ -79,16 +85,19 @@ class LocalProcess:
         process: as it was started.
         log: the file of its output.
         announce: the file that is to hold its address.
+        host: where it runs.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path, announce: Path) -> None:
-        self._process, self._log, self._announce = process, log, announce
+    def __init__(
+        self, process: subprocess.Popen[bytes], log: Path, announce: Path, host: str
+    ) -> None:
+        self._process, self._log, self._announce, self._host = process, log, announce, host
         self._seen = time.monotonic()
 
     @property
     def host(self) -> str:
         """This machine's name."""
-        return socket.gethostname()
+        return self._host
 
     @property
     def number(self) -> int:

@@ -24,6 +24,10 @@ _SAME_S = 600.0
 """A role that dies of the same thing twice in so many seconds would die of it again."""
 _SILENT_S = 10.0
 """Seconds without a sign of life after which a role is named."""
+_AGAIN_S = 30.0
+"""Seconds after which a role that is lost with another node is tried again."""
+_BACK_S = 10.0
+"""Seconds that such a role has to live to be called back."""
 _POLL_S = 0.05
 _LAST_S = 2.0
 """Seconds more for those that are asked after the first ones have ended."""
@@ -55,6 +59,8 @@ class _Child:
     over: bool = False
     silent: bool = False
     released: float | None = None
+    lost: bool = False
+    """Loss of the role with a node that the run can do without."""
 
     def __str__(self) -> str:
         return f"{self.role.name} (process {self.started.number})"
@@ -130,10 +136,12 @@ class Supervisor:
     def watch(self) -> None:
         """Starts again what died, names what is silent.
 
-        Status 0 means that a role was done; one that leads may also have been told to stop.
+        Status 0 means that a role was done; one that leads may also have been told to stop. The run
+        goes on without what keeps dying on another node, which may be lost; it is tried again now
+        and then.
 
         Raises:
-            RoleError: a role was refused its input or keeps dying.
+            RoleError: a role was refused its input, or keeps dying on the first node.
         """
         for child in list(self._children.values()):
             self._look(child)
@@ -179,8 +187,10 @@ class Supervisor:
             child.over = True
         elif status is None:
             self._hear(child)
-        else:
+        elif not child.lost:
             self._revive(child, status)
+        elif self._clock() - child.since >= _AGAIN_S:
+            self._restart(child)
 
     def _let_go(self, child: _Child, status: int | None) -> None:
         """Forgets a role once it has ended; ends one that takes too long."""
@@ -198,7 +208,11 @@ class Supervisor:
         del self._children[child.role.name]
 
     def _hear(self, child: _Child) -> None:
-        """Says it once when a role gives no sign of life."""
+        """Says it once when a role gives no sign of life, and when a lost one is back."""
+        if child.lost and self._clock() - child.since >= _BACK_S:
+            child.lost = False
+            child.deaths.clear()
+            self._fault(f"{child} is back on node {child.role.node}; nothing to do")
         silent_s = child.started.silent_s()
         if silent_s >= _SILENT_S and not child.silent:
             self._fault(
@@ -216,13 +230,24 @@ class Supervisor:
         again = self._again(child, status, now)
         child.deaths.append(now)
         often = len(child.deaths) == _DEATHS and now - child.deaths[0] < _DEATHS_S
-        if status == BAD_INPUT or often or again:
+        far = child.role.node > 0
+        if status == BAD_INPUT or ((often or again) and not far):
             why = ", as it did before: starting it again is of no use" if again else ""
             raise RoleError(f"{what}{why}; {_end_of_log(child)}")
+        if often or again:
+            child.lost = True
+            self._fault(
+                f"{what}; the run goes on without it and tries node {child.role.node} again every "
+                f"{_AGAIN_S:.0f} s; {_end_of_log(child)}"
+            )
+            return
+        self._restart(child)
+        self._fault(f"{what}; started again as process {child.started.number}; nothing to do")
+
+    def _restart(self, child: _Child) -> None:
         child.incarnation += 1
         child.started = self._engine.start(child.role, child.incarnation, child.address)
         child.since, child.silent = self._clock(), False
-        self._fault(f"{what}; started again as process {child.started.number}; nothing to do")
 
     def _again(self, child: _Child, status: int, now: float) -> bool:
         """Says whether a role has just died of what it died of last, by its last words.

@@ -82,11 +82,11 @@ def plan(
         further: the nodes beside the first one.
     """
     alone = device != "cpu" or dynamics == "simulator"
-    counts = _shares(workers, 1 + len(further.cores))
+    counts = shares(workers, 1 + len(further.cores))
     if further.placement == "central":
         whole = _machine(cores, threads, workers, servers, alone=alone)
         return Plan(servers=whole.servers, workers=_moved(whole.workers, counts))
-    asked = _shares(servers, 1 + len(further.cores))
+    asked = shares(servers, 1 + len(further.cores))
     parts = [_machine(cores, threads, counts[0], asked[0], alone=alone)]
     parts += [
         _machine((), count, counts[node], asked[node], alone=alone)
@@ -119,7 +119,7 @@ def _machine(
     )
 
 
-def _shares(total: int, nodes: int) -> list[int]:
+def shares(total: int, nodes: int) -> list[int]:
     """Returns how many of `total` each node gets; the first ones get what is left over."""
     return [total // nodes + (node < total % nodes) for node in range(nodes)]
 

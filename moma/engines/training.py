@@ -12,12 +12,13 @@ from moma.engines import topology
 from moma.engines.base import Engine, RoleSpec
 from moma.engines.board import Board
 from moma.engines.crew import Crew
+from moma.engines.deployment import Deployment
 from moma.engines.supervision import Supervisor
-from moma.engines.topology import Plan
-from moma_core import documents
+from moma.engines.topology import Further, Plan
+from moma_core import documents, own_code
 from moma_core.address import Address
 from moma_core.config import Config
-from moma_core.rpc.trust import token_file
+from moma_core.rpc.trust import AUTHORITY, CLIENT, token_file
 from moma_core.runtime import process
 from moma_core.runtime.listening import LOOPBACK, Listening
 from moma_core.runtime.progress import Progress
@@ -29,6 +30,7 @@ _ROOM = 1 << 20
 """Bytes: with less than that free a disk counts as full."""
 _GRACE_S = 14.0
 """For the learner's last checkpoint; with what follows it stays under 20 s."""
+_HERE = Deployment()
 
 
 def train(
@@ -38,6 +40,7 @@ def train(
     stopping: Stop,
     engine: Engine,
     listening: Listening = LOOPBACK,
+    deployment: Deployment = _HERE,
 ) -> tuple[bool, int]:
     """Starts all roles and keeps them alive until the learner is done.
 
@@ -48,13 +51,14 @@ def train(
         stopping: true once the run shall be stopped.
         engine: where the roles are started.
         listening: where the learner listens, and with which keys of the run.
+        deployment: on how many nodes they run.
 
     Returns:
         Whether the last round was reached, and the peak memory of all processes in bytes.
     """
     supervisor, full = Supervisor(engine, board.fault, stopping=stopping), False
     try:
-        crew = _start(supervisor, run, config, listening)
+        crew = _start(supervisor, run, config, listening, deployment)
         while not supervisor.over("learner") and not stopping():
             supervisor.watch()
             _show(supervisor, run, board)
@@ -68,39 +72,56 @@ def train(
         board.processes = supervisor.table()
 
 
-def plan(config: Config) -> Plan:
-    """Returns what serves a run's model on this machine, and who asks which."""
+def plan(config: Config, deployment: Deployment = _HERE) -> Plan:
+    """Returns what serves a run's model on its nodes, and who asks which."""
+    cores = deployment.node_cores or process.cores()
+    further = (cores,) * (deployment.nodes - 1)
     return topology.plan(
-        cores=process.own_cores(),
-        threads=config.threads or process.cores(),
+        cores=process.own_cores()[: deployment.node_cores or None],
+        threads=config.threads or cores,
         workers=config.workers,
         servers=config.model_servers,
         device=config.device,
         dynamics=config.dynamics,
+        further=Further(cores=further, placement=deployment.placement),
     )
 
 
 def start_servers(
-    supervisor: Supervisor, config: Config, model: Path, servers: tuple[topology.Server, ...]
+    supervisor: Supervisor,
+    config: Config,
+    model: Path,
+    servers: Sequence[topology.Server],
+    listening: Listening = LOOPBACK,
 ) -> list[Address]:
-    """Starts the model servers of a run, all at once; returns where they are called.
+    """Starts the model servers of this node, all at once; returns where they are called.
 
     Args:
         supervisor: keeps them alive.
         config: the run's.
         model: the fitted model's directory.
         servers: the plan's.
+        listening: where they listen, beyond loopback where other nodes call them.
     """
-    roles = [_server(f"model-server-{i}", config, model, one) for i, one in enumerate(servers)]
+    roles = [
+        replace(_server(f"model-server-{i}", config, model, one), listening=listening)
+        for i, one in enumerate(servers)
+    ]
     for role in roles:
         supervisor.start(role)
     return [supervisor.address(role.name) for role in roles]
 
 
 def _start(
-    supervisor: Supervisor, run: RunDirectory, config: Config, listening: Listening
+    supervisor: Supervisor,
+    run: RunDirectory,
+    config: Config,
+    listening: Listening,
+    deployment: Deployment,
 ) -> Crew | None:
     """Starts the servers, then the learner, which is told them, then the workers.
+
+    A further node joins as any other machine would, but by the run's own engine.
 
     Returns:
         The workers, where the algorithm needs any.
@@ -108,21 +129,45 @@ def _start(
     if not config.imagines:  # the learner needs the dataset alone, and nobody calls it
         supervisor.start(_learner(run, config, [], LOOPBACK))
         return None
-    planned = plan(config)
-    servers = start_servers(supervisor, config, run.model, planned.servers)
+    planned = [server for server in plan(config, deployment).servers if server.node == 0]
+    central = deployment.nodes > 1 and deployment.placement == "central"
+    called = _beside(listening) if central else LOOPBACK
+    servers = start_servers(supervisor, config, run.model, planned, called)
     supervisor.start(_learner(run, config, servers, listening))
     learner = supervisor.address("learner")
     join = ["--join", str(learner), *_shown(listening)]
 
     def role(number: int, count: int) -> RoleSpec:
-        sized = plan(replace(config, workers=count, model_servers=len(servers)))
+        sized = plan(
+            replace(config, workers=count, model_servers=len(servers)),
+            replace(deployment, nodes=1),
+        )
         worker = sized.workers[number]
-        words = [*join, "--model-server", str(servers[worker.server])]
+        own = worker.server
+        asked = [*servers[own:], *servers[:own]]
+        words = [*join, "--model-server", *map(str, asked)]
         return worker_role(f"worker-{number}", words, worker.core)
 
-    crew = Crew(supervisor, role)
+    def part(node: int, count: int) -> RoleSpec:
+        return RoleSpec(
+            name=f"node-{node}",
+            package="moma",
+            words=("work", *join, "--workers", str(count), "--device", config.device),
+            listening=None,
+            node=node,
+            files=_shown_files(listening),
+            joins=True,
+        )
+
+    crew = Crew(supervisor, role, part, deployment.nodes)
     crew.scale(config.workers)
     return crew
+
+
+def _beside(listening: Listening) -> Listening:
+    """Returns the learner's host with a free port."""
+    advertise = None if listening.advertise is None else replace(listening.advertise, port=0)
+    return replace(listening, listen=replace(listening.listen, port=0), advertise=advertise)
 
 
 def _scale(crew: Crew | None, board: Board) -> None:
@@ -131,6 +176,14 @@ def _scale(crew: Crew | None, board: Board) -> None:
     if crew is not None and wanted is not None and wanted != len(crew):
         board.note(f"{wanted} workers are wanted instead of {len(crew)}")
         crew.scale(wanted)
+
+
+def _shown_files(listening: Listening) -> tuple[Path, ...]:
+    """Returns the files that a further node shows, and knows the run's servers by."""
+    if listening.keys is None:
+        return ()
+    named = (listening.keys / name for name in (token_file("worker"), AUTHORITY, CLIENT))
+    return tuple(path for path in named if path.exists())
 
 
 def _server(name: str, config: Config, model: Path, server: topology.Server) -> RoleSpec:
@@ -152,7 +205,8 @@ def _learner(
     run: RunDirectory, config: Config, servers: list[Address], listening: Listening
 ) -> RoleSpec:
     asked = ("--model-server", *map(str, servers)) if servers else ()
-    env = ("--env", config.eval.env) if config.eval.env else ()
+    env = ["--env", config.eval.env] if config.eval.env else []
+    env += ["--task", config.task] if own_code.is_place(config.task) else []
     words = ("--resume", str(run.path), *env, *asked)
     return RoleSpec(name="learner", package="learner", words=words, listening=listening, leads=True)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from rich.table import Column, Table
 
+from moma.log_tools.make import variants
 from moma_core import tasks
 from moma_core.tasks import Task
 
@@ -17,7 +18,7 @@ def table() -> Table:
         Column("return at 0", justify="right"), Column("return at 1", justify="right"),
         box=None, pad_edge=False,
     )  # fmt: skip
-    for name in tasks.NAMES:
+    for name in tasks.names():
         made.add_row(*_row(tasks.get(name)))
     return made
 
@@ -32,10 +33,14 @@ def _row(task: Task) -> tuple[str, ...]:
         _said("one of " * chooses + str(len(low)) for low, chooses in acted),
         str(spec.state_width),
         str(spec.episode_limit),
-        ", ".join(task.variants),
-        f"{task.return_at_zero:.3f}",
-        f"{task.return_at_one:.3f}",
+        ", ".join(dict.fromkeys([*task.variants, *variants(task)])),
+        _return(task.return_at_zero),
+        _return(task.return_at_one),
     )
+
+
+def _return(value: float | None) -> str:
+    return "no scale" if value is None else f"{value:.3f}"
 
 
 def _said(of_each: Iterable[str]) -> str:

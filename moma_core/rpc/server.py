@@ -11,6 +11,9 @@ from threading import Thread
 import grpc
 import psutil
 import torch
+from grpc_health.v1.health import aio
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 
 from moma_core.address import Address
 from moma_core.rpc.channel import MAX_MESSAGE
@@ -36,11 +39,19 @@ class RunningServer:
     Args:
         server: gRPC's own.
         resting: its streams that wait for their next request.
+        health: what says whether it serves.
         endpoint: where it listens, and where peers are told to call.
     """
 
-    def __init__(self, server: grpc.aio.Server, resting: Resting, endpoint: Endpoint) -> None:
-        self._server, self._resting, self.endpoint = server, resting, endpoint
+    def __init__(
+        self,
+        server: grpc.aio.Server,
+        resting: Resting,
+        health: aio.HealthServicer,
+        endpoint: Endpoint,
+    ) -> None:
+        self._server, self._resting, self._health = server, resting, health
+        self.endpoint = endpoint
 
     @property
     def address(self) -> Address:
@@ -48,9 +59,14 @@ class RunningServer:
         return self.endpoint.address
 
     def stop(self, grace_s: float = 2.0) -> None:
-        """Refuses new calls, lets running ones finish for `grace_s` seconds."""
+        """Says that it does not serve, refuses new calls, lets running ones finish.
+
+        Args:
+            grace_s: seconds that those have.
+        """
 
         async def stop() -> None:
+            await self._health.enter_graceful_shutdown()
             self._resting.end()
             await self._server.stop(grace_s)
 
@@ -82,9 +98,15 @@ def serve(
         for service, methods in services.items()
     ]
 
+    health = aio.HealthServicer()
+
     async def start() -> tuple[grpc.aio.Server, int]:
         server = grpc.aio.server(options=_OPTIONS)
         server.add_generic_rpc_handlers(answering)
+        # Without a token: what asks, such as a cluster's probes, has none, and learns nothing else.
+        add_HealthServicer_to_server(health, server)
+        for service in services:
+            await health.set(service, HealthCheckResponse.SERVING)
         try:
             bound = _open(server, endpoint)
         except RuntimeError as error:
@@ -93,7 +115,7 @@ def serve(
         return server, bound
 
     server, port = asyncio.run_coroutine_threadsafe(start(), _loop()).result()
-    return RunningServer(server, resting, endpoint.bound(port))
+    return RunningServer(server, resting, health, endpoint.bound(port))
 
 
 def _open(server: grpc.aio.Server, endpoint: Endpoint) -> int:

@@ -16,7 +16,7 @@ from tyro.constructors import (
     PrimitiveTypeInfo,
 )
 
-from moma_core import recipes
+from moma_core import own_code, recipes
 from moma_core.address import Address
 from moma_core.config import Config, refuse_unused
 from moma_core.config.resuming import refuse_changes
@@ -114,6 +114,7 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
     rest = ["--help" if word == _HELP_ALL else word for word in _plain(_with_file(argv))]
     name = rest.pop(0) if rest and not rest[0].startswith("-") else None
     resumed = _value(rest, "--resume")
+    own_code.allow(_value(rest, "--task") or "")
     if resumed is not None:
         base = RunDirectory.open(Path(resumed)).config()
         if name not in (None, base.recipe):
@@ -135,7 +136,7 @@ def parse_run(kind: type[R], argv: Sequence[str], prog: str) -> R:
     required = {
         field.name: tyro.MISSING
         for field in fields(kind)
-        if field.default is MISSING and field.name != "config"
+        if field.default is field.default_factory is MISSING and field.name != "config"
     }
     default = kind(config=base, chosen=chosen, **required)
     args = tyro.cli(kind, args=rest, prog=f"{prog} RECIPE", default=default, registry=_WORDS)

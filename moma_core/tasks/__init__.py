@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 
+from moma_core import own_code
 from moma_core.config import DataConfig
 from moma_core.datasets import Dataset
 from moma_core.tasks.task import Environment, Task, near
 from moma_core.types import TaskSpec
 
-__all__ = ["NAMES", "Environment", "Task", "dataset", "get", "of"]
+__all__ = ["GROUP", "NAMES", "Environment", "Task", "dataset", "get", "names", "of"]
 
 _LOCOMOTION = "moma_core.tasks.locomotion"
 _FACTORIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
@@ -39,6 +41,8 @@ _FACTORIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 """Name to module, factory and its arguments."""
 NAMES = tuple(_FACTORIES)
+GROUP = "moma.tasks"
+"""Group of entry points by which installed packages add tasks: name = package.module:factory."""
 WHICH_DATA = "which data? --data DIR, or a recipe whose task makes its own"
 
 
@@ -83,7 +87,7 @@ def of(task: str, team: TaskSpec | None, env: str = "") -> Task:
         return found
     from moma_core.tasks import pettingzoo  # it loads slowly, as simulators do
 
-    environment = partial(pettingzoo.PettingZoo, pettingzoo.load(env), found.spec)
+    environment = partial(pettingzoo.PettingZoo, own_code.load(env, "--env"), found.spec)
     note = f"played in {env}"
     return replace(
         found, environment=environment, return_at_zero=None, return_at_one=None, note=note
@@ -117,13 +121,40 @@ def _check_same(data: Dataset, spec: TaskSpec) -> None:
 
 
 def get(name: str) -> Task:
-    """Returns the task called `name`.
+    """Returns the task called `name`: one of ours, of an installed package, or of the user's code.
 
     Raises:
-        ValueError: there is none; the text holds the nearest names.
+        ValueError: there is none; the text holds the nearest names. Or it is code, which this call
+            does not name.
     """
-    if name not in _FACTORIES:
-        raise ValueError(f"there is no task {name!r}; perhaps you meant: {near(name, NAMES)}")
-    module, factory, arguments = _FACTORIES[name]
-    build: Callable[..., Task] = getattr(import_module(module), factory)
-    return build(*arguments)
+    if own_code.is_place(name):
+        return _own(name)
+    if name in _FACTORIES:
+        module, factory, arguments = _FACTORIES[name]
+        build: Callable[..., Task] = getattr(import_module(module), factory)
+        return build(*arguments)
+    found = entry_points(group=GROUP, name=name)
+    if not found:
+        raise ValueError(f"there is no task {name!r}; perhaps you meant: {near(name, names())}")
+    return _task(name, next(iter(found)).load()())
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names of our tasks and of those that installed packages have."""
+    return (*NAMES, *(point.name for point in entry_points(group=GROUP)))
+
+
+def _own(place: str) -> Task:
+    """Returns the task that a factory of the user's makes, where this call names it."""
+    if not own_code.allowed(place):
+        raise ValueError(
+            f"task {place} is code, and code is run only where the call names it: --task {place}"
+        )
+    return _task(place, own_code.load(place, "--task")())
+
+
+def _task(name: str, made: object) -> Task:
+    if not isinstance(made, Task):
+        kind = type(made).__name__
+        raise ValueError(f"task {name} has to be a moma_core.tasks.Task, got {kind}")  # noqa: TRY004
+    return made

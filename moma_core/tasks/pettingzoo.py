@@ -5,11 +5,7 @@ PettingZoo itself is not imported: what has the methods of a `ParallelEnv` will 
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Callable, Mapping
-from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +17,6 @@ from torch import Tensor
 from moma_core import seeds
 from moma_core.types import TaskSpec
 
-_PLACE = re.compile(r"(\w+(?:\.\w+)*):(\w+)")
 _METHODS = ("possible_agents", "observation_space", "action_space", "reset", "step")
 
 
@@ -90,33 +85,6 @@ class PettingZoo:
                 near = np.asarray(flat, np.float64) - offset[list(index)]
                 state[list(index)] = torch.from_numpy(near.astype(np.float32))
         return state
-
-
-def load(place: str) -> Callable[[], Any]:
-    """Returns the factory at `package.module:factory`, which may lie in the current directory.
-
-    Raises:
-        ValueError: naming what is wrong with it.
-    """
-    match = _PLACE.fullmatch(place)
-    if match is None:
-        raise ValueError(f"--env must be package.module:factory, got {place!r}")
-    module, name = match.groups()
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    try:
-        found = getattr(import_module(module), name, None)
-    except ImportError as error:
-        raise ValueError(
-            f"--env {place}: {module} cannot be imported ({error}); is it installed, "
-            "or its folder on PYTHONPATH?"
-        ) from error
-    if not callable(found):
-        what = "has no" if found is None else "holds something that cannot be called as"
-        raise ValueError(f"--env {place}: {module} {what} {name}")  # noqa: TRY004 - input
-    factory: Callable[[], Any] = found
-    return factory
 
 
 def _own(space: Box | Discrete, action: Float32[Tensor, " U"]) -> Any:  # noqa: ANN401 - theirs

@@ -27,9 +27,12 @@ def bare(tmp_path_factory, request):
     return python
 
 
-def test_a_team_is_exported_and_acts_without_torch(alone, moma, bare, tmp_path):
-    exported = moma("export", alone, "--out", "out")
-    assert exported.wait(120) == 0, exported.err
+def test_a_team_is_exported_and_acts_without_torch(moma, bare, tmp_path):
+    quick = ("--algorithm", "bc", "--bc.rounds", "1", "--bc.updates", "5", "--in-process")
+    trained = moma("train", "reacher-tiny", *quick, "--run-dir", "run")
+    assert trained.wait(240) == 0, trained.err
+    exported = moma("export", "run", "--out", "out")
+    assert exported.wait(240) == 0, exported.err
     assert "over 100 episodes of the log\n" in exported.out
     assert float(re.search(r"difference to torch (\S+)", exported.out)[1]) <= 1e-5
     out = tmp_path / "out"

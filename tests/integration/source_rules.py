@@ -120,6 +120,7 @@ def no_execution(_, tree):
 COMPOSITION_ROOTS = (
     "moma/cli/evaluate.py",
     "moma/export/folder.py",
+    "moma/engines/launch.py",
     "moma/engines/training.py",
     "moma/evaluation/estimates.py",
     "moma/evaluation/evaluate.py",

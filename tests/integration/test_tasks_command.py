@@ -25,5 +25,5 @@ def test_every_task_has_its_line_in_one_table(lines):
 def test_a_line_holds_agents_widths_limit_data_and_reference_returns(lines):
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
     assert rows["icg"] == "2 4 one of 2 4 10 favourable, neutral, unfavourable 5.000 10.000"
-    assert rows["reacher-leader"] == "2 8/6 1 10 50 scripted -11.145 -4.237"
+    assert rows["reacher-leader"] == "2 8/6 1 10 50 scripted, c, d, mix -11.145 -4.237"
     assert rows["polygame-plus"] == "2 1 1 1 1 modes 0.000 1.000"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moma_core.address import Address
 from moma_core.rpc.pool import together
-from rollout_workers.process import choose
+from rollout_workers.process import order
 
 
 def test_counts_of_all_servers_are_added_and_times_are_the_slowest_ones():
@@ -32,6 +32,9 @@ def test_counts_of_all_servers_are_added_and_times_are_the_slowest_ones():
 
 def test_a_worker_that_is_told_nothing_keeps_to_one_server_and_workers_spread():
     addresses = [Address("host", port) for port in (1, 2, 3)]
-    chosen = [choose(addresses, f"host-{number}") for number in range(300)]
-    assert chosen == [choose(addresses, f"host-{number}") for number in range(300)]
-    assert all(70 <= chosen.count(address) <= 130 for address in addresses)
+    orders = [order(addresses, f"host-{number}") for number in range(300)]
+    assert orders == [order(addresses, f"host-{number}") for number in range(300)]
+    own = [first for first, *_ in orders]
+    assert all(70 <= own.count(address) <= 130 for address in addresses)
+    assert all(sorted(asked, key=str) == addresses for asked in orders)
+    assert order((), "host-1") == ()

@@ -1,6 +1,5 @@
 """The adapter to `ParallelEnv`s, with an environment small enough to predict; and its refusals."""
 
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +8,7 @@ import torch
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Tuple
 
 from moma_core.tasks import Environment
-from moma_core.tasks.pettingzoo import PettingZoo, load
+from moma_core.tasks.pettingzoo import PettingZoo
 from tests.builders import MIXED, SPEC
 
 CHOICES = replace(
@@ -201,38 +200,6 @@ def test_a_team_with_discrete_actions_needs_discrete_spaces():
 def test_what_is_no_environment_is_refused_by_what_it_lacks():
     with pytest.raises(ValueError, match="no PettingZoo ParallelEnv: it has no possible_agents"):
         PettingZoo(object, SPEC, 1)
-
-
-def test_a_factory_is_loaded_by_its_place():
-    assert load("tests.unit.test_pettingzoo:Pair").__name__ == "Pair"
-    assert load("collections:OrderedDict")() == {}
-
-
-def test_a_factory_is_found_in_the_current_directory_and_only_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    (tmp_path / "homemade_envs.py").write_text("def make():\n    return 7\n")
-    with pytest.raises(ValueError, match=r"homemade_envs cannot be imported.*PYTHONPATH"):
-        load("homemade_envs:make")
-    monkeypatch.chdir(tmp_path)
-    assert load("homemade_envs:make")() == 7
-
-
-@pytest.mark.parametrize(
-    ("place", "words"),
-    [
-        ("tests.builders", "must be package.module:factory, got 'tests.builders'"),
-        ("tests/builders.py:made", "must be package.module:factory"),
-        (":made", "must be package.module:factory"),
-        (".builders:made", "must be package.module:factory"),
-        ("no_such_package.envs:made", "no_such_package.envs cannot be imported (No module named"),
-        ("tests.builders:no_such_factory", "tests.builders has no no_such_factory"),
-        ("tests.builders:FRAME", "holds something that cannot be called as FRAME"),
-    ],
-)
-def test_a_place_without_a_factory_is_refused_by_what_is_wrong(place, words):
-    with pytest.raises(ValueError, match="--env") as error:
-        load(place)
-    assert words in str(error.value)
 
 
 def test_an_integer_box_is_given_the_nearest_whole_numbers():

@@ -227,3 +227,17 @@ def test_workers_are_alive_while_they_are_heard_of_and_restarts_are_counted(serv
     counters = service.counters()
     assert counters["charts/workers_alive"] == 1
     assert counters["fault/worker_restarts"] == 2
+
+
+def test_who_is_busy_for_long_still_has_a_share_of_the_next_piece(dataset, clock, snapshot):
+    for lease_s, rollouts in ((100.0, 6), (5.0, 12)):
+        clock.now = 0.0
+        starts = StartSampler(dataset, CONFIG.actor.history, 0.5)
+        slow = replace(CONFIG, rollout=replace(CONFIG.rollout, lease_s=lease_s, lag=1))
+        service = LearnerService(run_card(slow), drawing(starts, 9), clock=clock)
+        for worker in "ab":
+            service.assign(worker, 0, 0.0)
+        service.publish(snapshot)
+        service.assign("a", 0, 0.0)
+        clock.now = 31.0  # nobody has heard of it since
+        assert len(service.assign("b", 0, 0.0).starts.seed) == rollouts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from moma.engines.base import Engine, RoleSpec, Started, own_words
+from moma.engines.base import Engine, Nodes, RoleSpec, Started, own_words
 from moma.engines.supervision import RoleError, Supervisor
 from moma_core.address import Address
 from moma_core.runtime.listening import LOOPBACK
@@ -13,6 +13,7 @@ from moma_core.stopping import BAD_INPUT, StoppedError
 HERE = Address("127.0.0.1", 4711)
 SERVER = RoleSpec(name="server", package="model_server", listening=LOOPBACK)
 WORKER = RoleSpec(name="worker", package="rollout_workers", listening=None)
+FAR = RoleSpec(name="worker", package="rollout_workers", listening=None, node=2)
 HUGE = 2**50
 """Bytes: more than this process has."""
 
@@ -335,3 +336,44 @@ def test_memory_is_that_of_all_at_once_at_its_peak(engine, supervisor):
             role.held = size
         supervisor.watch()
     assert 2 * HUGE < supervisor.peak_rss < 2 * HUGE + 2**40
+
+
+def test_the_run_goes_on_without_what_keeps_dying_on_another_node(
+    supervisor, engine, world, faults
+):
+    supervisor.start(FAR)
+    for _ in range(2):
+        engine.roles[-1].end(1)
+        world.sleep(1)
+        supervisor.watch()
+    assert len(engine.asked) == 2
+    assert "goes on without it and tries node 2 again every 30 s" in faults[-1]
+    assert "the last words" in faults[-1]
+    told = len(faults)
+    for _ in range(120):
+        world.sleep(1)
+        supervisor.watch()
+        engine.roles[-1].end(1)
+    assert (len(engine.asked), len(faults)) == (6, told)
+    world.sleep(30)
+    supervisor.watch()
+    world.sleep(10)
+    supervisor.watch()
+    assert "is back on node 2" in faults[-1]
+    assert engine.asked[-1][1] == 6
+
+
+def test_what_another_nodes_role_is_refused_ends_the_run(supervisor, engine):
+    supervisor.start(FAR)
+    engine.roles[0].end(BAD_INPUT)
+    with pytest.raises(RoleError):
+        supervisor.watch()
+
+
+def test_each_role_is_started_on_its_node(engine):
+    other = FakeEngine()
+    nodes = Nodes([engine, FakeEngine(), other])
+    assert isinstance(nodes, Engine)
+    nodes.start(WORKER, 0, None)
+    nodes.start(FAR, 3, HERE)
+    assert (engine.asked, other.asked) == ([(WORKER, 0, None)], [(FAR, 3, HERE)])

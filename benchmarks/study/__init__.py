@@ -1,0 +1,1 @@
+"""Suites of runs for `moma study`, the logs that some of them need, and untrained policies."""

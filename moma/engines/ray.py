@@ -1,0 +1,258 @@
+"""Ray: an actor on each further node that starts processes there; the data goes over our gRPC.
+
+The driver is on the run's first node, whose roles are its own processes. Ray says which nodes there
+are, keeps their cores for the run, and starts an actor again, on another node if there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from moma.engines.base import Engine, Nodes, RoleSpec
+from moma.engines.deployment import Deployment
+from moma.engines.local import LocalEngine, LocalProcess
+from moma_core.address import Address
+
+_ASK_S = 0.2
+"""Seconds between two questions to a node's actor."""
+_OWN = 0.001
+"""Share of a node's own resource that says which node a bundle is for."""
+_LOST = 1
+"""Exit status of a role whose node or actor is gone."""
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What an actor says of a role."""
+
+    host: str
+    number: int
+    status: int | None
+    address: str | None
+    silent_s: float
+    memory: int
+    tail: str
+
+
+class _Machine:
+    """An actor: a node's processes. It ends with its node, and they end with it."""
+
+    def __init__(self) -> None:
+        self._scratch = TemporaryDirectory(prefix="moma-ray-")
+        here = Path(self._scratch.name)
+        (here / "logs").mkdir()
+        self._engine = LocalEngine(here / "logs", here / "addresses")
+        self._started: dict[str, LocalProcess] = {}
+
+    def start(self, key: str, role: RoleSpec, incarnation: int, files: dict[str, bytes]) -> None:
+        """Starts a role, with its files in this node's own directory."""
+        place = Path(self._scratch.name) / "files" / key
+        place.mkdir(parents=True, mode=0o700)
+        here = {path: str(place / Path(path).name) for path in files}
+        for path, content in files.items():
+            file = os.open(here[path], os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(file, "wb") as opened:
+                opened.write(content)
+        words = tuple(here.get(word, word) for word in role.words)
+        self._started[key] = self._engine.start(replace(role, words=words), incarnation, None)
+
+    def report(self) -> dict[str, _Report]:
+        """Says what became of each role."""
+        found = {}
+        for key, process in self._started.items():
+            status, address = process.status(), process.address()
+            found[key] = _Report(
+                host=process.host,
+                number=process.number,
+                status=status,
+                address=None if address is None else str(address),
+                silent_s=process.silent_s(),
+                memory=process.memory(),
+                tail=process.tail(),
+            )
+        return found
+
+    def ask(self, key: str) -> None:
+        """Asks a role to end."""
+        self._started[key].ask()
+
+    def kill(self, key: str) -> None:
+        """Ends a role at once."""
+        self._started[key].kill()
+
+
+class RayNode:
+    """A further node as an engine.
+
+    Args:
+        actor: its `_Machine`, as Ray hands it out.
+    """
+
+    def __init__(self, actor: Any) -> None:  # noqa: ANN401 - Ray's handles have no type
+        self.actor = actor
+        self._asked: Any = None
+        self.questions, self.answered, self.heard = 0, 0, time.monotonic()
+        self._reports: dict[str, _Report] = {}
+
+    def start(self, role: RoleSpec, incarnation: int, address: Address | None) -> RayRole:
+        """Starts a role and does not wait for it.
+
+        Args:
+            role: what to start.
+            incarnation: how often it was started before.
+            address: not used: nobody calls what runs on a further node.
+        """
+        del address
+        files = {str(path): path.read_bytes() for path in role.files}
+        key = f"{role.name}.{incarnation}"
+        self.actor.start.remote(key, role, incarnation, files)
+        return RayRole(self, key)
+
+    def report(self, key: str) -> _Report | None:
+        """Returns what was last said of a role, and asks anew if that is long ago."""
+        if self._asked is not None and ray.wait([self._asked], timeout=0)[0]:
+            try:
+                self._reports = ray.get(self._asked)
+                self.heard = time.monotonic()
+            except RayError:  # the actor is gone, and all it had started
+                self._reports = {}
+            self._asked, self.answered = None, self.questions
+        if self._asked is None and time.monotonic() - self.heard >= _ASK_S:
+            self._asked = self.actor.report.remote()
+            self.questions += 1
+        return self._reports.get(key)
+
+
+class RayRole:
+    """A role that was started on a further node.
+
+    Args:
+        node: where.
+        key: its name there.
+    """
+
+    def __init__(self, node: RayNode, key: str) -> None:
+        self._node, self._key = node, key
+        self._began = node.questions
+        self._seen: _Report | None = None
+
+    def _report(self) -> _Report | None:
+        report = self._node.report(self._key)
+        self._seen = report or self._seen
+        return report
+
+    @property
+    def number(self) -> int:
+        """Its process number there; 0 while it is not known."""
+        return self._seen.number if self._seen is not None else 0
+
+    @property
+    def host(self) -> str:
+        """Where it runs; empty while it is not known."""
+        return self._seen.host if self._seen is not None else ""
+
+    def status(self) -> int | None:
+        """Returns its exit status; one of its own where its node is lost."""
+        report = self._report()
+        if report is not None:
+            return report.status
+        return _LOST if self._node.answered > self._began else None
+
+    def address(self) -> Address | None:
+        """Returns where peers call it, if it has said so."""
+        report = self._report()
+        return None if report is None or report.address is None else Address.parse(report.address)
+
+    def silent_s(self) -> float:
+        """Returns the seconds since its last sign of life."""
+        report = self._report()
+        return time.monotonic() - self._node.heard + (0.0 if report is None else report.silent_s)
+
+    def memory(self) -> int:
+        """Returns its bytes there; none of them are this machine's."""
+        return 0
+
+    def tail(self) -> str:
+        """Returns the end of its log, as far as it was heard of."""
+        return self._seen.tail if self._seen is not None else "  its node was not heard of"
+
+    def ask(self) -> None:
+        """Asks it to end."""
+        self._node.actor.ask.remote(self._key)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self._node.actor.kill.remote(self._key)
+
+
+@contextmanager
+def engine(here: LocalEngine, deployment: Deployment, cores: int, gpus: int) -> Iterator[Engine]:
+    """Yields the engine of a run on a cluster, whose nodes it keeps for so long.
+
+    Args:
+        here: starts the first node's roles.
+        deployment: how many nodes, and the cluster's address.
+        cores: to keep of each node.
+        gpus: to keep of each node.
+
+    Raises:
+        ValueError: there is no such cluster, or it lacks nodes; the text says which there are.
+    """
+    settings = deployment.ray
+    try:
+        ray.init(address=settings.address, namespace="moma", log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ValueError(f"--ray.address {settings.address}: {error}") from error
+    own = f"node:{ray.util.get_node_ip_address()}"
+    share = {"CPU": float(cores)} | ({"GPU": float(gpus)} if gpus else {})
+    bundles = [share | {own: _OWN}] + [share] * (deployment.nodes - 1)
+    group = placement_group(bundles, strategy="STRICT_SPREAD")
+    try:
+        if not group.wait(timeout_seconds=settings.wait_s):
+            raise ValueError(_lacking(deployment, cores, gpus))
+        engines: list[Engine] = [here]
+        engines += [RayNode(_actor(group, node)) for node in range(1, len(bundles))]
+        yield Nodes(engines)
+    finally:
+        remove_placement_group(group)
+        ray.shutdown()
+
+
+def own_host() -> str:
+    """Returns this node's address as the cluster calls it."""
+    return str(ray.util.get_node_ip_address())
+
+
+def _actor(group: Any, node: int) -> Any:  # noqa: ANN401 - Ray's handles have no type
+    where = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=node)
+    machine = ray.remote(_Machine).options(
+        num_cpus=0, max_restarts=-1, max_task_retries=0, scheduling_strategy=where
+    )
+    return machine.remote()
+
+
+def _lacking(deployment: Deployment, cores: int, gpus: int) -> str:
+    """Returns which nodes there are where more are wanted."""
+    nodes: Sequence[dict[str, Any]] = [node for node in ray.nodes() if node["Alive"]]
+    there = [
+        f"{node['NodeManagerAddress']} ({node['Resources'].get('CPU', 0):.0f} cores, "
+        f"{node['Resources'].get('GPU', 0):.0f} GPUs)"
+        for node in nodes
+    ]
+    return (
+        f"--nodes {deployment.nodes} of {cores} cores and {gpus} GPUs each, this one among them, "
+        f"were not free within {deployment.ray.wait_s:.0f} s; the cluster at "
+        f"{deployment.ray.address} has {len(nodes)}: {', '.join(there)}"
+    )
