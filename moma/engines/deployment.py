@@ -33,7 +33,7 @@ class RayConfig:
 
     address: str = ""
     """HOST:PORT of the cluster's head (as `ray start --head` says it), or auto."""
-    wait_s: float = 60.0
+    wait_s: float = 30.0
     """Seconds to wait for nodes at the start."""
 
 

@@ -14,6 +14,8 @@ from tests.cluster import machines
 
 ROOT = Path(__file__).parents[2]
 MOMA = (sys.executable, "-m", "moma")
+START_S = 400
+"""Seconds for data, a model, clones, and processes on machines that share two cores with others."""
 
 
 class Run:

@@ -13,7 +13,8 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-BRIDGE = "momabr0"
+BRIDGE, DEVICE = f"mb{os.getpid()}", f"m{os.getpid()}x"
+"""Names of the network's devices here; another session of tests has others."""
 NETWORK = "10.77.0"
 _FIRST = "sleep infinity & wait"
 """First process of a machine; a shell, since it takes in orphans."""
@@ -40,12 +41,14 @@ class Machine:
     address: str
     pid: int
     """First process, as the host numbers it."""
+    _device: str
     _first: subprocess.Popen[bytes]
     _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def words(self, *command: object) -> list[str]:
         """Returns a command line that runs on this machine."""
         enter = ["nsenter", "--target", str(self.pid), "--net", "--uts", "--mount", "--pid"]
+        enter += ["--wd=."]  # or it begins in the root directory
         return [*enter, "--", *map(str, command)]
 
     def start(self, *command, log: Path, env=None, cwd=None) -> subprocess.Popen[bytes]:
@@ -62,7 +65,7 @@ class Machine:
         self._started.append(started)
         return started
 
-    def call(self, *command, env=None, cwd=None, timeout=60) -> str:
+    def call(self, *command, env=None, cwd=None, timeout=300) -> str:
         """Runs a command there to its end; returns what it printed."""
         done = subprocess.run(
             self.words(*command),
@@ -79,7 +82,7 @@ class Machine:
     def lose(self) -> None:
         """Ends the machine and all that runs there, without a word to anybody."""
         with contextlib.suppress(subprocess.CalledProcessError):
-            _ip("link", "del", f"moma-{self.name}")
+            _ip("link", "del", self._device)
         for child in _children(self._first.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, 9)
@@ -96,23 +99,23 @@ class Machines:
         self._made: dict[str, Machine] = {}
 
     def __enter__(self) -> dict[str, Machine]:
-        _clean(self._names)
+        _clean(len(self._names))
         _ip("link", "add", BRIDGE, "type", "bridge")
         _ip("link", "set", BRIDGE, "up")
         hosts = self._directory / "hosts"
         lines = [f"{NETWORK}.{i} {name}" for i, name in enumerate(self._names, 1)]
         hosts.write_text("\n".join(["127.0.0.1 localhost", *lines]) + "\n")
         for index, name in enumerate(self._names, 1):
-            self._made[name] = _make(name, f"{NETWORK}.{index}", hosts)
+            self._made[name] = _make(index, name, hosts)
         return self._made
 
     def __exit__(self, *_: object) -> None:
         for machine in self._made.values():
             machine.lose()
-        _clean(self._names)
+        _clean(len(self._names))
 
 
-def _make(name: str, address: str, hosts: Path) -> Machine:
+def _make(index: int, name: str, hosts: Path) -> Machine:
     script = f"hostname {name} && mount --bind {hosts} /etc/hosts && echo up && {_FIRST}"
     first = subprocess.Popen(
         ["unshare", "-n", "-u", "-m", "-p", "-f", "--mount-proc", "bash", "-c", script],
@@ -122,11 +125,11 @@ def _make(name: str, address: str, hosts: Path) -> Machine:
     assert first.stdout.readline() == b"up\n"
     first.stdout.close()
     (pid,) = _children(first.pid)
-    far = f"moma-{name}-e"
-    _ip("link", "add", f"moma-{name}", "type", "veth", "peer", "name", far)
-    _ip("link", "set", f"moma-{name}", "master", BRIDGE, "up")
+    near, far, address = f"{DEVICE}{index}", f"{DEVICE}{index}e", f"{NETWORK}.{index}"
+    _ip("link", "add", near, "type", "veth", "peer", "name", far)
+    _ip("link", "set", near, "master", BRIDGE, "up")
     _ip("link", "set", far, "netns", str(pid))
-    machine = Machine(name, address, pid, first)
+    machine = Machine(name, address, pid, near, first)
     machine.call("ip", "link", "set", far, "name", "eth0")
     machine.call("ip", "addr", "add", f"{address}/24", "dev", "eth0")
     for device in ("lo", "eth0"):
@@ -143,8 +146,8 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
-def _clean(names: list[str]) -> None:
-    for device in (BRIDGE, *(f"moma-{name}" for name in names)):
+def _clean(count: int) -> None:
+    for device in (BRIDGE, *(f"{DEVICE}{index}" for index in range(1, count + 1))):
         subprocess.run(["ip", "link", "del", device], capture_output=True, check=False)
 
 
