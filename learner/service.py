@@ -18,6 +18,8 @@ ALIVE_S = 30.0
 """A worker that has not been heard of for so long is not counted as alive."""
 _RECENT_S = 10.0
 """One that works is heard of within so many seconds, unless it has ended."""
+_IMAGINES = "imagines"
+"""What a worker is at that is not heard of until it is done."""
 
 
 @dataclass
@@ -35,6 +37,12 @@ class _Guest:
     """Knowledge that the run is over."""
     credited: float = 0.0
     """Last time that something of it was accepted."""
+
+    def said(self, now: float) -> str:
+        """Says what it is at, and since when."""
+        if now - self.seen >= ALIVE_S and self.doing != _IMAGINES:
+            return "gone"
+        return f"{self.doing} since {now - self.since:.0f} s" if self.doing else ""
 
     def begins(self, doing: str, now: float) -> None:
         """Notes what it is at from now on."""
@@ -75,7 +83,7 @@ class Roster:
                 seen_s=round(now - guest.seen, 1),
                 version=str(guest.version) if guest.version >= 0 else "",
                 rate=round(guest.rate, 1),
-                doing=f"{guest.doing} since {now - guest.since:.0f} s" if guest.doing else "",
+                doing=guest.said(now),
             )
             for name, guest in sorted(self.workers.items())
         )
@@ -140,7 +148,7 @@ class LearnerService:
                     break
                 self._changed.wait(min(until - now, 1.0))
             if piece is not None:
-                self._roster.workers[worker].begins("imagines", now)
+                self._roster.workers[worker].begins(_IMAGINES, now)
             self._tell(worker)
             version = -1 if self._snapshot is None else self._snapshot.version
         return Assignment(
@@ -169,9 +177,9 @@ class LearnerService:
         with self._changed:
             self._roster.greet(trajectory.worker, trajectory.incarnation, self._clock())
             reason = self._inbox.submit(trajectory)
-            self._roster.workers[trajectory.worker].begins("", self._clock())
             if not reason:
                 self._roster.credit(trajectory, self._clock())
+            self._roster.workers[trajectory.worker].begins("", self._clock())
             self._changed.notify_all()
             self._tell(trajectory.worker)
             version = -1 if self._snapshot is None else self._snapshot.version

@@ -29,6 +29,8 @@ class Work:
     """File of the authority that signed for the run's servers; default: ca.pem beside the token."""
     workers: int = 1
     """Rollout worker processes of this machine."""
+    name: str = ""
+    """Beginning of its workers' names, before machine and process number."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Device of this machine's own model server, where the run has none that it can call."""
 
@@ -52,7 +54,7 @@ def _work(args: Work) -> int:
 
     stopping = process.begin()
     with TemporaryDirectory(prefix="moma-work-") as scratch:
-        guest = Guest(args.join, trust, Path(scratch), stopping.is_set, process.say)
+        guest = Guest(args.join, trust, Path(scratch), stopping.is_set, process.say, args.name)
         try:
             return 0 if guest.work(args.workers, args.device) else STOPPED
         except StoppedError as stopped:

@@ -54,7 +54,8 @@ def own_words(
         if address is not None and not told.listen.port:
             told = replace(told, listen=replace(told.listen, port=address.port))
         return [*told.words(), "--announce", announce]
-    return [] if role.joins else ["--name", role.name, "--incarnation", str(incarnation)]
+    named = ["--name", role.name]
+    return named if role.joins else [*named, "--incarnation", str(incarnation)]
 
 
 @runtime_checkable

@@ -33,6 +33,11 @@ class Crew:
         """By node, the name of its part and how many workers that has."""
         self._nodes, self._started = nodes, 0
 
+    @property
+    def names(self) -> list[str]:
+        """The workers of this node, and the other nodes' parts."""
+        return [*self._names, *(name for name, _ in self._parts.values())]
+
     def __len__(self) -> int:
         return len(self._names) + sum(count for _, count in self._parts.values())
 

@@ -43,6 +43,7 @@ class Guest:
         scratch: Path,
         stopping: Stop,
         say: Callable[[str], None],
+        name: str = "",
     ) -> None:
         """Starts nothing yet.
 
@@ -52,9 +53,11 @@ class Guest:
             scratch: an empty directory, for logs and the model.
             stopping: true once this shall end.
             say: takes a line for whoever watches.
+            name: how its workers' names begin; this machine and this process follow.
         """
         self._learner, self._trust, self._scratch = learner, trust, scratch
         self._stopping, self._say = stopping, say
+        self._called = "-".join([*[name] * bool(name), socket.gethostname(), str(os.getpid())])
         self._engine = LocalEngine(scratch, scratch / "addresses")
         self._supervisor = Supervisor(self._engine, say, stopping=stopping)
         self._shown: dict[Path, int] = {}
@@ -132,8 +135,7 @@ class Guest:
         if servers:
             own = worker.server
             words += ["--model-server", *map(str, [*servers[own:], *servers[:own]])]
-        name = f"{socket.gethostname()}-{os.getpid()}-{number}"
-        return worker_role(name, words, worker.core)
+        return worker_role(f"{self._called}-{number}", words, worker.core)
 
     def _echo(self) -> None:
         """Says what the processes warn of, which is in their logs."""

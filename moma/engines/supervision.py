@@ -18,6 +18,8 @@ from moma_core.stopping import BAD_INPUT, STOPPED, Stop, StoppedError
 
 _START_S = 60.0
 """Seconds within which a role must have said its address."""
+_LATE_S = 20.0
+"""Seconds after which one that has not said it is named."""
 _DEATHS, _DEATHS_S = 5, 60.0
 """A role that dies so often in so many seconds is given up."""
 _SAME_S = 600.0
@@ -57,6 +59,7 @@ class _Child:
     deaths: deque[float] = field(default_factory=lambda: deque(maxlen=_DEATHS))
     cause: str = ""
     over: bool = False
+    late: bool = False
     silent: bool = False
     released: float | None = None
     lost: bool = False
@@ -117,21 +120,28 @@ class Supervisor:
             RoleError: it or another one ended instead, or it took too long.
             StoppedError: the run was told to stop meanwhile.
         """
-        child, until = self._children[name], self._clock() + _START_S
+        child, begun = self._children[name], self._clock()
         while (found := child.address or child.started.address()) is None:
             if child.started.status() is not None:
                 raise RoleError(f"{name} did not start; {_end_of_log(child)}")
-            if self._clock() >= until:
+            if self._clock() - begun >= _START_S:
                 late = f"{name} did not say its address within {_START_S:.0f} s"
                 raise RoleError(f"{late}; {_end_of_log(child)}")
             if self._stopping():
                 raise StoppedError(f"stopped while {name} was starting")
-            for other in list(self._children.values()):
-                if other is not child:
-                    self._look(other)
-            self._sleep(_POLL_S)
+            self._wait_for(child, begun)
         child.address = found
         return found
+
+    def _wait_for(self, child: _Child, begun: float) -> None:
+        """Looks after all others meanwhile; says it once when a role's address is late."""
+        if not child.late and self._clock() - begun >= _LATE_S:
+            child.late = True
+            self._fault(f"{child} has not said its address for {_LATE_S:.0f} s; waiting for it")
+        for other in list(self._children.values()):
+            if other is not child:
+                self._look(other)
+        self._sleep(_POLL_S)
 
     def watch(self) -> None:
         """Starts again what died, names what is silent.

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from moma.engines import topology
+from moma.engines.attendance import Attendance
 from moma.engines.base import Engine, RoleSpec
 from moma.engines.board import Board
 from moma.engines.crew import Crew
@@ -59,11 +60,14 @@ def train(
     supervisor, full = Supervisor(engine, board.fault, stopping=stopping), False
     try:
         crew = _start(supervisor, run, config, listening, deployment)
+        attendance = Attendance(board.fault, board.note)
         while not supervisor.over("learner") and not stopping():
             supervisor.watch()
             _show(supervisor, run, board)
             full = _tell_room(run, board, told=full)
             _scale(crew, board)
+            if crew is not None:
+                attendance.look(crew.names, _heard(board))
             time.sleep(_LOOK_S)
         return supervisor.done("learner"), supervisor.peak_rss
     finally:
@@ -176,6 +180,11 @@ def _scale(crew: Crew | None, board: Board) -> None:
     if crew is not None and wanted is not None and wanted != len(crew):
         board.note(f"{wanted} workers are wanted instead of {len(crew)}")
         crew.scale(wanted)
+
+
+def _heard(board: Board) -> list[str]:
+    """Returns the names of all that the learner has heard of."""
+    return [] if board.progress is None else [role.name for role in board.progress.roles]
 
 
 def _shown_files(listening: Listening) -> tuple[Path, ...]:

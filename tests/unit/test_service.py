@@ -241,3 +241,19 @@ def test_who_is_busy_for_long_still_has_a_share_of_the_next_piece(dataset, clock
         service.assign("a", 0, 0.0)
         clock.now = 31.0  # nobody has heard of it since
         assert len(service.assign("b", 0, 0.0).starts.seed) == rollouts
+
+
+def test_of_each_worker_its_version_its_rate_and_what_it_is_at_are_known(service, clock):
+    service.assign("a", 0, 0.0)
+    clock.now = 2.0
+    made = segment(worker="a")
+    service.submit(made)
+    clock.now = 3.0
+    a, b = service.roles()
+    assert (a.name, a.version, a.rate, a.seen_s) == ("a", "0", int(made.valid.sum()) / 2, 1.0)
+    assert (a.doing, b.doing, b.version) == ("", "waits for work since 3 s", "")
+    service.assign("a", 0, 0.0)
+    clock.now = 7.0
+    assert service.roles()[0].doing == "imagines since 4 s"
+    clock.now = 60.0
+    assert [role.doing for role in service.roles()] == ["imagines since 57 s", "gone"]
