@@ -53,6 +53,7 @@ def _render(rows: Sequence[Row], found: Comparison, drawn: dict[str, bytes]) -> 
         commits=", ".join(named([row.commit for row in rows])),
         by_task=tables.by_task(found),
         over_all=tables.over_all(found),
+        to_score=tables.to_score(rows, found),
         seconds=tables.seconds(rows, found),
         missing=found.missing,
         seeds=found.seeds,

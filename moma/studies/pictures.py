@@ -36,6 +36,7 @@ def scores(found: Comparison) -> Figure:
         axes.set_title(task, fontsize=9)
         axes.set_xticks(range(len(found.algorithms)), found.algorithms, rotation=45, fontsize=7)
         axes.axhline(1.0, color="#b8c2cc", linewidth=0.8, zorder=0)
+    figure.supylabel("score", fontsize=9)
     return figure
 
 
@@ -53,6 +54,8 @@ def curves(rows: Sequence[Row], found: Comparison) -> Figure:
             if edges is not None:
                 axes.fill_between(_SHARES, edges[0], edges[1], color=_color(place), alpha=0.15)
         axes.set_title(task, fontsize=9)
+    figure.supxlabel("share of the rounds", fontsize=9)
+    figure.supylabel("score", fontsize=9)
     _legend(figure, found)
     return figure
 

@@ -72,6 +72,25 @@ class Row:
         return f"{self.task}/{self.variant}" if self.variant else self.task
 
 
+def seconds_to(row: Row, score: float) -> float | None:
+    """Returns the seconds from the log to the first evaluation of at least a score.
+
+    Data, model and clones count; rounds are taken for equally long.
+
+    Args:
+        row: the run.
+        score: to reach.
+
+    Returns:
+        None where no evaluation on the way reached it.
+    """
+    reached = [point.round for point in row.curve if point.score >= score]
+    if not reached:
+        return None
+    before = sum(row.seconds.get(phase, 0.0) for phase in ("data", "fit", "clone"))
+    return before + row.seconds["training_rounds"] * reached[0] / row.rounds
+
+
 def read(path: Path) -> list[Row]:
     """Reads rows; none where there is no file, and none from a last line that was cut short.
 

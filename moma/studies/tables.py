@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from moma.studies.comparison import Comparison, Interval
-from moma.studies.rows import Row
+from moma.studies.rows import Row, seconds_to
 
+_REACHED = (0.95, 1.0)
 Table = list[list[str]]
 """Lines of cells, the head first."""
 
@@ -23,6 +24,9 @@ def markdown(rows: Sequence[Row], found: Comparison) -> str:
         _written(over_all(found)),
         "Median seconds a run, all phases.",
         _written(seconds(rows, found)),
+        "Median seconds from the log to the first evaluation on the way of at least a score, data, "
+        "model and clones included, and how many runs have one.",
+        _written(to_score(rows, found)),
     ]
     if found.missing:
         parts.append(f"Fewer than {found.seeds} seeds: {'; '.join(found.missing)}.")
@@ -65,6 +69,20 @@ def seconds(rows: Sequence[Row], found: Comparison) -> Table:
             own = [r.seconds["total"] for r in rows if (r.name, r.algorithm) == (task, name)]
             said.append(f"{median(own):.0f}" if own else "-")
         table.append([task, *said])
+    return table
+
+
+def to_score(rows: Sequence[Row], found: Comparison) -> Table:
+    """Returns the median seconds from the log to a score, of the runs that reach it."""
+    table = [["task", "score", *found.algorithms]]
+    for task in found.tasks:
+        for score in _REACHED:
+            said = []
+            for name in found.algorithms:
+                own = [r for r in rows if (r.name, r.algorithm) == (task, name)]
+                spent = [s for r in own if (s := seconds_to(r, score)) is not None]
+                said.append(f"{median(spent):.0f} ({len(spent)} of {len(own)})" if spent else "-")
+            table.append([task, f"{score:.2f}", *said])
     return table
 
 

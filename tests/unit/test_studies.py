@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[2]
 ROW = Row(
     task="icg", variant="neutral", algorithm="moma_ppo", seed=0, score=1.0,
     returns=Returns(mean=10.0, ci95=(10.0, 10.0), episodes=100), estimate=None,
-    curve=(Point(round=5, score=0.5),), rounds=20, seconds={"fit": 3.0, "total": 8.0},
+    curve=(Point(round=5, score=0.5),), rounds=20,
+    seconds={"fit": 3.0, "training_rounds": 4.0, "total": 8.0},
     settings="icg --data.variant neutral", commit="0.1.0 abc", data_sha256="0" * 64,
     true_evaluations_used_in_tuning=7,
 )  # fmt: skip
@@ -100,6 +101,16 @@ def test_a_comparison_says_what_is_missing_and_who_is_better():
     text = tables.markdown([*made("bc", 0.0, 0.5, 1.0), *made("moma_ppo", 1.0, 1.0)], found)
     assert "| icg/neutral | 1.00 (1.00 to 1.00, n = 2) | 0.50 (0.00 to 1.00, n = 3) |" in text
     assert "Fewer than 3 seeds: icg/neutral moma_ppo: 2 of 3." in text
+
+
+def test_the_seconds_to_a_score_count_what_came_before_the_rounds():
+    points = tuple(Point(round=n, score=s) for n, s in ((5, 0.5), (10, 0.96), (15, 0.9)))
+    spent = {"data": 1.0, "fit": 3.0, "train": 9.0, "training_rounds": 8.0, "total": 20.0}
+    row = replace(ROW, curve=points, seconds=spent)  # 20 rounds
+    assert rows.seconds_to(row, 0.95) == 1.0 + 3.0 + 8.0 * 10 / 20
+    assert rows.seconds_to(row, 1.0) is None
+    table = tables.to_score([row], comparison.compare([row]))
+    assert table[1:] == [["icg/neutral", "0.95", "8 (1 of 1)"], ["icg/neutral", "1.00", "-"]]
 
 
 def test_algorithms_are_compared_on_the_tasks_that_both_have():
