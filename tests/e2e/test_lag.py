@@ -17,7 +17,8 @@ def lags(run):
 
 def test_with_a_lag_of_one_nothing_is_older_and_some_is_as_old(moma, tmp_path):
     run = tmp_path / "run"
-    words = ("--workers", "2", "--eval.every", "0", "--threads", "1", "--ppo.rounds", ROUNDS)
+    small = ("--bc.rounds", "3", "--eval.every", "0", "--eval.final-episodes", "2")
+    words = ("--workers", "2", "--threads", "1", "--ppo.rounds", ROUNDS, *small)
     first = moma("train", "reacher-tiny", "--run-dir", run, "--lag", "1", *words, name="first")
     assert first.wait(300) == 0, first.err
     # At first there is one policy alone; after that workers are ahead.
