@@ -134,8 +134,7 @@ def _start(
         supervisor.start(_learner(run, config, [], LOOPBACK))
         return None
     planned = [server for server in plan(config, deployment).servers if server.node == 0]
-    central = deployment.nodes > 1 and deployment.placement == "central"
-    called = _beside(listening) if central else LOOPBACK
+    called = _beside(listening) if deployment.placement == "central" else LOOPBACK
     servers = start_servers(supervisor, config, run.model, planned, called)
     supervisor.start(_learner(run, config, servers, listening))
     learner = supervisor.address("learner")
@@ -169,7 +168,9 @@ def _start(
 
 
 def _beside(listening: Listening) -> Listening:
-    """Returns the learner's host with a free port."""
+    """Returns the learner's host with a free port; on loopback model servers need no keys."""
+    if (listening.advertise or listening.listen).loopback:
+        return LOOPBACK
     advertise = None if listening.advertise is None else replace(listening.advertise, port=0)
     return replace(listening, listen=replace(listening.listen, port=0), advertise=advertise)
 
