@@ -24,7 +24,8 @@ _SCRIPT = """\
 # If its own is lost, or the time is nearly over, the job is queued again and the run resumed.
 {setup}
 limit=""
-trap 'limit=near; kill -TERM "$learner"' TERM
+# A signal to srun itself would kill the step, which is the job's first also after a requeue.
+trap 'limit=near; scancel --signal=TERM "$SLURM_JOB_ID.0"' TERM
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 srun --nodes=1 --ntasks=1 --nodelist="$first" --cpus-per-task={cores} --kill-on-bad-exit=0 \\
     {command} &

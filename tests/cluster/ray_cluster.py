@@ -20,6 +20,8 @@ class Ray:
         self.machines, self._at = machines, directory
         # Ray turns authentication on by itself where a head is started; all nodes must agree.
         self.env = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+        # By default what Ray starts lets everything else go first, for ever where cores are few.
+        self.env |= {"RAY_worker_niceness": "0"}
         self.address = f"{machines[0].address}:{PORT}"
 
     def __enter__(self) -> Ray:

@@ -93,6 +93,21 @@ def test_a_run_that_is_queued_again_is_resumed(slurm, run):
     assert run.read("result.json")["resumes"] == 1
 
 
+def test_before_its_time_is_over_a_run_is_saved_and_queued_again(slurm, run):
+    cluster = slurm(3)
+    submit(cluster, run)
+    number = cluster.job("JobId")
+    # What Slurm does 60 s before the limit (`--signal=B:TERM@60`).
+    cluster.client("scancel", "--batch", "--signal=TERM", number)
+    run.until(lambda: cluster.job("JobState") == "PENDING", 90, "place in the queue")
+    names = [path.name for path in (run.path / "checkpoints").iterdir()]
+    assert max(int(name) for name in names if name.isdigit()) == run.round
+    assert "go on with: moma train --resume" in (run.path / "logs" / "slurm.log").read_text()
+    cluster.client("scontrol", "update", f"JobId={number}", "StartTime=now")
+    until_done(cluster, run)
+    assert run.read("result.json")["resumes"] == 1
+
+
 def test_the_learners_node_may_be_lost(slurm, run):
     cluster = slurm(4)
     submit(cluster, run)
