@@ -82,7 +82,7 @@ def engine(
             from moma.engines import ray  # it is an extra
         except ImportError as error:
             raise ValueError(f'{error}; --engine ray needs: pip install "moma-ppo[ray]"') from error
-        with ray.engine(here, deployment, cores, int(config.device == "cuda")) as cluster:
+        with ray.engine(here, run.logs, deployment, cores, int(config.device == "cuda")) as cluster:
             yield cluster, ray.own_host()
     elif deployment.engine == "slurm":
         hosts = slurm.other_hosts()

@@ -27,6 +27,8 @@ from moma_core.address import Address
 
 _ASK_S = 0.2
 """Seconds between two questions to a node's actor."""
+_SAID = 1 << 16
+"""Bytes of a role's log that are told at once."""
 _CLOSE_S = 5.0
 """Seconds that the actors have to remove what they wrote."""
 _OWN = 0.001
@@ -46,6 +48,8 @@ class _Report:
     silent_s: float
     memory: int
     tail: str
+    said: str
+    """Text of its log since it was last told."""
 
 
 class _Machine:
@@ -57,6 +61,7 @@ class _Machine:
         (here / "logs").mkdir()
         self._engine = LocalEngine(here / "logs", here / "addresses")
         self._started: dict[str, LocalProcess] = {}
+        self._told: dict[str, int] = {}
 
     def start(self, key: str, role: RoleSpec, incarnation: int, files: dict[str, bytes]) -> None:
         """Starts a role, with its files in this node's own directory."""
@@ -83,8 +88,16 @@ class _Machine:
                 silent_s=process.silent_s(),
                 memory=process.memory(),
                 tail=process.tail(),
+                said=self._said(key.rpartition(".")[0]),
             )
         return found
+
+    def _said(self, name: str) -> str:
+        with (Path(self._scratch.name) / "logs" / f"{name}.log").open("rb") as log:
+            log.seek(self._told.get(name, 0))
+            text = log.read(_SAID)
+            self._told[name] = log.tell()
+        return text.decode(errors="replace")
 
     def ask(self, key: str) -> None:
         """Asks a role to end."""
@@ -107,10 +120,11 @@ class RayNode:
 
     Args:
         actor: its `_Machine`, as Ray hands it out.
+        logs: where what its processes say is written, as for those of this node.
     """
 
-    def __init__(self, actor: Any) -> None:  # noqa: ANN401 - Ray's handles have no type
-        self.actor = actor
+    def __init__(self, actor: Any, logs: Path) -> None:  # noqa: ANN401 - Ray's handles have no type
+        self.actor, self._logs = actor, logs
         self._asked: Any = None
         self.questions, self.answered, self.heard = 0, 0, time.monotonic()
         self._reports: dict[str, _Report] = {}
@@ -135,6 +149,7 @@ class RayNode:
             try:
                 self._reports = ray.get(self._asked)
                 self.heard = time.monotonic()
+                self._write()
             except RayError:  # the actor is gone, and all it had started
                 self._reports = {}
             self._asked, self.answered = None, self.questions
@@ -142,6 +157,13 @@ class RayNode:
             self._asked = self.actor.report.remote()
             self.questions += 1
         return self._reports.get(key)
+
+    def _write(self) -> None:
+        for key, report in self._reports.items():
+            if report.said:
+                name = key.rpartition(".")[0]
+                with (self._logs / f"{name}.log").open("a", encoding="utf-8") as log:
+                    log.write(report.said)
 
 
 class RayRole:
@@ -207,11 +229,14 @@ class RayRole:
 
 
 @contextmanager
-def engine(here: LocalEngine, deployment: Deployment, cores: int, gpus: int) -> Iterator[Engine]:
+def engine(
+    here: LocalEngine, logs: Path, deployment: Deployment, cores: int, gpus: int
+) -> Iterator[Engine]:
     """Yields the engine of a run on a cluster, whose nodes it keeps for so long.
 
     Args:
         here: starts the first node's roles.
+        logs: directory of the run's logs.
         deployment: how many nodes, and the cluster's address.
         cores: to keep of each node.
         gpus: to keep of each node.
@@ -231,7 +256,7 @@ def engine(here: LocalEngine, deployment: Deployment, cores: int, gpus: int) -> 
     try:
         if not group.wait(timeout_seconds=settings.wait_s):
             raise ValueError(_lacking(deployment, cores, gpus))
-        nodes = [RayNode(_actor(group, node)) for node in range(1, len(bundles))]
+        nodes = [RayNode(_actor(group, node), logs) for node in range(1, len(bundles))]
         try:
             yield Nodes([here, *nodes])
         finally:
