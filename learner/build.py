@@ -37,7 +37,7 @@ from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.run import RunDirectory
 from moma_core.storage import MANIFEST, digest
 from moma_core.tasks import Task, play
-from moma_core.types import Metrics, RunCard, Served, TaskSpec
+from moma_core.types import Metrics, ModelCard, RunCard, Served, TaskSpec
 
 
 def algorithm(config: Config, dataset: Dataset | None, clones: Path) -> Algorithm:
@@ -178,7 +178,7 @@ def restore(learned: Algorithm, carried: CarriedStarts | None, checkpoints: Path
 def service(
     run: RunDirectory,
     config: Config,
-    team: TaskSpec,
+    card: ModelCard,
     model_servers: Sequence[Address],
     model: Path | None,
     begin: Beginnings,
@@ -189,7 +189,7 @@ def service(
     Args:
         run: its name is told to workers.
         config: rollouts, pessimism and actors, which workers are told.
-        team: as the model sees it.
+        card: the model's, by which what workers send is checked.
         model_servers: where the servers of the run's model are called.
         model: directory of the model that they serve; None: it is not to be had here.
         begin: where rollouts begin.
@@ -201,9 +201,9 @@ def service(
         served = Served(
             digest=named, precision=config.precision, deterministic=config.deterministic
         )
-    card = RunCard(
+    told = RunCard(
         run=run.name,
-        task=team,
+        task=card.task,
         model_servers=tuple(model_servers),
         model=served,
         rollout=config.rollout,
@@ -211,7 +211,7 @@ def service(
         pessimism=config.pessimism,
         actor=config.actor,
     )
-    return LearnerService(card, begin.draw, counters.resumes)
+    return LearnerService(told, begin.draw, counters.resumes, card)
 
 
 def loop(

@@ -17,22 +17,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from moma_core.config import RolloutConfig
-from moma_core.types import Trajectory
+from moma_core.types import StartStates, Trajectory
 
 ENOUGH = 0.9
 """Share of a round's rollouts with which it may close at its deadline."""
+_PATIENCE, _LEAST_S = 3.0, 0.05
+"""Times as long as a piece takes usually, that one who has not delivered yet may hold it."""
 _MOST, _MOST_STEPS = 256, 12_800
 """Rollouts and steps of a piece at most: more rows a request are no faster, and larger messages."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Lease:
     """Rollouts that someone is making."""
 
     rollouts: range
     worker: str
+    incarnation: int
+    caller: str
+    """Connection that the worker asked over."""
+    trusted: bool
+    """The worker has delivered before."""
     since: float
     expires: float
+    starts: StartStates | None = None
+    """What was handed out with it."""
 
 
 def share(rollout: RolloutConfig, workers: int) -> int:
@@ -62,9 +71,10 @@ class Inbox:
         """Of the newest policy."""
         self._round = 0
         """The one to be taken next."""
-        self._opened = -math.inf
+        self._opened, self._usual_s = -math.inf, math.inf
         self._filled: list[Trajectory] = []
         self._leases: list[Lease] = []
+        self._given: list[Lease] = []
         self.stale = self.duplicates = self.reissued = 0
         self._taken = self._refused = 0
 
@@ -84,33 +94,68 @@ class Inbox:
         running = sum(len(lease.rollouts) for lease in self._leases)
         return (self._lag + self._version + 1) * self._rows - accepted - running
 
-    def assign(self, worker: str, share: int, now: float) -> range | None:
+    def assign(
+        self,
+        worker: str,
+        share: int,
+        now: float,
+        *,
+        incarnation: int = 0,
+        caller: str = "",
+        trusted: bool = False,
+    ) -> Lease | None:
         """Leases missing rollouts to a worker; None when none is missing.
+
+        One that is trusted also gets what somebody who is not has held for too long.
 
         Args:
             worker: its name; one that asks again has lost what it held.
             share: rollouts to lease at most, but for the grain.
             now: monotonic seconds.
+            incarnation: how often the worker was started before.
+            caller: the connection that it asks over.
+            trusted: it has delivered before.
         """
-        kept = [ls for ls in self._leases if ls.worker != worker and now < ls.expires]
+
+        def lost(lease: Lease) -> bool:
+            again = lease.caller == caller or lease.incarnation < incarnation
+            late = trusted and not lease.trusted and now - lease.since > _PATIENCE * self._usual_s
+            return (lease.worker == worker and again) or late or lease.expires <= now
+
+        kept = [lease for lease in self._leases if not lost(lease)]
         self.reissued += len(self._leases) - len(kept)
         self._leases = kept
         if self._version < 0 or (missing := next(self._missing(), None)) is None:
             return None
         whole = math.ceil(share / self._grain) * self._grain
-        piece = missing[:whole]
-        until = now + self._settings.lease_s
-        self._leases.append(Lease(rollouts=piece, worker=worker, since=now, expires=until))
-        return piece
+        lease = Lease(
+            rollouts=missing[:whole],
+            worker=worker,
+            incarnation=incarnation,
+            caller=caller,
+            trusted=trusted,
+            since=now,
+            expires=now + self._settings.lease_s,
+        )
+        self._leases.append(lease)
+        self._given.append(lease)
+        return lease
 
-    def busy(self, now: float) -> set[str]:
-        """Returns who is at something whose lease has not run out."""
-        return {lease.worker for lease in self._leases if now < lease.expires}
+    def lease_of(self, trajectory: Trajectory) -> Lease | None:
+        """Returns what a segment was handed out with, held still or not."""
+        who = (trajectory.worker, trajectory.incarnation, trajectory.rollouts)
+        given = ((ls.worker, ls.incarnation, ls.rollouts) for ls in self._given)
+        return next((ls for ls, of in zip(self._given, given, strict=True) if of == who), None)
 
-    def submit(self, trajectory: Trajectory) -> str:
-        """Takes a segment; returns "" or why not: "stale" or "duplicate"."""
+    def submit(self, trajectory: Trajectory, now: float = -math.inf) -> str:
+        """Takes a segment; returns "" or why not: "stale" or "duplicate".
+
+        Args:
+            trajectory: the segment.
+            now: monotonic seconds.
+        """
         made = trajectory.rollouts
-        if not self._wanted(trajectory):
+        if not self.wanted(trajectory):
             self.stale += 1
             self._refused += len(made)
             return "stale"
@@ -119,13 +164,16 @@ class Inbox:
             self._refused += len(made)
             self._leases = [lease for lease in self._leases if lease.rollouts != made]
             return "duplicate"
+        if (lease := self.lease_of(trajectory)) is not None:
+            took, usual = max(_LEAST_S, now - lease.since), self._usual_s
+            self._usual_s = took if math.isinf(usual) else 0.7 * usual + 0.3 * took
         self._filled.append(trajectory)
         self._taken += len(made)
         # Whoever else is at some of these will be told that they are there already.
         self._leases = [ls for ls in self._leases if not _overlap(made, ls.rollouts)]
         return ""
 
-    def _wanted(self, trajectory: Trajectory) -> bool:
+    def wanted(self, trajectory: Trajectory) -> bool:
         """True of one round's rollouts that may be made, by a policy that is not too old."""
         made, version = trajectory.rollouts, trajectory.policy_version
         number = made.start // self._rows
@@ -177,6 +225,7 @@ class Inbox:
         first = self._round * self._rows
         self._filled = [made for made in self._filled if made.first >= first]
         self._leases = [lease for lease in self._leases if lease.rollouts.start >= first]
+        self._given = [lease for lease in self._given if lease.rollouts.start >= first]
 
     def _missing(self) -> Iterator[range]:
         """Yields runs of rollouts of one round each that nobody has made or is making."""

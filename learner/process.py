@@ -70,7 +70,7 @@ def _with_workers(
     begin = build.beginnings(config, dataset)
     counters = build.restore(learned, begin.carried, run.checkpoints)
     told, model = pool.reachable(args.model_server, endpoint.address), _own_model(run, card)
-    service = build.service(run, config, team, told, model, begin, counters)
+    service = build.service(run, config, card, told, model, begin, counters)
     watched = pool.Watched(args.model_server, trust)
     desk = Desk(run.progress, stopping.set, model, lambda: (*service.roles(), *_servers(watched)))
     peers = Peers(

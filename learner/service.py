@@ -3,99 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable
 from threading import Condition
 
-from learner.inbox import Inbox, share
+from learner.inbox import Inbox, Lease, share
+from learner.roster import IMAGINES, Guest, Roster
 from learner.starts import Draw
-from moma_core.checks import check_trajectory
-from moma_core.ports import UnavailableError
+from moma_core.checks import check_handed_out, check_model_of, check_trajectory
+from moma_core.ports import CALLER, BusyError, InvalidFieldError, UnavailableError
 from moma_core.runtime.progress import RoleSeen
-from moma_core.types import Assignment, PolicySnapshot, Receipt, RunCard, Trajectory
+from moma_core.types import Assignment, ModelCard, PolicySnapshot, Receipt, RunCard, Trajectory
 
-ALIVE_S = 30.0
-"""A worker that has not been heard of for so long is not counted as alive."""
-_RECENT_S = 10.0
-"""One that works is heard of within so many seconds, unless it has ended."""
-_IMAGINES = "imagines"
-"""What a worker is at that is not heard of until it is done."""
-
-
-@dataclass
-class _Guest:
-    """What is known of one worker."""
-
-    incarnation: int
-    seen: float
-    doing: str = ""
-    """Work or wait that it has begun, in words."""
-    since: float = 0.0
-    version: int = -1
-    rate: float = 0.0
-    told: bool = False
-    """Knowledge that the run is over."""
-    credited: float = 0.0
-    """Last time that something of it was accepted."""
-
-    def said(self, now: float) -> str:
-        """Says what it is at, and since when."""
-        if now - self.seen >= ALIVE_S and self.doing != _IMAGINES:
-            return "gone"
-        return f"{self.doing} since {now - self.since:.0f} s" if self.doing else ""
-
-    def begins(self, doing: str, now: float) -> None:
-        """Notes what it is at from now on."""
-        self.doing, self.since = doing, now
-
-
-@dataclass
-class Roster:
-    """Who works for this run."""
-
-    workers: dict[str, _Guest] = field(default_factory=dict)
-    restarts: int = 0
-
-    def greet(self, worker: str, incarnation: int, now: float) -> None:
-        """Notes that a worker was heard of.
-
-        Args:
-            worker: its name.
-            incarnation: how often it was started before.
-            now: monotonic seconds.
-        """
-        guest = self.workers.setdefault(worker, _Guest(incarnation, now))
-        self.restarts += max(0, incarnation - guest.incarnation)
-        guest.incarnation, guest.seen = max(guest.incarnation, incarnation), now
-
-    def credit(self, trajectory: Trajectory, now: float) -> None:
-        """Notes that what a worker made was accepted."""
-        guest = self.workers[trajectory.worker]
-        since = guest.credited or guest.since
-        guest.rate = float(trajectory.valid.sum()) / max(1e-3, now - since)
-        guest.version, guest.credited = trajectory.policy_version, now
-
-    def seen(self, now: float) -> tuple[RoleSeen, ...]:
-        """Returns what is known of each worker."""
-        return tuple(
-            RoleSeen(
-                name=name,
-                seen_s=round(now - guest.seen, 1),
-                version=str(guest.version) if guest.version >= 0 else "",
-                rate=round(guest.rate, 1),
-                doing=guest.said(now),
-            )
-            for name, guest in sorted(self.workers.items())
-        )
-
-    def all_told(self, now: float) -> bool:
-        """True where nobody is left who was heard of lately and does not know of the end."""
-        return all(guest.told or now - guest.seen >= _RECENT_S for guest in self.workers.values())
-
-    def alive(self, now: float, busy: Collection[str]) -> int:
-        """Returns how many were heard of lately, or are busy, which may take them longer."""
-        guests = self.workers.items()
-        return sum(name in busy or now - guest.seen < ALIVE_S for name, guest in guests)
+_LOOK_S = 0.1
+"""Seconds between two looks of one who waits whether somebody has held rollouts for too long."""
+_WAITING, _WAITING_EACH = 128, 16
+"""Calls that may wait for rollouts, in all and over one connection: others need threads too."""
+_RETRY_S = 1.0
 
 
 class LearnerService:
@@ -106,6 +30,7 @@ class LearnerService:
         card: RunCard,
         starts: Draw,
         epoch: int = 0,
+        model: ModelCard | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Opens no round yet: `publish` does.
@@ -114,13 +39,16 @@ class LearnerService:
             card: what workers are told.
             starts: draws the start states of rollouts.
             epoch: how often the run was resumed.
+            model: what segments have to be imagined in; None: anything.
             clock: monotonic seconds.
         """
         self._card, self._starts, self._clock = card, starts, clock
-        self._epoch = epoch
+        self._epoch, self._model = epoch, model
         self._changed = Condition()
         self._inbox = Inbox(card.rollout, epoch, card.together)
         self._roster = Roster()
+        self._waiting: Counter[str] = Counter()
+        self._refused = 0
         self._snapshot: PolicySnapshot | None = None
         self._stop = False
 
@@ -138,30 +66,72 @@ class LearnerService:
         """
         until = self._clock() + wait_s
         with self._changed:
-            self._roster.greet(worker, incarnation, self._clock())
-            self._roster.workers[worker].begins("waits for work", self._clock())
-            while True:
-                now = self._clock()
-                self._roster.greet(worker, incarnation, now)
-                piece = None if self._stop else self._lease(worker, now)
-                if piece is not None or self._stop or now >= until:
-                    break
-                self._changed.wait(min(until - now, 1.0))
-            if piece is not None:
-                self._roster.workers[worker].begins(_IMAGINES, now)
-            self._tell(worker)
+            guest = self._roster.greet(worker, incarnation, CALLER.get(), self._clock())
+            guest.begins("waits for work", self._clock())
+            lease = self._wait_for_lease(guest, until)
+            if lease is not None:
+                guest.begins(IMAGINES, lease.since)
+            self._tell(guest)
             version = -1 if self._snapshot is None else self._snapshot.version
+        if lease is not None:
+            lease.starts = self._starts(lease.rollouts)
         return Assignment(
             policy_version=version,
             epoch=self._epoch,
-            first=-1 if piece is None else piece.start,
-            starts=None if piece is None else self._starts(piece),
+            first=-1 if lease is None else lease.rollouts.start,
+            starts=None if lease is None else lease.starts,
             stop=self._stop,
         )
 
-    def _lease(self, worker: str, now: float) -> range | None:
-        workers = self._roster.alive(now, self._inbox.busy(now))
-        return self._inbox.assign(worker, share(self._card.rollout, workers), now)
+    def _wait_for_lease(self, guest: Guest, until: float) -> Lease | None:
+        """Returns what a guest is to make, once there is some; None at a stop or at `until`.
+
+        Raises:
+            BusyError: too many wait already.
+        """
+        waits = False
+        try:
+            while not self._stop:
+                guest.seen = now = self._clock()
+                if (lease := self._lease(guest, now)) is not None or now >= until:
+                    return lease
+                if not waits:
+                    self._check_room(guest)
+                    self._waiting[guest.caller] += 1
+                    waits = True
+                self._changed.wait(min(until - now, _LOOK_S))
+            return None
+        finally:
+            if waits:
+                self._waiting[guest.caller] -= 1
+                self._waiting += Counter()  # forgets those who wait no more
+
+    def _check_room(self, guest: Guest) -> None:
+        """Refuses to let one wait where too many do; those who have delivered always may."""
+        here, all_ = self._waiting[guest.caller], self._waiting.total()
+        if guest.delivered or ((guest.caller == "" or here < _WAITING_EACH) and all_ < _WAITING):
+            return
+        raise BusyError(f"{all_} calls wait for rollouts already", _RETRY_S)
+
+    def _lease(self, guest: Guest, now: float) -> Lease | None:
+        version = -1 if self._snapshot is None else self._snapshot.version
+        if not self._roster.admits(guest, version):
+            return None
+        lease = self._inbox.assign(
+            guest.worker,
+            share(
+                self._card.rollout,
+                max(1, self._roster.alive(now) + self._roster.tries(guest, version)),
+            ),
+            now,
+            incarnation=guest.incarnation,
+            caller=guest.caller,
+            trusted=guest.delivered,
+        )
+        if lease is not None:
+            self._roster.admit(guest, version)
+            guest.busy_until = lease.expires
+        return lease
 
     def fetch_policy(self) -> PolicySnapshot:
         """Returns the newest policy, which is never further from a round than the one assigned."""
@@ -171,24 +141,37 @@ class LearnerService:
             return self._snapshot
 
     def submit(self, trajectory: Trajectory) -> Receipt:
-        """Takes one whole segment, once."""
-        history = self._card.actor.history
-        check_trajectory(trajectory, self._card.task, self._card.rollout, history)
+        """Takes one whole segment, once, if it is what was handed out."""
+        history, task = self._card.actor.history, self._card.task
+        check_trajectory(trajectory, task, self._card.rollout, history)
         with self._changed:
-            self._roster.greet(trajectory.worker, trajectory.incarnation, self._clock())
-            reason = self._inbox.submit(trajectory)
+            now = self._clock()
+            who = trajectory.worker, trajectory.incarnation
+            lease = self._inbox.lease_of(trajectory)
+            try:
+                if self._inbox.wanted(trajectory):
+                    check_handed_out(trajectory, None if lease is None else lease.starts)
+                    check_model_of(trajectory, self._model)
+            except InvalidFieldError:
+                self._refused += 1
+                raise
+            reason = self._inbox.submit(trajectory, now)
+            guest = self._roster.greet(*who, CALLER.get(), now)
+            guest.begins("", now)
+            guest.busy_until = now
+            if reason != "stale":
+                self._roster.deliver(guest)
             if not reason:
-                self._roster.credit(trajectory, self._clock())
-            self._roster.workers[trajectory.worker].begins("", self._clock())
+                guest.credit(trajectory, now)
             self._changed.notify_all()
-            self._tell(trajectory.worker)
+            self._tell(guest)
             version = -1 if self._snapshot is None else self._snapshot.version
             return Receipt(version=version, reason=reason, stop=self._stop)
 
-    def _tell(self, worker: str) -> None:
+    def _tell(self, guest: Guest) -> None:
         """Notes that a worker is about to hear of the end, where there is one."""
         if self._stop:
-            self._roster.workers[worker].told = True
+            guest.told = True
             self._changed.notify_all()
 
     def farewell(self, wait_s: float) -> None:
@@ -227,11 +210,12 @@ class LearnerService:
         with self._changed:
             now = self._clock()
             return {
-                "charts/workers_alive": float(self._roster.alive(now, self._inbox.busy(now))),
+                "charts/workers_alive": float(self._roster.alive(now)),
                 "lag/stale_segments": float(self._inbox.stale),
                 "lag/dropped_fraction": self._inbox.dropped(),
                 "fault/duplicate_segments": float(self._inbox.duplicates),
                 "fault/reissued_segments": float(self._inbox.reissued),
+                "fault/refused_segments": float(self._refused),
                 "fault/worker_restarts": float(self._roster.restarts),
             }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextvars import ContextVar
 from typing import Protocol, runtime_checkable
 
 from moma_core.types import (
@@ -17,6 +18,9 @@ from moma_core.types import (
     RunCard,
     Trajectory,
 )
+
+CALLER: ContextVar[str] = ContextVar("caller", default="")
+"""Connection that a call came over, for whoever answers it; empty within a process."""
 
 
 class InvalidFieldError(ValueError):

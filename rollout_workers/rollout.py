@@ -232,6 +232,7 @@ class _Store:
             first=identity.first,
             history=self.history,
             age=self.age,
+            model=self._model,
             metrics=self._metrics(),
             **{name: tensor[: len(tensor) - unused] for name, tensor in self.made.items()},
         )

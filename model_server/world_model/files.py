@@ -76,7 +76,8 @@ def write(
     """
     with new_directory(path) as directory:
         save_tensors({**ensemble.state_dict(), "box": box}, directory / _WEIGHTS)
-        card = replace(card, digest=digest(directory / _WEIGHTS))
+        low, high = (tuple(side) for side in box.tolist())
+        card = replace(card, digest=digest(directory / _WEIGHTS), low=low, high=high)
         (directory / _CARD).write_text(documents.dump(card), encoding="utf-8")
         (directory / _CONFIG).write_text(documents.dump(ensemble.config), encoding="utf-8")
         (directory / _REPORT).write_text(json.dumps(measured, indent=1), encoding="utf-8")

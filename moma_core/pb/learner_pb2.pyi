@@ -278,12 +278,15 @@ class Trajectory(_message.Message):
     METRICS_FIELD_NUMBER: _builtins.int
     UNSURE_FIELD_NUMBER: _builtins.int
     AGE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     policy_version: _builtins.int
     epoch: _builtins.int
     worker: _builtins.str
     incarnation: _builtins.int
     first: _builtins.int
     """number in the run of the first rollout"""
+    model: _builtins.str
+    """digest of the model that answered all of it"""
     @_builtins.property
     def history(self) -> Global___History:
         """at the start"""
@@ -350,10 +353,11 @@ class Trajectory(_message.Message):
         metrics: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         unsure: _tensor_pb2.Tensor | None = ...,
         age: _tensor_pb2.Tensor | None = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "age", b"age", "history", b"history", "log_prob", b"log_prob", "penalty", b"penalty", "reward", b"reward", "state", b"state", "terminated", b"terminated", "truncated", b"truncated", "unsure", b"unsure", "valid", b"valid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "age", b"age", "epoch", b"epoch", "first", b"first", "history", b"history", "incarnation", b"incarnation", "log_prob", b"log_prob", "metrics", b"metrics", "penalty", b"penalty", "policy_version", b"policy_version", "reward", b"reward", "state", b"state", "terminated", b"terminated", "truncated", b"truncated", "unsure", b"unsure", "valid", b"valid", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "age", b"age", "epoch", b"epoch", "first", b"first", "history", b"history", "incarnation", b"incarnation", "log_prob", b"log_prob", "metrics", b"metrics", "model", b"model", "penalty", b"penalty", "policy_version", b"policy_version", "reward", b"reward", "state", b"state", "terminated", b"terminated", "truncated", b"truncated", "unsure", b"unsure", "valid", b"valid", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

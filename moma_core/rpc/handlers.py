@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
@@ -17,6 +18,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from moma_core.ports import (
+    CALLER,
     BusyError,
     DeadlineError,
     InvalidFieldError,
@@ -120,7 +122,10 @@ def _unary(
         async with _refusing(context):
             admit(context.invocation_metadata())
             given = _parsed(request, raw), _deadline(context)
-            reply: Message = await asyncio.get_running_loop().run_in_executor(pool, answer, *given)
+            CALLER.set(context.peer())
+            told = copy_context().run  # a thread has no context of its own
+            loop = asyncio.get_running_loop()
+            reply: Message = await loop.run_in_executor(pool, told, answer, *given)
             return reply
         raise AssertionError("a refusal raises")
 

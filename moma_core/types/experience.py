@@ -159,6 +159,8 @@ class Trajectory:
     """Mask of truncated steps after which the model is not to be believed."""
     valid: Bool[Tensor, "T B"]
     """Mask of real steps: false after the one at which a row terminated or was truncated."""
+    model: str = ""
+    """Digest of the model that answered all of it."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Measurements of the worker while it made this segment."""
 

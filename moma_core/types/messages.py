@@ -105,3 +105,7 @@ class ModelCard:
     """Presence of terminals in the data; without them none is ever predicted."""
     digest: str
     """SHA-256 of the weights."""
+    low: tuple[float, ...] = ()
+    """Least that it answers of every state feature and, last, of the reward; empty: anything."""
+    high: tuple[float, ...] = ()
+    """Most that it answers of them."""

@@ -38,6 +38,12 @@ def side(request, run):
     server.stop(0.0)
 
 
+def hand_in(side, segment):
+    """Lets its worker ask for a segment, and sends it."""
+    side.learner.assign(segment.worker, segment.incarnation, 0.0)
+    return side.learner.submit(segment)
+
+
 def test_it_is_the_port_and_says_what_a_worker_needs(side, run):
     assert isinstance(side.learner, Learner)
     card = side.learner.describe()
@@ -91,7 +97,7 @@ def test_the_policy_arrives_bit_for_bit(side, run):
 
 def test_segments_arrive_bit_for_bit(side, segments):
     for segment in segments:
-        receipt = side.learner.submit(segment)
+        receipt = hand_in(side, segment)
         assert (receipt.reason, receipt.stop) == ("", False)
     for got, sent in zip(gather(side.service), segments, strict=True):
         for field in fields(sent):
@@ -103,11 +109,11 @@ def test_segments_arrive_bit_for_bit(side, segments):
 
 
 def test_the_same_segment_twice_is_a_duplicate_and_changes_nothing(side, segments):
-    assert side.learner.submit(segments[0]).reason == ""
+    assert hand_in(side, segments[0]).reason == ""
     other = replace(segments[0], reward=segments[0].reward + 1)
     receipt = side.learner.submit(other)
     assert receipt.reason == "duplicate"
-    assert side.learner.submit(segments[1]).reason == ""
+    assert hand_in(side, segments[1]).reason == ""
     assert torch.equal(gather(side.service)[0].reward, segments[0].reward)
     assert side.service.counters()["fault/duplicate_segments"] == 1
 
@@ -118,14 +124,14 @@ def test_a_segment_of_another_version_epoch_or_round_is_stale(side, segments, ch
     assert receipt.reason == "stale"
     assert side.service.counters()["lag/stale_segments"] == 1
     assert side.service.gather(0.0) is None
-    assert side.learner.submit(segments[0]).reason == ""
+    assert hand_in(side, segments[0]).reason == ""
 
 
 def test_a_segment_of_the_wrong_width_is_refused_by_the_fields_name(side, segments):
     wrong = replace(segments[0], state=segments[0].state[..., :-1].contiguous())
     with pytest.raises(InvalidFieldError, match=r"^state: shape"):
         side.learner.submit(wrong)
-    assert side.learner.submit(segments[0]).reason == ""
+    assert hand_in(side, segments[0]).reason == ""
 
 
 @pytest.mark.parametrize("name", ["state", "action", "log_prob", "reward", "penalty"])

@@ -24,16 +24,22 @@ def segment(first, count=6, version=3, epoch=1, worker="w"):
     )  # fmt: skip
 
 
+def leased(inbox, *who, **more):
+    """The rollouts that are leased."""
+    lease = inbox.assign(*who, **more)
+    return None if lease is None else lease.rollouts
+
+
 def piece(begin, end):
     return range(FIRST + begin, FIRST + end)
 
 
 def test_each_worker_gets_rollouts_of_its_own_until_none_is_missing():
     inbox = opened()
-    assert inbox.assign("a", 5, 100.0) == piece(0, 5)
-    assert inbox.assign("b", 5, 100.0) == piece(5, 10)
-    assert inbox.assign("c", 5, 100.0) == piece(10, 12)
-    assert inbox.assign("d", 5, 100.0) is None
+    assert leased(inbox, "a", 5, 100.0) == piece(0, 5)
+    assert leased(inbox, "b", 5, 100.0) == piece(5, 10)
+    assert leased(inbox, "c", 5, 100.0) == piece(10, 12)
+    assert leased(inbox, "d", 5, 100.0) is None
 
 
 @pytest.mark.parametrize("rows", [1, 7, 202, 512, 2560])
@@ -41,7 +47,7 @@ def test_a_round_has_a_piece_for_every_worker_and_no_rollout_twice(rows):
     settings = RolloutConfig(rows=rows, horizon=10)
     for workers in (1, 2, 3, 7, 8, 39):
         inbox, each = opened(rows, version=0), share(settings, workers)
-        given = [inbox.assign(f"w{number}", each, 100.0) for number in range(workers)]
+        given = [leased(inbox, f"w{number}", each, 100.0) for number in range(workers)]
         pieces = [one for one in given if one is not None]
         made = [number for one in pieces for number in one]
         assert made == list(range(len(made)))
@@ -58,28 +64,28 @@ def test_a_piece_is_no_larger_than_a_request_is_good_for_and_a_message_can_be():
 
 def test_rollouts_of_one_grain_stay_together():
     inbox = opened(rows=10, version=0, grain=4)
-    pieces = [inbox.assign(worker, 1, 100.0) for worker in "abcd"]
+    pieces = [leased(inbox, worker, 1, 100.0) for worker in "abcd"]
     assert pieces == [range(4), range(4, 8), range(8, 10), None]
-    assert opened(rows=10, version=0, grain=4).assign("a", 5, 100.0) == range(8)
+    assert leased(opened(rows=10, version=0, grain=4), "a", 5, 100.0) == range(8)
 
 
 def test_a_lease_is_offered_again_when_it_runs_out_and_not_before():
     inbox = opened()
-    inbox.assign("a", 6, 100.0)
-    inbox.assign("b", 6, 105.0)
-    assert inbox.assign("c", 6, 119.9) is None
+    leased(inbox, "a", 6, 100.0)
+    leased(inbox, "b", 6, 105.0)
+    assert leased(inbox, "c", 6, 119.9) is None
     assert inbox.reissued == 0
-    assert inbox.assign("c", 6, 120.0) == piece(0, 6)
+    assert leased(inbox, "c", 6, 120.0) == piece(0, 6)
     assert inbox.reissued == 1
     # The new lease runs from now on; b's own one runs out next.
-    assert inbox.assign("d", 6, 125.0) == piece(6, 12)
+    assert leased(inbox, "d", 6, 125.0) == piece(6, 12)
 
 
 def test_what_was_lost_is_cut_anew_for_those_who_are_there():
     inbox = opened()
-    inbox.assign("a", 12, 100.0)
-    assert inbox.assign("b", 4, 100.0) is None
-    assert [inbox.assign(worker, 4, 120.0) for worker in "bcd"] == [
+    leased(inbox, "a", 12, 100.0)
+    assert leased(inbox, "b", 4, 100.0) is None
+    assert [leased(inbox, worker, 4, 120.0) for worker in "bcd"] == [
         piece(0, 4), piece(4, 8), piece(8, 12),
     ]  # fmt: skip
     assert inbox.submit(segment(4, 4, worker="c")) == ""
@@ -92,26 +98,26 @@ def test_what_was_lost_is_cut_anew_for_those_who_are_there():
 
 def test_who_comes_back_first_is_taken_and_the_others_rollouts_are_handed_out_again():
     inbox = opened()
-    inbox.assign("a", 8, 100.0)
-    inbox.assign("b", 6, 120.0)
-    inbox.assign("c", 6, 120.0)
+    leased(inbox, "a", 8, 100.0)
+    leased(inbox, "b", 6, 120.0)
+    leased(inbox, "c", 6, 120.0)
     assert inbox.submit(segment(0, 8, worker="a")) == ""
     assert inbox.submit(segment(6, 6, worker="c")) == "duplicate"
-    assert inbox.assign("c", 6, 121.0) == piece(8, 12)
+    assert leased(inbox, "c", 6, 121.0) == piece(8, 12)
 
 
 def test_a_worker_that_asks_again_gets_its_lease_back():
     inbox = opened()
-    inbox.assign("a", 6, 100.0)
-    inbox.assign("b", 6, 101.0)
-    assert inbox.assign("b", 6, 102.0) == piece(6, 12)
-    assert inbox.assign("a", 6, 103.0) == piece(0, 6)
-    assert inbox.assign("c", 6, 119.0) is None
+    leased(inbox, "a", 6, 100.0)
+    leased(inbox, "b", 6, 101.0)
+    assert leased(inbox, "b", 6, 102.0) == piece(6, 12)
+    assert leased(inbox, "a", 6, 103.0) == piece(0, 6)
+    assert leased(inbox, "c", 6, 119.0) is None
 
 
 def test_a_segment_is_taken_once_whoever_sends_it():
     inbox = opened()
-    inbox.assign("a", 6, 100.0)
+    leased(inbox, "a", 6, 100.0)
     assert inbox.submit(segment(0, worker="a")) == ""
     assert inbox.submit(segment(0, worker="b")) == "duplicate"
     assert inbox.submit(segment(5, 2, worker="b")) == "duplicate"
@@ -121,11 +127,11 @@ def test_a_segment_is_taken_once_whoever_sends_it():
 
 def test_rollouts_that_are_there_are_not_handed_out_again():
     inbox = opened()
-    inbox.assign("a", 6, 100.0)
+    leased(inbox, "a", 6, 100.0)
     inbox.submit(segment(0))
-    assert inbox.assign("a", 6, 101.0) == piece(6, 12)
+    assert leased(inbox, "a", 6, 101.0) == piece(6, 12)
     inbox.submit(segment(6))
-    assert inbox.assign("a", 6, 1000.0) is None
+    assert leased(inbox, "a", 6, 1000.0) is None
 
 
 @pytest.mark.parametrize(
@@ -169,19 +175,19 @@ def test_at_the_deadline_a_round_closes_with_nine_tenths_and_not_with_less(fille
 
 def test_a_new_round_forgets_the_old_one():
     inbox = opened()
-    inbox.assign("a", 6, 100.0)
+    leased(inbox, "a", 6, 100.0)
     inbox.submit(segment(6))
     inbox.open(4, 130.0)
     assert "12 more" in inbox.waiting_for(130.0)
-    assert inbox.assign("b", 6, 130.0) == piece(12, 18)
+    assert leased(inbox, "b", 6, 130.0) == piece(12, 18)
     assert not inbox.complete(130.0 + ROUND)
 
 
 def test_waiting_for_names_workers_and_seconds_and_what_no_one_makes():
     inbox = opened()
     assert inbox.waiting_for(100.0) == "any worker to ask for 12 more rollouts"
-    inbox.assign("reacher-0", 4, 100.0)
-    inbox.assign("reacher-1", 6, 104.0)
+    leased(inbox, "reacher-0", 4, 100.0)
+    leased(inbox, "reacher-1", 6, 104.0)
     text = inbox.waiting_for(112.0)
     assert text == (
         "reacher-0 (4 since 12 s), reacher-1 (6 since 8 s), any worker to ask for 2 more rollouts"

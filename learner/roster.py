@@ -1,0 +1,178 @@
+"""Who works for a run: known by name and connection, and relied on once it has delivered.
+
+Anybody may ask for work. Those who have delivered a segment are served first; a newcomer gets a
+piece on trial, seldom again after a trial that brought nothing, so that whoever only asks costs a
+run next to nothing. All is bounded, and whoever is not heard of is forgotten.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from moma_core.runtime.progress import RoleSeen
+from moma_core.types import Trajectory
+
+ALIVE_S = 30.0
+"""A worker that has not been heard of for so long is gone."""
+IMAGINES = "imagines"
+"""What a worker is at that is not heard of until it is done."""
+_REMEMBERED_S = 3600.0
+"""One that had delivered is shown for so long once it is gone."""
+_RECENT_S = 10.0
+"""One that works is heard of within so many seconds, unless it has ended."""
+_MOST = 512
+"""Guests that are known at a time."""
+_COUNTED = 64
+"""Newcomers that a round is cut for, where nobody has delivered yet."""
+_RARELY = 5
+"""After failed trials the next one waits for 2, 4, ... at most 2^5 rounds."""
+
+
+@dataclass(eq=False)
+class Guest:
+    """One worker over one connection."""
+
+    worker: str
+    caller: str
+    """Connection that it asks over; empty within this process."""
+    incarnation: int
+    seen: float
+    delivered: bool = False
+    """A segment of its own was good."""
+    busy_until: float = 0.0
+    """End of its lease: until then it need not be heard of."""
+    doing: str = ""
+    """Work or wait that it has begun, in words."""
+    since: float = 0.0
+    version: int = -1
+    rate: float = 0.0
+    told: bool = False
+    """Knowledge that the run is over."""
+    credited: float = 0.0
+    """Last time that something of it was accepted."""
+
+    def present(self, now: float) -> bool:
+        """True of one that was heard of lately, or need not be since it is busy."""
+        return now - self.seen < ALIVE_S or now < self.busy_until
+
+    def said(self, now: float) -> str:
+        """Says what it is at, and since when."""
+        if not self.present(now) and self.doing != IMAGINES:
+            return "gone"
+        return f"{self.doing} since {now - self.since:.0f} s" if self.doing else ""
+
+    def begins(self, doing: str, now: float) -> None:
+        """Notes what it is at from now on."""
+        self.doing, self.since = doing, now
+
+    def credit(self, trajectory: Trajectory, now: float) -> None:
+        """Notes that what it made was accepted."""
+        since = self.credited or self.since
+        self.rate = float(trajectory.valid.sum()) / max(1e-3, now - since)
+        self.version, self.credited = trajectory.policy_version, now
+
+
+class Roster:
+    """The guests of a run. Times are arguments."""
+
+    def __init__(self) -> None:
+        """Begins empty."""
+        self._guests: dict[tuple[str, str], Guest] = {}
+        self._tried, self._failed, self._swept = -1, 0, -math.inf
+        self.restarts = 0
+
+    def greet(self, worker: str, incarnation: int, caller: str, now: float) -> Guest:
+        """Notes that a worker was heard of, and returns what is known of it.
+
+        Args:
+            worker: its name.
+            incarnation: how often it was started before; a higher one has replaced lower ones.
+            caller: the connection that it asks over.
+            now: monotonic seconds.
+        """
+        if now - self._swept >= 1.0 or len(self._guests) >= _MOST:
+            self._forget(now)
+        guest = self._guests.get((worker, caller))
+        if guest is None or guest.incarnation < incarnation:
+            known = max((g.incarnation for g in self._named(worker)), default=incarnation)
+            self.restarts += max(0, incarnation - known)
+            for older in [g for g in self._named(worker) if g.incarnation < incarnation]:
+                self._guests.pop((older.worker, older.caller))
+            guest = Guest(worker, caller, incarnation, now)
+            self._guests[worker, caller] = guest
+        guest.seen = now
+        return guest
+
+    def deliver(self, guest: Guest) -> None:
+        """Notes that a guest's segment was good."""
+        if not guest.delivered:
+            self._failed = 0
+        guest.delivered = True
+
+    def alive(self, now: float) -> int:
+        """Returns how many are relied on; before the first delivery, how many there are."""
+        self._forget(now)
+        there = [guest for guest in self._guests.values() if guest.present(now)]
+        relied = {guest.worker for guest in there if guest.delivered}
+        return len(relied) or min(_COUNTED, len({guest.worker for guest in there}))
+
+    def seen(self, now: float) -> tuple[RoleSeen, ...]:
+        """Returns what is known of each worker, those who have delivered first."""
+        known = sorted(self._guests.values(), key=lambda g: (not g.delivered, g.worker))
+        return tuple(
+            RoleSeen(
+                name=guest.worker,
+                seen_s=round(now - guest.seen, 1),
+                version=str(guest.version) if guest.version >= 0 else "",
+                rate=round(guest.rate, 1),
+                doing=guest.said(now),
+            )
+            for guest in known[:_COUNTED]
+        )
+
+    def all_told(self, now: float) -> bool:
+        """True where nobody is left who was heard of lately and does not know of the end."""
+        guests = self._guests.values()
+        return all(guest.told or now - guest.seen >= _RECENT_S for guest in guests)
+
+    def admits(self, guest: Guest, version: int) -> bool:
+        """Says whether a guest may have a piece of this round."""
+        return guest.delivered or not self._relied(guest.seen) or self.trial_due(version)
+
+    def trial_due(self, version: int) -> bool:
+        """Says whether a newcomer may be tried in this round."""
+        return not self._failed or version >= self._tried + (1 << min(self._failed, _RARELY))
+
+    def tries(self, guest: Guest, version: int) -> bool:
+        """Says whether a newcomer's piece is to be left in this round, beside those relied on."""
+        return self._relied(guest.seen) and self.trial_due(version) and self._newcomers(guest)
+
+    def _newcomers(self, guest: Guest) -> bool:
+        return not guest.delivered or any(not g.delivered for g in self._guests.values())
+
+    def admit(self, guest: Guest, version: int) -> None:
+        """Notes that a guest has got a piece of this round."""
+        if not guest.delivered and self._relied(guest.seen):
+            self._tried, self._failed = version, self._failed + 1
+
+    def _relied(self, now: float) -> bool:
+        return any(guest.delivered and guest.present(now) for guest in self._guests.values())
+
+    def _named(self, worker: str) -> list[Guest]:
+        return [guest for guest in self._guests.values() if guest.worker == worker]
+
+    def _forget(self, now: float) -> None:
+        """Drops those that were not heard of for long, and the newcomers heard of least lately."""
+        self._swept = now
+        for key, guest in list(self._guests.items()):
+            if not guest.present(now) and not (
+                guest.delivered and now - guest.seen < _REMEMBERED_S
+            ):
+                del self._guests[key]
+        spare = sorted(
+            (key for key, guest in self._guests.items() if not guest.delivered),
+            key=lambda key: self._guests[key].seen,
+        )
+        for key in spare[: max(0, len(self._guests) + 1 - _MOST)]:
+            del self._guests[key]
