@@ -41,7 +41,16 @@ def fill(path):
     return path
 
 
+@pytest.mark.reliability(15, "disk_full")
 def test_a_full_disk_costs_checkpoints_and_not_the_run(moma, disk):
+    """The disk of a run fills and is emptied again.
+
+    Symptom: "fault: the disk of RUN is full" on the screen.
+    Cause: Somebody, or the run itself, has filled the disk.
+    What we do: Training goes on; checkpoints that are there stay whole, and the next one is
+    tried when it is due.
+    What you do: Free some space. What was not saved is lost only if the run is ended before.
+    """
     run = disk / "run"
     command = moma("train", "reacher-tiny", "--run-dir", run, *EXACT, "--ppo.rounds", "100000")
     until(lambda: rounds(run) >= 3, 60, "third round", command)
@@ -63,6 +72,7 @@ def test_a_full_disk_costs_checkpoints_and_not_the_run(moma, disk):
     assert [fault for fault in others if "No space left" not in fault] == []
 
 
+@pytest.mark.reliability(15, "disk_full")
 def test_a_disk_that_is_full_at_the_start_is_one_line_and_leaves_nothing(moma, disk):
     run = disk / "run"
     fill(disk / "filler")

@@ -6,6 +6,8 @@ import os
 import re
 import signal
 
+import pytest
+
 from tests.e2e.commands import (
     EXACT,
     ROUNDS,
@@ -20,6 +22,7 @@ from tests.e2e.commands import (
 )
 
 
+@pytest.mark.reliability(3, "resume_bitwise")
 def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(moma, tmp_path, alone, other_seed):
     run = tmp_path / "run"
     words = ("--run-dir", run, "--workers", "1", *EXACT)

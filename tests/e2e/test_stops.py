@@ -27,6 +27,7 @@ def stopped(command, number=signal.SIGINT):
     return time.monotonic() - begun
 
 
+@pytest.mark.reliability(16, "sigterm_grace")
 @pytest.mark.parametrize("computed_s", [0.25, 0.5, 1.0, 2.0])
 def test_in_the_first_seconds_it_is_a_line(moma, tmp_path, computed_s):
     command = moma("train", "reacher-tiny", "--run-dir", "run", *EXACT)
@@ -40,7 +41,15 @@ def test_in_the_first_seconds_it_is_a_line(moma, tmp_path, computed_s):
     assert not run.exists() or (run / "config.json").exists()
 
 
+@pytest.mark.reliability(16, "sigterm_grace")
 def test_while_the_model_is_fitted_and_while_roles_start(moma, tmp_path):
+    """Ctrl-C comes while nobody can take it at once.
+
+    Symptom: "ended in the middle of its work, 18 s after it was asked to".
+    Cause: A step that takes longer than a stop may.
+    What we do: The process ends all the same: files are whole or absent at any time.
+    What you do: Go on with the command that was printed.
+    """
     run = tmp_path / "run"
     words = ("train", "reacher-tiny", "--run-dir", run, *EXACT)
     command = moma(*words, "--model.updates", "100000", "--model.patience", "9999")

@@ -10,6 +10,7 @@ import pytest
 
 from moma_core.runtime.run import RunDirectory
 
+pytestmark = pytest.mark.reliability(2, "no_code_execution")
 BC = ("--policy", "bc", "--episodes", "2")
 CANARY = """
 from pathlib import Path

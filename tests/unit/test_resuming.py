@@ -34,6 +34,13 @@ def resumed(run, *words):
 
 @pytest.mark.parametrize("flag", REFUSED)
 def test_what_a_run_was_made_with_cannot_be_changed_and_nothing_is_written(run, flag):
+    """A resume asks for other settings.
+
+    Symptom: "--actor.width: a resumed run keeps what it was made with".
+    Cause: A setting that what is on disk was made with.
+    What we do: Nothing is written; the run stays as it was.
+    What you do: Leave the setting out, or begin a new run.
+    """
     before = run.config_path.read_bytes()
     value = REFUSED[flag]
     with pytest.raises(ValueError, match=f"{flag}: a resumed run keeps what it was made with"):

@@ -352,8 +352,17 @@ def test_there_are_many_ways_to_forge_a_segment():
     assert len(FORGED) >= 50
 
 
+@pytest.mark.reliability(17, "validation_matrix")
 @pytest.mark.parametrize("which", FORGED)
 def test_a_forged_segment_is_refused_and_an_honest_one_taken(strict, which):
+    """A well-formed segment that nobody handed out, or no model answered.
+
+    Symptom: `fault/refused_segments` rises, and a worker's log says which field was refused.
+    Cause: A worker of another run or version, or somebody who makes segments up.
+    What we do: It is refused by field and never trained on.
+    What you do: Find out who sends it: its name is in the learner's log; beyond loopback,
+    replace the run's tokens.
+    """
     good = honest(strict)
     name, forge = FORGED[which]
     with pytest.raises(InvalidFieldError):
@@ -364,9 +373,18 @@ def test_a_forged_segment_is_refused_and_an_honest_one_taken(strict, which):
     assert strict.submit(good).reason == ""
 
 
+@pytest.mark.reliability(21, "overload")
 def test_who_only_asks_under_ever_new_names_does_not_stop_those_who_deliver(
     dataset, clock, snapshot
 ):
+    """Somebody asks for work and never delivers.
+
+    Symptom: Rounds take somewhat longer; `fault/reissued_segments` rises.
+    Cause: A client that only asks, or workers that die before they deliver.
+    What we do: Those who have delivered come first; a newcomer is tried once a round, ever more
+    seldom.
+    What you do: End the client; beyond loopback, replace the run's tokens.
+    """
     service = make_service(dataset, clock)
     service.publish(snapshot)
     for half in (0, 1):

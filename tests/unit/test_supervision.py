@@ -205,6 +205,14 @@ def dies(supervisor, engine, words, status=1):
 
 
 def test_the_same_death_twice_in_a_row_ends_the_run_with_its_last_words(engine, supervisor, world):
+    """A role dies of the same thing again.
+
+    Symptom: "ROLE ended with 1, as it did before; its log ends:".
+    Cause: Something that starting it again does not mend: settings, a file, a limit.
+    What we do: The first time it is started again; the second time in ten minutes the run stops
+    and quotes its log.
+    What you do: Mend what the log names, then `moma train --resume RUN`.
+    """
     supervisor.start(WORKER)
     dies(supervisor, engine, "a segment of 216000007 bytes is too large")
     world.sleep(18.0)
