@@ -46,6 +46,13 @@ _NO_TLS = (
     "Hostname Verification Check failed",
 )
 """Words of a failed handshake that trying again does not mend."""
+_KINDS: dict[grpc.StatusCode, type[Exception]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidFieldError,
+    grpc.StatusCode.PERMISSION_DENIED: ForbiddenError,
+    grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.CANCELLED: UnavailableError,
+}
+"""Our errors, by the status that says one of them and nothing else."""
 RETRY_AFTER_MS = "retry-after-ms"
 """Trailing metadata of a refusal: when there may be room, in whole milliseconds."""
 _BACKOFF_S = (0.1, 2.0)
@@ -126,22 +133,21 @@ def call(
         BusyError: the peer has no room and says when it may.
         DeniedError: the peer refuses the token, or its certificate is none of the run's.
         UnavailableError: the peer is not there.
+        ValueError: another service answers there; it says which.
         RuntimeError: anything else, with the peer's words.
     """
     try:
         return method(request, timeout=timeout_s)
     except grpc.RpcError as error:
         code, words = error.code(), error.details() or ""
-        if code == grpc.StatusCode.INVALID_ARGUMENT:
-            raise InvalidFieldError(words) from error
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             raise DeadlineError(f"no answer within {timeout_s:.1f} s") from error
-        if code == grpc.StatusCode.PERMISSION_DENIED:
-            raise ForbiddenError(words) from error
         if code == grpc.StatusCode.UNAUTHENTICATED or any(word in words for word in _NO_TLS):
             raise DeniedError(words) from error
-        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-            raise UnavailableError(words) from error
+        if (kind := _KINDS.get(code)) is not None:
+            raise kind(words) from error
+        if code == grpc.StatusCode.UNIMPLEMENTED:
+            raise ValueError(f"{words}; are two addresses swapped?") from error
         if (after_s := _retry_after_s(error)) is not None:
             raise BusyError(words, after_s) from error
         raise RuntimeError(f"{code.name}: {words}") from error

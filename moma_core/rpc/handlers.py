@@ -113,6 +113,23 @@ def handlers(
     return found
 
 
+class Elsewhere(grpc.GenericRpcHandler):
+    """Answers calls that are for another service: it says which ones are here."""
+
+    def __init__(self, services: tuple[str, ...]) -> None:
+        """Takes the names of the services that are here."""
+        self._services = services
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+        """Returns what refuses any method."""
+        words = f"here answers {', '.join(self._services)}, not {details.method}"
+
+        async def refuse(_: object, context: Any) -> None:  # noqa: ANN401
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, words)
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
 def _unary(
     request: type[Message], answer: Answer, pool: Executor, admit: Admit
 ) -> Callable[..., Awaitable[Message]]:

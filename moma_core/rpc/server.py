@@ -18,7 +18,7 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from moma_core.address import Address
 from moma_core.rpc.channel import MAX_MESSAGE
 from moma_core.rpc.endpoint import Endpoint, ListenError
-from moma_core.rpc.handlers import Methods, Resting, handlers
+from moma_core.rpc.handlers import Elsewhere, Methods, Resting, handlers
 from moma_core.rpc.trust import AUTHORITY, SERVER, Guard
 
 _THREADS = 256
@@ -105,6 +105,7 @@ def serve(
         server.add_generic_rpc_handlers(answering)
         # Without a token: what asks, such as a cluster's probes, has none, and learns nothing else.
         add_HealthServicer_to_server(health, server)
+        server.add_generic_rpc_handlers((Elsewhere(tuple(services)),))
         for service in services:
             await health.set(service, HealthCheckResponse.SERVING)
         try:

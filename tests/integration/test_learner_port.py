@@ -15,7 +15,7 @@ from moma_core.ports import InvalidFieldError, Learner
 from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.learner import LearnerClient, serve_learner
 from tests.builders import same_history
-from tests.integration.parts import gather, make_segments, make_service
+from tests.integration.parts import gather, make_segments, make_service, serving
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +148,13 @@ def test_once_finished_it_sends_workers_home(side, segments):
     side.service.finish()
     assert side.learner.assign("a", 0, 5.0).stop
     assert side.learner.submit(segments[0]).stop
+
+
+def test_swapped_addresses_say_which_service_answers(side, model):
+    if isinstance(side.learner, LearnerClient):
+        with serving(model) as (_, address):
+            swapped = LearnerClient(address)
+            words = r"here answers moma_core\.pb\.Dynamics, not .*Learner/Describe; .*swapped"
+            with pytest.raises(ValueError, match=words):
+                swapped.describe()
+            swapped.close()
