@@ -12,7 +12,7 @@ import psutil
 from torch.profiler import record_function
 
 from learner import checkpoint
-from learner.algorithms.base import IMAGINED, Algorithm
+from learner.algorithms.base import IMAGINED, Algorithm, Skipped
 from learner.checkpoint import Counters
 from learner.starts import CarriedStarts
 from moma_core.runtime.metrics import MetricsWriter
@@ -138,6 +138,7 @@ class Loop:
         self._score: float | None = None
         self._imagined: float | None = None
         self._sps = 0.0
+        self._skipped = Skipped()
         self._saved = counters.version
         self._transitions = counters.transitions
         writer.write(self._transitions, peers.model_measured)
@@ -186,6 +187,7 @@ class Loop:
         """Everything that the next round need not wait for."""
         version, schedule = self._algorithm.version, self._schedule
         self._imagined = metrics.get(IMAGINED, self._imagined)
+        self._skipped.note(metrics, version)
         if _due(version, schedule.checkpoint):
             self._attempt("checkpoint", self.save)
         if self._peers.evaluation and _due(version, schedule.evaluation):

@@ -10,7 +10,8 @@ from threading import Condition
 from learner.inbox import Inbox, Lease, share
 from learner.roster import IMAGINES, Guest, Roster
 from learner.starts import Draw
-from moma_core.checks import check_handed_out, check_model_of, check_trajectory
+from moma_core.checks import check_trajectory
+from moma_core.handed_out import check_handed_out, check_model_of
 from moma_core.ports import CALLER, BusyError, InvalidFieldError, UnavailableError
 from moma_core.runtime.progress import RoleSeen
 from moma_core.types import Assignment, ModelCard, PolicySnapshot, Receipt, RunCard, Trajectory

@@ -13,13 +13,11 @@ from torch import Tensor
 from moma_core.config import RolloutConfig
 from moma_core.documents import printable
 from moma_core.ports import InvalidFieldError
-from moma_core.types import History, ModelCard, Query, StartStates, TaskSpec, Trajectory, layouts
+from moma_core.types import History, ModelCard, Query, TaskSpec, Trajectory, layouts
 
 _MAX_NAME = 200
 _MAX_METRICS = 100
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:@-]*")
-_SLACK = 1e-4
-"""Relative room for rounding at the edges of what a model answers."""
 MEASURED_OUTSIDE = "rollout/outside/"
 """Begins the names of the shares of rollouts that left the log, by feature."""
 MEASURED = frozenset(
@@ -170,70 +168,6 @@ def check_trajectory(
     _check_history(trajectory.history, sizes)
     _check_one_hot(task, trajectory.action, trajectory.valid[..., None])
     _check_ends(trajectory, task.episode_limit)
-
-
-def check_handed_out(trajectory: Trajectory, starts: StartStates | None) -> None:
-    """Refuses a segment that is not what its worker was handed out.
-
-    Args:
-        trajectory: a segment of the round that is open.
-        starts: where its rollouts were to begin; None: they were not handed out to this worker.
-
-    Raises:
-        InvalidFieldError: naming the field, the rule and what came.
-    """
-    if starts is None:
-        made = trajectory.rollouts
-        raise InvalidFieldError(
-            f"first: rollouts {made.start} to {made.stop - 1} were not handed out to "
-            f"{trajectory.worker}, incarnation {trajectory.incarnation}"
-        )
-    assert trajectory.history is not None
-    pairs = {
-        "state": (trajectory.state[0], starts.state),
-        "age": (trajectory.age, starts.age),
-        "history.frames": (trajectory.history.frames, starts.history.frames),
-        "history.exists": (trajectory.history.exists, starts.history.exists),
-    }
-    for name, (mine, given) in pairs.items():
-        if not torch.equal(mine, given):
-            raise InvalidFieldError(f"{name}: the rollouts do not begin where they were to")
-
-
-def check_model_of(trajectory: Trajectory, model: ModelCard | None) -> None:
-    """Refuses a segment that the run's model cannot have answered.
-
-    Args:
-        trajectory: a segment.
-        model: the run's; None: there is nothing to compare with.
-
-    Raises:
-        InvalidFieldError: naming the field, the rule and what came.
-    """
-    if model is None:
-        return
-    if trajectory.model != model.digest:
-        raise InvalidFieldError(
-            f"model: imagined in {printable(trajectory.model[:12])!r}, need {model.digest[:12]!r}"
-        )
-    if bool((trajectory.penalty < 0).any()):
-        raise InvalidFieldError("penalty: is negative")
-    if not model.low:
-        return
-    low, high = (torch.tensor(side, dtype=torch.float32) for side in (model.low, model.high))
-    slack = _SLACK * (1 + torch.maximum(low.abs(), high.abs()))
-    reached = torch.cat(
-        [trajectory.state[1:], (trajectory.reward + trajectory.penalty)[..., None]], dim=-1
-    )
-    outside = ((reached < low - slack) | (reached > high + slack)) & trajectory.valid[..., None]
-    if bool(outside.any()):
-        step, row, feature = outside.nonzero()[0].tolist()
-        name = (*model.task.state_names, "reward")[feature]
-        raise InvalidFieldError(
-            f"{'reward' if name == 'reward' else 'state'}: {printable(name)} is "
-            f"{float(reached[step, row, feature]):.6g} after step {step} of rollout {row}, the "
-            f"model answers {float(low[feature]):.6g} to {float(high[feature]):.6g}"
-        )
 
 
 def _check_age(task: TaskSpec, age: Tensor) -> None:

@@ -6,6 +6,7 @@ the log itself, from the dataset. What does not fit it is refused by `learner.bu
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -17,6 +18,9 @@ from moma_core.types import Metrics, PolicySnapshot, Trajectory
 
 IMAGINED = "charts/imagined_return"
 """Metric of what the team earns an episode in imagination, where the algorithm imagines."""
+_SKIPPED, _MOST = "losses/skipped_steps", 20
+"""Metric of steps that were skipped, and rounds in a row after which they end a run."""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,3 +96,29 @@ def part(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     """Returns the tensors that `joined` put under one part's name."""
     begin = f"{name}."
     return {k.removeprefix(begin): v for k, v in state.items() if k.startswith(begin)}
+
+
+class Skipped:
+    """Rounds in a row in which optimiser steps were skipped: what is learned from is no number."""
+
+    def __init__(self) -> None:
+        """Has seen none."""
+        self._rounds = 0
+
+    def note(self, metrics: Metrics, version: int) -> None:
+        """Says that steps were skipped, and ends a run in which they are, round after round.
+
+        Args:
+            metrics: what an update measured.
+            version: the round's.
+
+        Raises:
+            ValueError: it is no use to go on.
+        """
+        steps = metrics.get(_SKIPPED, 0.0)
+        self._rounds = self._rounds + 1 if steps else 0
+        if steps:
+            words = f"{steps:.0f} steps of round {version} were skipped: no finite gradient"
+            _LOG.warning(words)
+            if self._rounds >= _MOST:
+                raise ValueError(f"{words}; nor was there in the {_MOST - 1} rounds before")

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from learner.algorithms.base import Skipped
 from learner.algorithms.optimiser import flatten, limit
 
 
@@ -53,3 +54,15 @@ def test_a_gradient_within_the_limit_is_left_as_it_is(norm, scale):
 
 def test_a_norm_that_is_no_number_is_told():
     assert not torch.isfinite(limit(torch.tensor([1.0, float("inf")]), 1.0))
+
+
+def test_a_run_whose_steps_are_skipped_says_so_and_ends_after_twenty_rounds(caplog):
+    skipped = Skipped()
+    for version in range(19):
+        skipped.note({"losses/skipped_steps": 2.0}, version)
+    assert caplog.text.count("2 steps of round") == 19
+    skipped.note({"losses/skipped_steps": 0.0}, 19)  # negative control: one good round
+    for version in range(20, 39):
+        skipped.note({"losses/skipped_steps": 1.0}, version)
+    with pytest.raises(ValueError, match="1 steps of round 39 were skipped: no finite gradient"):
+        skipped.note({"losses/skipped_steps": 1.0}, 39)
