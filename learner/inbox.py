@@ -41,7 +41,7 @@ class Lease:
     since: float
     expires: float
     starts: StartStates | None = None
-    """What was handed out with it."""
+    """Beginnings that were handed out with it."""
 
 
 def share(rollout: RolloutConfig, workers: int) -> int:
