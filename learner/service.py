@@ -158,12 +158,12 @@ class LearnerService:
                 raise
             reason = self._inbox.submit(trajectory, now)
             guest = self._roster.greet(*who, CALLER.get(), now)
-            guest.begins("", now)
-            guest.busy_until = now
             if reason != "stale":
                 self._roster.deliver(guest)
             if not reason:
                 guest.credit(trajectory, now)
+            guest.begins("", now)
+            guest.busy_until = now
             self._changed.notify_all()
             self._tell(guest)
             version = -1 if self._snapshot is None else self._snapshot.version
