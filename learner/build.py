@@ -24,7 +24,7 @@ from learner.checkpoint import Counters
 from learner.loop import Loop, Peers, Rounds, Schedule
 from learner.service import LearnerService
 from learner.starts import CarriedStarts, Draw, Starts, TrueStarts, drawing
-from moma_core import seeds, tasks
+from moma_core import documents, seeds, tasks
 from moma_core.address import Address
 from moma_core.config import Config
 from moma_core.datasets import Dataset, StartSampler
@@ -234,6 +234,7 @@ def loop(
     """
     purge = counters.transitions + 1 if counters.resumes else None
     writer = MetricsWriter(run.events, purge_step=purge)
+    writer.introduce(documents.dump(config))
     task = subject.task(config, run)
     if config.eval.every and task.environment is not None:
         peers = replace(peers, evaluation=_evaluation(learned, config, task))

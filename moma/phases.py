@@ -82,7 +82,7 @@ def _phases(
         )
         return STOPPED
     board.enter("report")
-    report.chart(run, outcome)
+    report.chart(run, config, outcome)
     mode = "in-process" if deployment is None else "distributed"
     report.write(run, config, board, outcome, mode, peak)
     board.close()

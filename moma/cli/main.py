@@ -26,6 +26,7 @@ _COMMANDS = {
     "scale": ("moma.cli.scale", "number of workers of a run that goes on"),
     "study": ("moma.cli.study", "a suite of runs, a row each; started again, it goes on"),
     "compare": ("moma.cli.compare", "tables and pictures of what several runs come to"),
+    "board": ("moma.cli.board", "TensorBoard of runs, on this machine, opened on what matters"),
     "report": ("moma.cli.report", "one page of a run, or of several beside each other"),
     "status": ("moma.cli.status", "state of a run: phase, progress, processes, faults"),
 }

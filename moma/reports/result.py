@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 
@@ -25,6 +26,8 @@ from moma_core.storage import write_text
 from moma_core.tasks import Task
 from moma_core.types import Metrics
 
+_FINAL = ("final/return", "final/score", "estimate/return")
+"""Tags of a run's line in TensorBoard's table of hyper-parameters."""
 _PACKAGES = ("mujoco", "gymnasium", "numpy", "grpcio", "protobuf")
 
 
@@ -108,11 +111,12 @@ def _model_digest(run: RunDirectory) -> str:
     return files.card(run.model).digest if run.model.is_dir() else ""
 
 
-def chart(run: RunDirectory, outcome: Outcome) -> None:
+def chart(run: RunDirectory, config: Config, outcome: Outcome) -> None:
     """Adds the end of a run to its charts: what was measured, and what is believed of the team.
 
     Args:
         run: its charts and counters.
+        config: the run's.
         outcome: what is known of its policies.
     """
     team, belief = outcome.measured.get(TEAM), outcome.belief
@@ -133,7 +137,26 @@ def chart(run: RunDirectory, outcome: Outcome) -> None:
         }
     writer = MetricsWriter(run.events)
     writer.write(checkpoint.counters(run.checkpoints).transitions, metrics)
+    final = {name: metrics[name] for name in _FINAL if name in metrics}
+    writer.conclude(_told_apart(config), final)
     writer.close()
+
+
+def _told_apart(config: Config) -> dict[str, str | float]:
+    """Returns the settings by which runs are told apart in a table."""
+    return {
+        "recipe": config.recipe,
+        "algorithm": config.algorithm,
+        "mode": config.mode,
+        "log": Path(config.data.path).name or config.task,
+        "seed": config.seed,
+        "actor.memory": config.actor.memory,
+        "actor.width": config.actor.width,
+        "ppo.rounds": config.ppo.rounds,
+        "ppo.near": config.ppo.near,
+        "rollout.horizon": config.rollout.horizon,
+        "model.updates": config.model.updates,
+    }
 
 
 def line(run: RunDirectory, outcome: Outcome) -> str:
@@ -149,7 +172,7 @@ def line(run: RunDirectory, outcome: Outcome) -> str:
         f"{result['task']} seed {result['seed']}: {describe(outcome)}; {phases}; "
         f"{rounds if result['stopped'] else ''}"
         f"{result['transitions_per_second']:,.0f} transitions/s; "
-        f"TensorBoard: tensorboard --logdir {run.events}; result: {run.result}"
+        f"TensorBoard: moma board {run.path}; result: {run.result}"
     )
 
 
