@@ -6,13 +6,11 @@ are, keeps their cores for the run, and starts an actor again, on another node i
 
 from __future__ import annotations
 
-import os
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import ray
@@ -22,13 +20,12 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from moma.engines.base import Engine, Nodes, RoleSpec
 from moma.engines.deployment import Deployment
-from moma.engines.local import LocalEngine, LocalProcess
+from moma.engines.local import LocalEngine
+from moma.engines.ray_machine import Machine, Report
 from moma_core.address import Address
 
 _ASK_S = 0.2
 """Seconds between two questions to a node's actor."""
-_SAID = 1 << 16
-"""Bytes of a role's log that are told at once."""
 _CLOSE_S = 5.0
 """Seconds that the actors have to remove what they wrote."""
 _OWN = 0.001
@@ -37,89 +34,11 @@ _LOST = 1
 """Exit status of a role whose node or actor is gone."""
 
 
-@dataclass(frozen=True)
-class _Report:
-    """What an actor says of a role."""
-
-    host: str
-    number: int
-    status: int | None
-    address: str | None
-    silent_s: float
-    memory: int
-    tail: str
-    said: str
-    """Text of its log since it was last told."""
-
-
-class _Machine:
-    """An actor: a node's processes. It ends with its node, and they end with it."""
-
-    def __init__(self) -> None:
-        self._scratch = TemporaryDirectory(prefix="moma-ray-")
-        here = Path(self._scratch.name)
-        (here / "logs").mkdir()
-        self._engine = LocalEngine(here / "logs", here / "addresses")
-        self._started: dict[str, LocalProcess] = {}
-        self._told: dict[str, int] = {}
-
-    def start(self, key: str, role: RoleSpec, incarnation: int, files: dict[str, bytes]) -> None:
-        """Starts a role, with its files in this node's own directory."""
-        place = Path(self._scratch.name) / "files" / key
-        place.mkdir(parents=True, mode=0o700)
-        here = {path: str(place / Path(path).name) for path in files}
-        for path, content in files.items():
-            file = os.open(here[path], os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            with os.fdopen(file, "wb") as opened:
-                opened.write(content)
-        words = tuple(here.get(word, word) for word in role.words)
-        self._started[key] = self._engine.start(replace(role, words=words), incarnation, None)
-
-    def report(self) -> dict[str, _Report]:
-        """Says what became of each role."""
-        found = {}
-        for key, process in self._started.items():
-            status, address = process.status(), process.address()
-            found[key] = _Report(
-                host=process.host,
-                number=process.number,
-                status=status,
-                address=None if address is None else str(address),
-                silent_s=process.silent_s(),
-                memory=process.memory(),
-                tail=process.tail(),
-                said=self._said(key.rpartition(".")[0]),
-            )
-        return found
-
-    def _said(self, name: str) -> str:
-        with (Path(self._scratch.name) / "logs" / f"{name}.log").open("rb") as log:
-            log.seek(self._told.get(name, 0))
-            text = log.read(_SAID)
-            self._told[name] = log.tell()
-        return text.decode(errors="replace")
-
-    def ask(self, key: str) -> None:
-        """Asks a role to end."""
-        self._started[key].ask()
-
-    def kill(self, key: str) -> None:
-        """Ends a role at once."""
-        self._started[key].kill()
-
-    def close(self) -> None:
-        """Ends all roles, and leaves no file behind."""
-        for process in self._started.values():
-            if process.status() is None:
-                process.kill()
-        self._scratch.cleanup()
-
-
 class RayNode:
     """A further node as an engine.
 
     Args:
-        actor: its `_Machine`, as Ray hands it out.
+        actor: its `Machine`, as Ray hands it out.
         logs: where what its processes say is written, as for those of this node.
     """
 
@@ -127,7 +46,7 @@ class RayNode:
         self.actor, self._logs = actor, logs
         self._asked: Any = None
         self.questions, self.answered, self.heard = 0, 0, time.monotonic()
-        self._reports: dict[str, _Report] = {}
+        self._reports: dict[str, Report] = {}
 
     def start(self, role: RoleSpec, incarnation: int, address: Address | None) -> RayRole:
         """Starts a role and does not wait for it.
@@ -143,7 +62,7 @@ class RayNode:
         self.actor.start.remote(key, role, incarnation, files)
         return RayRole(self, key)
 
-    def report(self, key: str) -> _Report | None:
+    def report(self, key: str) -> Report | None:
         """Returns what was last said of a role, and asks anew if that is long ago."""
         if self._asked is not None and ray.wait([self._asked], timeout=0)[0]:
             try:
@@ -177,9 +96,9 @@ class RayRole:
     def __init__(self, node: RayNode, key: str) -> None:
         self._node, self._key = node, key
         self._began = node.questions
-        self._seen: _Report | None = None
+        self._seen: Report | None = None
 
-    def _report(self) -> _Report | None:
+    def _report(self) -> Report | None:
         report = self._node.report(self._key)
         self._seen = report or self._seen
         return report
@@ -245,8 +164,11 @@ def engine(
         ValueError: there is no such cluster, or it lacks nodes; the text says which there are.
     """
     settings = deployment.ray
+    ours = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         ray.init(address=settings.address, namespace="moma", log_to_driver=False)
+        for number, handler in ours.items():  # Ray's own would end this process unsaved
+            signal.signal(number, handler)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ValueError(f"--ray.address {settings.address}: {error}") from error
     own = f"node:{ray.util.get_node_ip_address()}"
@@ -279,7 +201,7 @@ def own_host() -> str:
 
 def _actor(group: Any, node: int) -> Any:  # noqa: ANN401 - Ray's handles have no type
     where = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=node)
-    machine = ray.remote(_Machine).options(
+    machine = ray.remote(Machine).options(
         num_cpus=0, max_restarts=-1, max_task_retries=0, scheduling_strategy=where
     )
     return machine.remote()
