@@ -505,7 +505,7 @@ def test_images_are_refused_by_name(tmp_path, monkeypatch):
     assert "observation.images.top" in "".join(read(path, tmp_path / "seen")[1].notes)
     del info["features"]["observation.state"]
     (path / "meta/info.json").write_text(json.dumps(info))
-    with pytest.raises(ImportDataError, match=r"pictures \(observation.images.top\)"):
+    with pytest.raises(ImportDataError, match=r"images and the like \(observation.images.top\)"):
         open_log(path, "lerobot")
     spaces = Box(0, 255, (16, 16, 3), np.uint8), Box(-1, 1, (3,), np.float32)
     path = logs.write_minari(

@@ -31,7 +31,7 @@ def read(path: Path) -> Log:
     files = sorted(path.glob("data/*/*.parquet"))
     if not files:
         raise ImportDataError(f"{path} holds no data/*/*.parquet file")
-    seen, reward, pictures = _needed(path, found)
+    seen, reward, left = _needed(path, found)
     terminated, ended = usual.ends(found)
     acting = Agent(name="agent_0", seen=seen, acted=("action",))
     names = Fields(
@@ -54,38 +54,39 @@ def read(path: Path) -> Log:
         layout=layout(str(path), names, first),
         rows=rows,
         episodes=lambda: table.episodes(files, names, table.parquet, str(path), apart=False),
-        notes=(f"pictures are left out: {', '.join(pictures)}",) * bool(pictures),
+        notes=(f"left out, no rows of numbers: {', '.join(left)}",) * bool(left),
     )
 
 
 def _needed(path: Path, found: dict[str, Any]) -> tuple[tuple[str, ...], str, list[str]]:
-    """The columns of observations, the one of rewards, and the pictures."""
-    kinds = {
-        name: str(feature.get("dtype", "") if isinstance(feature, dict) else "")
-        for name, feature in found.items()
-    }
-    observed = [name for name in found if name.startswith("observation.")]
+    """The columns of observations, the one of rewards, and what is observed and left out."""
+    said = {name: feature for name, feature in found.items() if isinstance(feature, dict)}
+    observed = [name for name in said if name.startswith("observation.")]
     first = ("observation.state", "observation.environment_state")
-    seen = sorted(
-        (n for n in observed if kinds[n].startswith(_NUMBERS)), key=lambda n: n not in first
-    )
-    pictures = [name for name in observed if kinds[name] in ("image", "video")]
+    rows = [
+        name
+        for name in observed
+        if str(said[name].get("dtype", "")).startswith(_NUMBERS)
+        and len(said[name].get("shape") or ()) < 2
+    ]
+    seen = sorted(rows, key=lambda name: name not in first)
+    left = [name for name in observed if name not in seen]
     reward = next((name for name in ("next.reward", "reward") if name in found), None)
     if reward is None:
         raise ImportDataError(
             f"{path}: a policy is learned from rewards, and neither next.reward nor reward is "
             f"among its features: {', '.join(found)}; add a reward to every step"
         )
-    if not seen and pictures:
+    if not seen and left:
         raise ImportDataError(
-            f"{path}: all that is observed are pictures ({', '.join(pictures)}), which cannot be "
-            "imported: add what they show as numbers, as observation.state"
+            f"{path}: all that is observed are images and the like ({', '.join(left)}), which "
+            "cannot be imported: add what they show as numbers, as observation.state"
         )
     if not seen or "action" not in found:
         raise ImportDataError(
             f"{path}: observation.state and action are needed, its features are: {', '.join(found)}"
         )
-    return tuple(seen), reward, pictures
+    return tuple(seen), reward, left
 
 
 def _features(path: Path) -> dict[str, Any]:
