@@ -25,6 +25,8 @@ _MOST = 512
 """Guests that are known at a time."""
 _COUNTED = 64
 """Newcomers that a round is cut for, where nobody has delivered yet."""
+_TRIED = 16
+"""Pieces that newcomers may have at once while no trial has failed."""
 _RARELY = 5
 """After failed trials the next one waits for 2, 4, ... at most 2^5 rounds."""
 
@@ -79,7 +81,7 @@ class Roster:
     def __init__(self) -> None:
         """Begins empty."""
         self._guests: dict[tuple[str, str], Guest] = {}
-        self._tried, self._failed, self._swept = -1, 0, -math.inf
+        self._tried, self._given, self._failed, self._swept = -1, 0, 0, -math.inf
         self.restarts = 0
 
     def greet(self, worker: str, incarnation: int, caller: str, now: float) -> Guest:
@@ -107,15 +109,21 @@ class Roster:
     def deliver(self, guest: Guest) -> None:
         """Notes that a guest's segment was good."""
         if not guest.delivered:
-            self._failed = 0
+            self._failed = self._given = 0
         guest.delivered = True
 
-    def alive(self, now: float) -> int:
-        """Returns how many are relied on; before the first delivery, how many there are."""
+    def alive(self, now: float, version: int) -> int:
+        """Returns for how many a round is cut: those relied on, and newcomers that may be tried.
+
+        Args:
+            now: monotonic seconds.
+            version: the newest policy's.
+        """
         self._forget(now)
         there = [guest for guest in self._guests.values() if guest.present(now)]
         relied = {guest.worker for guest in there if guest.delivered}
-        return len(relied) or min(_COUNTED, len({guest.worker for guest in there}))
+        new = {guest.worker for guest in there} - relied
+        return len(relied) + min(self._allowed(version) if relied else _COUNTED, len(new))
 
     def seen(self, now: float) -> tuple[RoleSeen, ...]:
         """Returns what is known of each worker, those who have delivered first."""
@@ -137,24 +145,23 @@ class Roster:
         return all(guest.told or now - guest.seen >= _RECENT_S for guest in guests)
 
     def admits(self, guest: Guest, version: int) -> bool:
-        """Says whether a guest may have a piece of this round."""
-        return guest.delivered or not self._relied(guest.seen) or self.trial_due(version)
-
-    def trial_due(self, version: int) -> bool:
-        """Says whether a newcomer may be tried in this round."""
-        return not self._failed or version >= self._tried + (1 << min(self._failed, _RARELY))
-
-    def tries(self, guest: Guest, version: int) -> bool:
-        """Says whether a newcomer's piece is to be left in this round, beside those relied on."""
-        return self._relied(guest.seen) and self.trial_due(version) and self._newcomers(guest)
-
-    def _newcomers(self, guest: Guest) -> bool:
-        return not guest.delivered or any(not g.delivered for g in self._guests.values())
+        """Says whether a guest may have a piece now."""
+        if guest.delivered or not self._relied(guest.seen):
+            return True
+        return self._given < self._allowed(version)
 
     def admit(self, guest: Guest, version: int) -> None:
-        """Notes that a guest has got a piece of this round."""
+        """Notes that a guest has got a piece."""
         if not guest.delivered and self._relied(guest.seen):
-            self._tried, self._failed = version, self._failed + 1
+            self._tried, self._given = version, self._given + 1
+
+    def _allowed(self, version: int) -> int:
+        """Returns how many pieces newcomers may have; few and seldom once trials have failed."""
+        if self._given and version > self._tried:  # no newcomer has delivered since
+            self._failed, self._given = self._failed + 1, 0
+        if not self._failed:
+            return _TRIED
+        return int(version >= self._tried + (1 << min(self._failed, _RARELY)))
 
     def _relied(self, now: float) -> bool:
         return any(guest.delivered and guest.present(now) for guest in self._guests.values())

@@ -73,7 +73,7 @@ class LearnerService:
             if lease is not None:
                 guest.begins(IMAGINES, lease.since)
             self._tell(guest)
-            version = -1 if self._snapshot is None else self._snapshot.version
+            version = self._version
         if lease is not None:
             lease.starts = self._starts(lease.rollouts)
         return Assignment(
@@ -83,6 +83,11 @@ class LearnerService:
             starts=None if lease is None else lease.starts,
             stop=self._stop,
         )
+
+    @property
+    def _version(self) -> int:
+        """The newest policy's; -1 before the first."""
+        return -1 if self._snapshot is None else self._snapshot.version
 
     def _wait_for_lease(self, guest: Guest, until: float) -> Lease | None:
         """Returns what a guest is to make, once there is some; None at a stop or at `until`.
@@ -115,14 +120,14 @@ class LearnerService:
         raise BusyError(f"{all_} calls wait for rollouts already", _RETRY_S)
 
     def _lease(self, guest: Guest, now: float) -> Lease | None:
-        version = -1 if self._snapshot is None else self._snapshot.version
+        version = self._version
         if not self._roster.admits(guest, version):
             return None
         lease = self._inbox.assign(
             guest.worker,
             share(
                 self._card.rollout,
-                max(1, self._roster.alive(now) + self._roster.tries(guest, version)),
+                self._roster.alive(now, version),
             ),
             now,
             incarnation=guest.incarnation,
@@ -166,7 +171,7 @@ class LearnerService:
             guest.busy_until = now
             self._changed.notify_all()
             self._tell(guest)
-            version = -1 if self._snapshot is None else self._snapshot.version
+            version = self._version
             return Receipt(version=version, reason=reason, stop=self._stop)
 
     def _tell(self, guest: Guest) -> None:
@@ -211,7 +216,7 @@ class LearnerService:
         with self._changed:
             now = self._clock()
             return {
-                "charts/workers_alive": float(self._roster.alive(now)),
+                "charts/workers_alive": float(self._roster.alive(now, self._version)),
                 "lag/stale_segments": float(self._inbox.stale),
                 "lag/dropped_fraction": self._inbox.dropped(),
                 "fault/duplicate_segments": float(self._inbox.duplicates),

@@ -18,7 +18,7 @@ import torch
 from model_server.serving.load import Load
 from model_server.serving.waiting import Limits, Request, Waiting, answer, attempt, join
 from moma_core.checks import check_query
-from moma_core.ports import BusyError, DeadlineError, Dynamics, UnavailableError
+from moma_core.ports import BusyError, DeadlineError, Dynamics, InvalidFieldError, UnavailableError
 from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 
@@ -100,6 +100,10 @@ class Batching:
         self, query: Query, deadline: float, *, direct: bool = False
     ) -> tuple[Request, list[Request]]:
         """Queues a request or refuses it; returns also the batch that its caller is to run."""
+        if query.rows > self._limits.largest:
+            raise InvalidFieldError(
+                f"state: {query.rows} rows, need {self._limits.largest} at most: ask in parts"
+            )
         check_query(self._task, query)  # one bad item must not fail a batch
         now = self._clock()
         request = Request(query=query, deadline=deadline, queued=now)

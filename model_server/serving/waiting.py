@@ -18,6 +18,8 @@ from moma_core.types import Prediction, Query, layouts
 
 T = TypeVar("T")
 _QUEUED_BATCHES = 4
+_LARGEST = 1 << 16
+"""Rows that any request may have: seconds of work, which a stop can wait for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,11 @@ class Limits:
     def room(self) -> int:
         """Rows that may wait."""
         return self.queue_rows or _QUEUED_BATCHES * self.max_rows
+
+    @property
+    def largest(self) -> int:
+        """Rows that one request may have."""
+        return max(_LARGEST, self.room)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -16,7 +16,7 @@ from moma.engines.board import ProcessInfo
 from moma_core.address import Address
 from moma_core.stopping import BAD_INPUT, STOPPED, Stop, StoppedError
 
-_START_S = 60.0
+_START_S = 300.0
 """Seconds within which a role must have said its address."""
 _LATE_S = 20.0
 """Seconds after which one that has not said it is named."""

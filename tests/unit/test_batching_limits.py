@@ -63,3 +63,11 @@ def test_a_bad_item_is_refused_before_it_can_fail_a_batch(serve, inner, pool):
     batch = [Request(query=query, deadline=math.inf, queued=0.0) for query in (rows(2, 1), bad)]
     with pytest.raises(InvalidFieldError):
         inner.predict(join(batch))
+
+
+def test_a_request_of_more_rows_than_any_may_have_is_refused_with_the_number(serve, inner):
+    server = serve()
+    inner.gate.set()
+    with pytest.raises(InvalidFieldError, match=r"^state: 65537 rows, need 65536 at most"):
+        server.predict(rows(65537, 1))
+    assert len(server.predict(rows(2, 1)).reward) == 2
