@@ -22,7 +22,7 @@ from moma_core.stopping import STOPPED, StoppedError
 from moma_core.storage import MANIFEST
 from moma_core.types import ModelCard
 
-_FAREWELL_S = 3.0
+_FAREWELL_S = 6.0
 """For workers to hear that the run is over; one that does not waits for the next learner."""
 
 

@@ -58,6 +58,11 @@ class Guest:
         """True of one that was heard of lately, or need not be since it is busy."""
         return now - self.seen < ALIVE_S or now < self.busy_until
 
+    def listens(self, now: float) -> bool:
+        """True of one that will ask or deliver soon."""
+        works = self.doing == IMAGINES and self.present(now)
+        return works or now - self.seen < _RECENT_S
+
     def said(self, now: float) -> str:
         """Says what it is at, and since when."""
         if not self.present(now) and self.doing != IMAGINES:
@@ -136,13 +141,12 @@ class Roster:
                 rate=round(guest.rate, 1),
                 doing=guest.said(now),
             )
-            for guest in known[:_COUNTED]
+            for guest in known
         )
 
     def all_told(self, now: float) -> bool:
-        """True where nobody is left who was heard of lately and does not know of the end."""
-        guests = self._guests.values()
-        return all(guest.told or now - guest.seen >= _RECENT_S for guest in guests)
+        """True where all who work, or were heard of lately, know of the end."""
+        return all(guest.told or not guest.listens(now) for guest in self._guests.values())
 
     def admits(self, guest: Guest, version: int) -> bool:
         """Says whether a guest may have a piece now."""

@@ -30,7 +30,8 @@ from moma_core.stopping import Stop
 from moma_core.types import RunCard, Served
 
 _LOOK_S = 0.2
-_GRACE_S = 16.0
+_PIECE_S, _GRACE_S = 8.0, 4.0
+"""For workers to finish what they are at, and for all to end: together under 20 s."""
 
 
 class Guest:
@@ -94,8 +95,22 @@ class Guest:
                 time.sleep(_LOOK_S)
             return not self._stopping()
         finally:
-            self._supervisor.stop([], _GRACE_S)
-            self._echo()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Lets the workers finish what they are at, while servers are there, and ends all."""
+        until = time.monotonic() + _PIECE_S
+        workers = {child.role for child in self._supervisor.table() if child.alive}
+        for name in workers:
+            if name.startswith(self._called):
+                self._supervisor.release(name)
+        while any(child.role.startswith(self._called) for child in self._supervisor.table()):
+            if time.monotonic() >= until:
+                break
+            self._supervisor.watch()
+            time.sleep(_LOOK_S)
+        self._supervisor.stop([], _GRACE_S)
+        self._echo()
 
     def _serve(
         self,

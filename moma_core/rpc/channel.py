@@ -218,8 +218,6 @@ class Patience:
         since, said = self._clock(), None
         backoff, growth = _BACKOFF_S[0], 1.0
         while True:
-            if self._stopping():
-                raise StoppedError(f"stopped while waiting for {self._whom}")
             try:
                 answer = ask()
             except ExpiredError:
@@ -234,6 +232,9 @@ class Patience:
                 backoff = min(2 * backoff, _BACKOFF_S[1])
             else:
                 break
+            # Only who would have to wait: a worker that is let go finishes what it is at.
+            if self._stopping():
+                raise StoppedError(f"stopped while waiting for {self._whom}")
             self._sleep(pause)
         if said is not None:
             self._say(f"{self._whom} answers again after {self._clock() - since:.1f} s")

@@ -13,6 +13,7 @@ import pytest
 
 from moma.cli import data
 from moma.cli import main as cli
+from moma_core.recipes import NAMES
 from moma_core.runtime import commandline, short_help
 
 LIMIT_S, RUNS, COLUMNS, LINES = 60.0, 3, 100, 60
@@ -100,7 +101,7 @@ def test_the_help_of_a_command_that_makes_runs_is_one_screen_with_what_a_user_ne
     assert len(text.splitlines()) <= LINES
     assert set(re.findall(r"--[a-z-]+", text)) >= NEEDED
     assert ("--in-process" in text) == (command == "train")
-    for name in cli.NAMES:
+    for name in NAMES:
         assert name in text
 
 
@@ -110,7 +111,7 @@ def test_help_all_shows_every_setting_in_its_group(command):
     assert len(text.splitlines()) > LINES
     groups = re.findall(r"^╭─ (\w+) options", text, re.MULTILINE)
     sections = ["data", "model", "rollout", "pessimism", "actor", "ppo", "bc", "eval"]
-    assert groups[-len(sections) :] == sections
+    assert [group for group in groups if group in sections] == sections
     assert {"--ppo.clip", "--rollout.horizon", "--model.width", "--actor.width"} <= set(
         re.findall(r"--[a-z.-]+", text)
     )

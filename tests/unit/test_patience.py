@@ -94,7 +94,13 @@ def test_told_to_stop_a_refused_client_stops():
     peer.stopped = True
     with pytest.raises(StoppedError, match="the peer"):
         peer.patiently()
-    assert len(peer.errors) == 2
+    assert (len(peer.errors), peer.pauses) == (1, [])
+
+
+def test_told_to_stop_a_client_that_is_answered_goes_on():
+    peer = Peer()
+    peer.stopped = True
+    assert peer.patiently() == "answer"
 
 
 def test_asked_once_a_refusal_comes_through_as_what_whoever_waits_for_peers_expects():

@@ -286,6 +286,16 @@ def test_of_each_worker_its_version_its_rate_and_what_it_is_at_are_known(service
     assert [role.doing for role in service.roles()] == ["imagines since 57 s", "gone"]
 
 
+def test_a_learner_that_ends_waits_for_those_who_work_to_hear_of_it(service, clock):
+    made = handed_to(service, "a")
+    clock.now = 20.0  # b has not been heard of for long; a works
+    service.finish()
+    assert not service._roster.all_told(clock.now)
+    assert service.submit(made).stop
+    assert service._roster.all_told(clock.now)
+    service.farewell(60.0)
+
+
 MODEL = replace(model_card(), low=(-3.0,) * 6, high=(3.0,) * 6)
 """A model whose answers lie between -3 and 3."""
 

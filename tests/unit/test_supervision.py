@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from moma.engines.base import Engine, Nodes, RoleSpec, Started, own_words
 from moma.engines.supervision import RoleError, Supervisor
 from moma_core.address import Address
 from moma_core.runtime.listening import LOOPBACK
-from moma_core.stopping import BAD_INPUT, StoppedError
+from moma_core.stopping import BAD_INPUT, STOPPED, StoppedError
 
 HERE = Address("127.0.0.1", 4711)
 SERVER = RoleSpec(name="server", package="model_server", listening=LOOPBACK)
@@ -385,3 +387,48 @@ def test_each_role_is_started_on_its_node(engine):
     nodes.start(WORKER, 0, None)
     nodes.start(FAR, 3, HERE)
     assert (engine.asked, other.asked) == ([(WORKER, 0, None)], [(FAR, 3, HERE)])
+
+
+def test_an_address_that_is_late_is_named_once_within_thirty_seconds(
+    world, engine, supervisor, faults
+):
+    supervisor.start(SERVER)
+    world.after(45.0, lambda: setattr(engine.roles[0], "called", HERE))
+    assert supervisor.address("server") == HERE
+    assert faults == ["server (process 1000) has not said its address for 20 s; waiting for it"]
+
+
+def test_a_role_that_is_let_go_ends_by_itself_and_has_its_next_incarnation_when_it_comes_back(
+    engine, supervisor, faults
+):
+    supervisor.start(WORKER)
+    supervisor.release("worker")
+    supervisor.watch()
+    assert supervisor.table() == []
+    supervisor.start(WORKER)
+    assert engine.asked == [(WORKER, 0, None), (WORKER, 1, None)]
+    assert faults == []
+
+
+def test_a_role_that_is_let_go_and_does_not_end_is_killed(world, engine, supervisor, faults):
+    supervisor.start(WORKER)
+    engine.roles[0].on_ask = lambda: None
+    supervisor.release("worker")
+    supervisor.watch()
+    assert len(supervisor.table()) == 1
+    world.sleep(61.0)
+    supervisor.watch()
+    supervisor.watch()
+    assert supervisor.table() == []
+    assert faults == ["worker (process 1000) did not end within 60 s; killed"]
+
+
+def test_who_leads_and_was_told_to_stop_is_not_started_again_and_others_are(engine, supervisor):
+    supervisor.start(replace(WORKER, name="learner", leads=True))
+    supervisor.start(WORKER)
+    for role in engine.roles[:2]:
+        role.end(STOPPED)
+    supervisor.watch()
+    assert supervisor.over("learner")
+    assert not supervisor.done("learner")
+    assert [role.name for role, _, _ in engine.asked] == ["learner", "worker", "worker"]
