@@ -60,6 +60,8 @@ def _prove(args: Prove) -> int:
     with ThreadPoolExecutor(args.jobs or process.cores()) as pool:
         runs = [pool.submit(run, WORLDS[name], seed, args.keep, args.flags) for name, seed in todo]
         for count, ended in enumerate(as_completed(runs), start=1):
+            if ended.exception():
+                pool.shutdown(wait=False, cancel_futures=True)  # what is done is kept
             row = ended.result()
             with args.rows.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
