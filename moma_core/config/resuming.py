@@ -9,6 +9,7 @@ MAY_CHANGE = (
     "ppo.rounds",
     "ppo.patience",
     "bc.rounds",
+    "offline.rounds",
     "workers",
     "model_servers",
     "threads",
