@@ -623,3 +623,22 @@ def test_a_cell_that_is_no_number_is_named(tmp_path):
     (path / "log.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(ImportDataError, match=r"log.csv cannot be read.*oops"):
         read(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no CSV file: Empty CSV file"),
+        ("run,t,x,y,u,reward,crashed\n", "has no rows"),
+        ("run,t,x,x,u,reward,crashed\n1,0,1,1,1,1,0\n", "has several columns x: rename them"),
+        ("run,t,x,y,u,reward,crashed\n1,2\n", "Expected 7 columns, got 2"),
+    ],
+)
+def test_a_table_that_is_none_is_refused_in_import_and_draft(tmp_path, capsys, text, words):
+    path = write_csv(tmp_path, rows())
+    (path / "log.csv").write_text(text)
+    with pytest.raises(ImportDataError, match=words):
+        read(path, tmp_path / "out")
+    (path / "columns.toml").unlink()
+    assert cli.main(["data", "columns", str(path)]) == 2
+    assert words in capsys.readouterr().err

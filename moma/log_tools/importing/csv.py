@@ -8,6 +8,7 @@ read as float64; dates count as seconds; an episode may be a number or a name.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -102,18 +103,24 @@ def header(path: Path) -> pyarrow.Schema:
         ImportDataError: it is no CSV file.
     """
     try:
-        return _opened(path, {}, None).schema
+        schema = _opened(path, {}, None).schema
     except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise ImportDataError(f"{path} is no CSV file: {error}") from error
+    if twice := [name for name, count in Counter(schema.names).items() if count > 1]:
+        raise ImportDataError(f"{path} has several columns {', '.join(twice)}: rename them")
+    return schema
 
 
 def sample(path: Path) -> dict[str, np.ndarray]:
     """Returns the first rows of every column, texts as they are.
 
     Raises:
-        ImportDataError: it is no CSV file.
+        ImportDataError: it is no CSV file, or has no rows.
     """
-    first = _opened(path, {}, None).read_next_batch()
+    header(path)
+    first = next(iter(_opened(path, {}, None)), None)
+    if first is None:
+        raise ImportDataError(f"{path} has no rows")
     return {name: first.column(name).to_numpy(zero_copy_only=False) for name in first.schema.names}
 
 
