@@ -43,6 +43,7 @@ def _export(argv: Sequence[str]) -> None:
     except ModuleNotFoundError as error:
         raise ValueError(f'exporting needs {error.name}: pip install "moma-ppo[export]"') from error
     process.compute_on(1)  # rows are few
+    sys.stderr.write("100 episodes are played beside torch; of 1,000 steps, that takes minutes\n")
     done = export(run, config, args.out, args.policy, unsupported=args.unsupported)
     mark = "" if done.standing.trusted else f"; {done.standing.judgement.upper()}, marked as such"
     sys.stdout.write(
