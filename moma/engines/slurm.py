@@ -24,12 +24,24 @@ _SCRIPT = """\
 # If its own is lost, or the time is nearly over, the job is queued again and the run resumed.
 {setup}
 limit=""
-# A signal to srun itself would kill the step, which is the job's first also after a requeue.
-trap 'limit=near; scancel --signal=TERM "$SLURM_JOB_ID.0"' TERM
-first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-srun --nodes=1 --ntasks=1 --nodelist="$first" --cpus-per-task={cores} --kill-on-bad-exit=0 \\
+# A signal to srun itself would kill the step.
+saved() {{
+    limit=near
+    step=$(squeue --steps --noheader --jobs="$SLURM_JOB_ID" --format="%i %j" | grep " learner$")
+    scancel --signal=TERM "${{step%% *}}"
+}}
+trap saved TERM
+read -r -d "" first second _ <<< "$(scontrol show hostnames "$SLURM_JOB_NODELIST" | tr "\\n" " ")"
+srun --job-name=learner --nodes=1 --ntasks=1 --nodelist="$first" --cpus-per-task={cores} \\
     {command} &
 learner=$!
+# With --no-kill a job whose first node is lost stays as it is, without this script: the second
+# node looks after the first one.
+look='while sleep 10; do case $(sinfo -hn "$1" -o %T) in down*) scontrol requeue "$2";; esac; done'
+if [ -n "$second" ]; then
+    srun --job-name=look --nodes=1 --ntasks=1 --nodelist="$second" --overlap \\
+        bash -c "$look" look "$first" "$SLURM_JOB_ID" &
+fi
 wait "$learner"
 status=$?
 if [ -n "$limit" ]; then
