@@ -44,15 +44,17 @@ class Lease:
     """Beginnings that were handed out with it."""
 
 
-def share(rollout: RolloutConfig, workers: int) -> int:
+def share(rollout: RolloutConfig, workers: int, grain: int = 0) -> int:
     """Returns the rollouts of a piece, so that every worker finds some of a round.
 
     Args:
         rollout: rollouts of a round and their steps.
         workers: who may ask for some.
+        grain: rollouts that are never cut apart, counted from the round's first; 0: each by itself.
     """
     most = min(_MOST, max(1, _MOST_STEPS // rollout.horizon))
-    return min(most, math.ceil(rollout.rows / max(1, workers)))
+    own, whole = min(most, math.ceil(rollout.rows / max(1, workers))), max(1, grain)
+    return math.ceil(own / whole) * whole
 
 
 class Inbox:
@@ -61,13 +63,11 @@ class Inbox:
     Args:
         settings: rollouts of a round, its seconds, a lease's seconds, and the largest lag.
         epoch: how often the learner was resumed.
-        grain: rollouts that are never cut apart, counted from the round's first.
     """
 
-    def __init__(self, settings: RolloutConfig, epoch: int, grain: int = 1) -> None:
+    def __init__(self, settings: RolloutConfig, epoch: int) -> None:
         self._settings, self._rows, self._lag = settings, settings.rows, settings.lag
-        self._epoch, self._grain = epoch, max(1, grain)
-        self._version = -1
+        self._epoch, self._version = epoch, -1
         """Of the newest policy."""
         self._round = 0
         """The one to be taken next."""
@@ -110,7 +110,7 @@ class Inbox:
 
         Args:
             worker: its name; one that asks again has lost what it held.
-            share: rollouts to lease at most, but for the grain.
+            share: rollouts to lease at most.
             now: monotonic seconds.
             incarnation: how often the worker was started before.
             caller: the connection that it asks over.
@@ -127,9 +127,8 @@ class Inbox:
         self._leases = kept
         if self._version < 0 or (missing := next(self._missing(), None)) is None:
             return None
-        whole = math.ceil(share / self._grain) * self._grain
         lease = Lease(
-            rollouts=missing[:whole],
+            rollouts=missing[:share],
             worker=worker,
             incarnation=incarnation,
             caller=caller,

@@ -46,7 +46,7 @@ class LearnerService:
         self._card, self._starts, self._clock = card, starts, clock
         self._epoch, self._model = epoch, model
         self._changed = Condition()
-        self._inbox = Inbox(card.rollout, epoch, card.together)
+        self._inbox = Inbox(card.rollout, epoch)
         self._roster = Roster()
         self._waiting: Counter[str] = Counter()
         self._refused = 0
@@ -125,10 +125,7 @@ class LearnerService:
             return None
         lease = self._inbox.assign(
             guest.worker,
-            share(
-                self._card.rollout,
-                self._roster.alive(now, version),
-            ),
+            share(self._card.rollout, self._roster.alive(now, version), self._card.together),
             now,
             incarnation=guest.incarnation,
             caller=guest.caller,

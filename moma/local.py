@@ -100,7 +100,7 @@ def imagination(config: Config, team: TaskSpec, model: Dynamics, begin: Beginnin
     def imagine(policy: PolicySnapshot) -> Sequence[Trajectory]:
         actors.load(policy.parameters)
         whole = range(policy.version * settings.rows, (policy.version + 1) * settings.rows)
-        pieces = range(0, settings.rows, share(settings, 1))
+        pieces = range(0, settings.rows, share(settings, 1, config.together))
         return [segment(policy.version, whole[at : at + pieces.step]) for at in pieces]
 
     return imagine

@@ -141,7 +141,7 @@ def test_workers_make_as_many_times_more_as_there_are(dataset, rows, cost):
 
 def test_cut_in_two_eight_workers_make_no_more_than_two(dataset, monkeypatch):
     alone = rounds(dataset, 512, 1, per_row)
-    monkeypatch.setattr(module, "share", lambda rollout, _: rollout.rows // 2)
+    monkeypatch.setattr(module, "share", lambda rollout, *_: rollout.rows // 2)
     outcome = rounds(dataset, 512, 8, per_row)
     assert alone.seconds / outcome.seconds == pytest.approx(2)
 

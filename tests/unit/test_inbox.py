@@ -11,8 +11,8 @@ FIRST = 3 * ROWS
 """Number of the first rollout of the third round."""
 
 
-def opened(rows=ROWS, version=3, epoch=1, now=100.0, grain=1):
-    inbox = Inbox(RolloutConfig(rows=rows, lease_s=LEASE, round_s=ROUND), epoch, grain)
+def opened(rows=ROWS, version=3, epoch=1, now=100.0):
+    inbox = Inbox(RolloutConfig(rows=rows, lease_s=LEASE, round_s=ROUND), epoch)
     inbox.open(version, now)
     return inbox
 
@@ -62,11 +62,15 @@ def test_a_piece_is_no_larger_than_a_request_is_good_for_and_a_message_can_be():
     assert share(RolloutConfig(rows=512, horizon=50), 0) == 256
 
 
-def test_rollouts_of_one_grain_stay_together():
-    inbox = opened(rows=10, version=0, grain=4)
-    pieces = [leased(inbox, worker, 1, 100.0) for worker in "abcd"]
-    assert pieces == [range(4), range(4, 8), range(8, 10), None]
-    assert leased(opened(rows=10, version=0, grain=4), "a", 5, 100.0) == range(8)
+@pytest.mark.parametrize("horizon", [10, 50, 60, 1000, 20_000])
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+def test_rollouts_of_one_grain_stay_together(workers, horizon):
+    settings, inbox = RolloutConfig(rows=520, horizon=horizon), opened(520, version=0)
+    for turn in range(9):
+        piece = leased(inbox, f"w{turn}", share(settings, workers, 64), 100.0)
+        assert piece is None or (piece.start % 64, piece.stop % 64 * (piece.stop < 520)) == (0, 0)
+    # Negative control: without one they are cut anywhere.
+    assert workers < 3 or share(settings, workers) % 64
 
 
 def test_a_lease_is_offered_again_when_it_runs_out_and_not_before():
