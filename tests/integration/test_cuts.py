@@ -33,8 +33,9 @@ class Team:
         dataset = subject.dataset(config, run.data)
         fresh = StartSampler(dataset, config.actor.history, config.rollout.episode_starts)
         card = RunCard(
-            run=run.name, task=dataset.spec, model_servers=(NOBODY,), rollout=config.rollout,
-            pessimism=config.pessimism, actor=config.actor, together=together,
+            run=run.name, task=dataset.spec, model_servers=(NOBODY,), model=None,
+            rollout=config.rollout, pessimism=config.pessimism, actor=config.actor,
+            together=together,
         )  # fmt: skip
         self.clock, self.model = Clock(), model
         self.service = LearnerService(card, draw(fresh, config.seed), clock=self.clock)
