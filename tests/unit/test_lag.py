@@ -23,9 +23,15 @@ def made(rollouts, version):
     return replace(MADE[len(rollouts)], first=rollouts.start, policy_version=version)
 
 
-def hand_out(box, workers, first=0):
+def leased(box, worker, share):
+    """The rollouts that a worker gets; None where it gets none."""
+    lease = box.assign(worker, share, 0.0)
+    return None if lease is None else lease.rollouts
+
+
+def hand_out(box, workers):
     """As many pieces as so many workers get, by worker."""
-    return {n: box.assign(f"w{n}", SHARE, 0.0) for n in range(first, first + workers)}
+    return {n: leased(box, f"w{n}", SHARE) for n in range(workers)}
 
 
 @pytest.mark.parametrize("lag", [0, 1, 2, 4])
@@ -44,7 +50,7 @@ def test_as_many_rollouts_are_handed_out_as_the_formula_says(lag, version):
             assert box.submit(made(piece, version)) == ""
     assert box.capacity == 0
     box.take()
-    assert (box.capacity, box.assign("new", SHARE, 0.0)) == (0, None)
+    assert (box.capacity, leased(box, "new", SHARE)) == (0, None)
     box.open(version + 1, 0.0)
     assert box.capacity == ROWS
 
@@ -56,12 +62,12 @@ def test_with_a_lag_of_one_workers_imagine_while_the_learner_updates():
             assert box.submit(made(piece, 0)) == ""
         assert [len(one.rollouts) for one in box.take()] == [SHARE] * 3
         # The learner updates now.
-        piece = box.assign("w0", SHARE, 0.0)
+        piece = leased(box, "w0", SHARE)
         assert piece == (range(ROWS, ROWS + SHARE) if goes_on else None)
         if goes_on:
             assert box.submit(made(piece, 0)) == ""
             box.open(1, 0.0)
-            assert box.assign("w0", ROWS, 0.0) == range(ROWS + SHARE, 2 * ROWS)
+            assert leased(box, "w0", ROWS) == range(ROWS + SHARE, 2 * ROWS)
 
 
 def test_what_is_too_old_is_refused_and_counted_and_what_is_not_is_taken():
@@ -102,7 +108,7 @@ def play(lag, rounds=60, seed=0, make=inbox):
             if piece is not None:
                 box.submit(made(piece, policy))
             assert box.capacity == sum(map(len, box._missing())) >= 0
-            piece = box.assign(f"w{worker}", SHARE, 0.0)
+            piece = leased(box, f"w{worker}", SHARE)
             busy[worker] = (draw.choice([0, 1, 20]), piece, version)
         if updating:
             updating -= 1
