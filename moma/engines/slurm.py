@@ -37,7 +37,10 @@ srun --job-name=learner --nodes=1 --ntasks=1 --nodelist="$first" --cpus-per-task
 learner=$!
 # With --no-kill a job whose first node is lost stays as it is, without this script: the second
 # node looks after the first one.
-look='while sleep 10; do case $(sinfo -hn "$1" -o %T) in down*) scontrol requeue "$2";; esac; done'
+look='while sleep 10; do
+    nodes=$(squeue -hj "$2" -o %N) && [ -n "$nodes" ] || continue
+    scontrol show hostnames "$nodes" | grep -qx "$1" || scontrol requeue "$2"
+done'
 if [ -n "$second" ]; then
     srun --job-name=look --nodes=1 --ntasks=1 --nodelist="$second" --overlap \\
         bash -c "$look" look "$first" "$SLURM_JOB_ID" &
