@@ -10,8 +10,9 @@ import torch
 from benchmarks.proving.world import write
 from benchmarks.proving.worlds import WORLDS
 from moma.log_tools.findings import find
+from moma_core import own_code
 from moma_core.datasets import Dataset
-from moma_core.tasks.pettingzoo import PettingZoo, load
+from moma_core.tasks.pettingzoo import PettingZoo
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # PettingZoo's own tests import what it has deprecated
@@ -46,7 +47,7 @@ def log(world):
 def test_the_environment_is_a_parallel_env(world, capsys):
     parallel_api_test(world.make(), num_cycles=50)
     assert "Passed" in capsys.readouterr().out
-    assert load(world.env) is world.make
+    assert own_code.load(world.env, "--env") is world.make
 
 
 def test_the_log_is_the_same_for_the_same_seed_alone(world, log):
