@@ -100,7 +100,7 @@ class Batching:
         self, query: Query, deadline: float, *, direct: bool = False
     ) -> tuple[Request, list[Request]]:
         """Queues a request or refuses it; returns also the batch that its caller is to run."""
-        if query.rows > self._limits.largest:
+        if query.state.dim() and query.rows > self._limits.largest:
             raise InvalidFieldError(
                 f"state: {query.rows} rows, need {self._limits.largest} at most: ask in parts"
             )

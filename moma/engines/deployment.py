@@ -58,13 +58,13 @@ class Deployment:
     """
 
     engine: EngineName = "local"
-    """Launcher of the roles: processes of this machine, or of a cluster's nodes."""
+    """Launcher of the roles, on this machine or a cluster's nodes."""
     nodes: int = 1
-    """Machines that the workers are spread over; the first one is the learner's."""
+    """Machines of the workers; the learner's is the first."""
     placement: Placement = "near"
     """Place of the model servers: on every node for its workers, or all on the first node."""
     node_cores: int = 0
-    """Cores to take of each node; 0: as many as this machine has."""
+    """Cores per node; 0: as on this machine."""
     dry_run: bool = False
     """Plan, config and script or manifest written into the run's directory, and nothing started."""
     slurm: SlurmConfig = field(default_factory=SlurmConfig)

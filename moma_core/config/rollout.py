@@ -21,8 +21,8 @@ class RolloutConfig:
     starts: Literal["data", "task"] = "data"
     """Starts of rollouts: states of the dataset, or the simulator's own (online training)."""
     lag: int = 0
-    """Updates that may lie between the policy that imagines and the one that learns from it
-    (`--lag`): 0, 1, 2 or 4; from 1 on workers imagine while the learner updates."""
+    """Age limit, in updates, of the policy that imagines: 0, 1, 2 or 4 (`--lag`); from 1 on workers
+    imagine while the learner updates."""
     carry: bool = False
     """Continuation in the next round, up to the episode's limit, of rollouts cut by the horizon."""
     episode_starts: float = 1.0

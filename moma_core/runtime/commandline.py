@@ -59,11 +59,11 @@ class RunCommand:
     config: Annotated[Config, tyro.conf.arg(name="")]
     """Settings of the recipe; any of them can be given here."""
     config_file: Annotated[Path | None, tyro.conf.arg(name="config")] = None
-    """TOML file of flags, by their names; what is given beside it counts more."""
+    """TOML file of flags by name."""
     run_dir: Path | None = None
     """Directory of the run's files; default: runs/ and the recipe's name, numbered."""
     resume: Path | None = None
-    """Run directory to go on with, by its own config and newest checkpoint."""
+    """Run directory to go on with."""
     chosen: Annotated[Chosen | None, tyro.conf.Fixed, tyro.conf.Suppress] = None
     """Settings that the log asked for; none where a recipe or a run has them all."""
 

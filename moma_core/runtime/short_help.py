@@ -17,7 +17,8 @@ from tyro.constructors import ConstructorRegistry
 from moma_core.config import Config
 
 SETTINGS = (
-    "data.path", "eval.env", "dynamics", "algorithm", "task", "mode", "workers", "seed",
+    "data.path", "eval.env", "dynamics", "algorithm", "task", "mode", "workers", "rollout.lag",
+    "seed",
 )  # fmt: skip
 """Settings that are shown, in this order, as far as the config has them."""
 

@@ -43,8 +43,8 @@ def test_it_ends_well_and_its_last_line_says_what_came_out(distributed):
     assert f"interval {low:.2f} to {high:.2f}" in last
     for phase in ("data", "fit", "clone", "train", "evaluate"):
         assert re.search(rf"{phase} \d+ s", last)
-    logdir = re.search(r"--logdir (\S+?);", last)[1]
-    assert list((distributed.directory / logdir).glob("events.out.tfevents.*"))
+    board = re.search(r"moma board (\S+?);", last)[1]
+    assert list((distributed.directory / board / "events").glob("events.out.tfevents.*"))
 
 
 def test_into_a_file_it_writes_plain_lines(distributed):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 
 from tests.builders import sparse_dataset
+from tests.integration import used
 
 GIGABYTES = 6.0
 MAX_RSS, MAX_CPU_S = 2e9, 60.0
@@ -18,13 +17,10 @@ def test_a_log_larger_than_memory_is_fitted_and_sampled_in_less(tmp_path, root):
     size = sum(path.stat().st_size for path in log.iterdir())
     assert size > 0.99 * GIGABYTES * 1e9
     command = [sys.executable, "-m", "tests.integration.fit_and_draw", log, tmp_path / "run"]
-    with (tmp_path / "said").open("w") as said:
-        process = subprocess.Popen(command, cwd=root, stdout=said, stderr=said)
-        _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, (tmp_path / "said").read_text()
-    assert used.ru_maxrss * 1024 < MAX_RSS
+    status, said, peak, seconds = used.run(command, root, tmp_path)
+    assert status == 0, said
+    assert peak < MAX_RSS
     # Not by the clock, which depends on who else is at work; nor the kernel's, which fills holes.
-    assert used.ru_utime < MAX_CPU_S
+    assert seconds < MAX_CPU_S
     report = json.loads((tmp_path / "run" / "model" / "report.json").read_text())
     assert report["held_out"]["rows"] == 8192

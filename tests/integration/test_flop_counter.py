@@ -31,7 +31,8 @@ def test_forward_passes(network, coded):
     codes = Codes(torch.arange(coded), torch.eye(coded))
     module = Ensemble(SPEC, config, members=MEMBERS, terminates=True, codes=codes)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(torch.randn(MEMBERS, ROWS, INPUTS))
+        code = torch.zeros(ROWS, dtype=torch.int64)
+        module(torch.randn(MEMBERS, ROWS, INPUTS), code)
     assert counter.get_total_flops() == ROWS * flops.forward(module)["fp32"]
 
 

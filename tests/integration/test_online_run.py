@@ -132,7 +132,7 @@ def test_a_team_learns_from_its_log_in_the_perfect_model(tmp_path, capsys):
     [
         (["serve", "--simulator", "icg"], "task icg has no simulator"),
         (["serve", "--simulator", "anti"], "there is no task 'anti'; perhaps you meant: ant"),
-        (["serve"], "serve what? one of --model RUN/model and --simulator TASK"),
+        (["serve"], "serve what? one of --model RUN, --simulator TASK and --dynamics"),
         (["serve", "--simulator", "icg", "--model", "x"], "serve what?"),
         (
             ["train", "reacher-tiny", "--rollout.starts", "task"],

@@ -123,7 +123,7 @@ def test_a_log_made_elsewhere_trains_a_team_that_plays_where_it_came_from(tmp_pa
     lines = [json.loads(line) for line in written]
     assert len([line for line in lines if "eval/return" in line]) == 2
     assert not any("eval/score" in line for line in lines)
-    assert cli("evaluate", run) == 0
+    assert cli("evaluate", run, "--env", f"{teams.HERE}:spread") == 0
     assert f"return {result['return_mean']:.2f}" in capsys.readouterr().out
 
 
@@ -136,5 +136,4 @@ def test_an_environment_of_another_team_is_refused_before_anything_is_fitted(tmp
     ):
         assert cli("train", *words, "--env", env) == 2
         assert why in capsys.readouterr().err
-        assert not (tmp_path / "run" / "model").exists()
-        (tmp_path / "run" / "config.json").unlink()
+        assert not (tmp_path / "run").exists()

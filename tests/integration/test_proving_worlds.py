@@ -47,7 +47,7 @@ def log(world):
 def test_the_environment_is_a_parallel_env(world, capsys):
     parallel_api_test(world.make(), num_cycles=50)
     assert "Passed" in capsys.readouterr().out
-    assert own_code.load(world.env, "--env") is world.make
+    assert type(own_code.load(world.env, "--env")()) is type(world.make())
 
 
 def test_the_log_is_the_same_for_the_same_seed_alone(world, log):

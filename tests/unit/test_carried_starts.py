@@ -214,7 +214,9 @@ def test_what_is_carried_is_part_of_a_checkpoint(tmp_path):
     for name, value in starts.state_dict().items():
         assert torch.equal(found.state_dict()[name], value), name
     wider = CarriedStarts(Fresh(), SPEC, replace(CONFIG.rollout, rows=ROWS + 1), FRAMES, 0)
-    with pytest.raises(ValueError, match=r"other settings: carried\.state is \[10, 5\]"):
+    with pytest.raises(
+        ValueError, match=r"other settings: carried\.state is \[10, 5, torch\.float32\]"
+    ):
         build.restore(ppo, wider, tmp_path)
 
 
