@@ -58,9 +58,9 @@ class Deployment:
     """
 
     engine: EngineName = "local"
-    """Launcher of the roles, on this machine or a cluster's nodes."""
+    """Launcher of the roles, here or on a cluster's nodes."""
     nodes: int = 1
-    """Machines of the workers; the learner's is the first."""
+    """Machines to run on; the first is the learner's."""
     placement: Placement = "near"
     """Place of the model servers: on every node for its workers, or all on the first node."""
     node_cores: int = 0

@@ -17,7 +17,7 @@ class Listening:
     listen: Address = FREE
     """HOST:PORT to listen on; port 0 takes a free one; beyond loopback it needs --keys."""
     advertise: Address | None = None
-    """HOST:PORT that peers are told to call, port 0: the one listened on; default: --listen."""
+    """HOST:PORT that peers are told to call; default: --listen."""
     keys: Path | None = None
     """Directory of the run's keys, made by `moma keys`; needed beyond loopback."""
 
