@@ -5,6 +5,7 @@ Nothing is loaded before `main`, where Ctrl-C is taken in good order from the fi
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -42,6 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return dispatch(_COMMANDS, words, _usage)
     except KeyboardInterrupt:  # before the command could take a stop in good order
         sys.stderr.write("stopped\n")
+        if argv is None:
+            # One that came inside of exec(), as in a dataclass's making, would make Python end by
+            # the signal, whatever is returned here.
+            sys.stderr.flush()
+            os._exit(STOPPED)
         return STOPPED
 
 
