@@ -52,15 +52,13 @@ def _untrained(args: Untrained) -> None:
 
 
 def _row(entry: Entry, seed: int) -> Row:
-    words = [word.replace("{seed}", str(seed)) for word in entry.words]
-    config = parse_run(Train, [*words, "--seed", str(seed)], "moma train").config
+    words = [*entry.given(seed), "--seed", str(seed)]
+    config = parse_run(Train, words, "moma train").config
     task, start = subject.task(config, RunDirectory(Path())), seeds.derive(seed, "evaluation")
     actors, count = Actors(task.spec, config.actor, seed), config.eval.final_episodes
     returns = play.evaluate(actors, task.spec, task.copies(count), start)
     mean = float(returns.mean())
-    score = task.score(mean)
-    if entry.scale is not None:
-        score = (mean - entry.scale[0]) / (entry.scale[1] - entry.scale[0])
+    score = task.score(mean) if entry.scale is None else entry.score(mean)
     if score is None:
         raise ValueError(f"the returns of {entry.task} have no scale; the suite gives one: scale")
     return Row(

@@ -6,7 +6,6 @@ study ends its runs as well: they see their standard input close.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import subprocess
@@ -18,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from moma.studies.rows import Estimated, Point, Returns, Row
-from moma.studies.suite import Job
-from moma_core.runtime import process, version
+from moma.studies.suite import Entry, Job
+from moma_core.runtime import process
 from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import STOPPED, Stop
 
@@ -129,8 +128,8 @@ def row(run: RunDirectory, job: Job | None = None) -> Row:
     config, result = run.config(), json.loads(run.result.read_text(encoding="utf-8"))
     if result["return_mean"] is None:
         raise ValueError(f"{run.path} was played in no environment: there is nothing to compare")
-    scale = job.entry.scale if job else None
-    score = result["score"] if scale is None else _scaled(result["return_mean"], scale)
+    entry = job.entry if job and job.entry.scale else None  # with a scale of its own
+    score = entry.score(result["return_mean"]) if entry else result["score"]
     if score is None:
         raise ValueError(f"the returns of {run.path} have no scale; a suite gives one: scale")
     seconds = {name: float(value) for name, value in result["seconds"].items()}
@@ -147,18 +146,14 @@ def row(run: RunDirectory, job: Job | None = None) -> Row:
             episodes=result["episodes"],
         ),
         estimate=_estimated(result["belief"]),
-        curve=tuple(_curve(run, scale)),
+        curve=tuple(_curve(run, entry)),
         rounds=result["updates"],
         seconds=seconds | {"total": round(spent, 2)},
         settings=job.settings if job else "",
-        commit=version.named(),
-        data_sha256=_digest(Path(config.data.path or run.data)),
+        commit=result["versions"]["code"],
+        data_sha256=result["data_sha256"],
         true_evaluations_used_in_tuning=job.method.tuning if job else 0,
     )
-
-
-def _scaled(episode_return: float, scale: tuple[float, float]) -> float:
-    return (episode_return - scale[0]) / (scale[1] - scale[0])
 
 
 def _estimated(belief: dict[str, Any] | None) -> Estimated | None:
@@ -173,26 +168,20 @@ def _estimated(belief: dict[str, Any] | None) -> Estimated | None:
     )
 
 
-def _curve(run: RunDirectory, scale: tuple[float, float] | None) -> Iterator[Point]:
-    """Yields a run's evaluations on the way, those of a resumed run once."""
+def _curve(run: RunDirectory, entry: Entry | None) -> Iterator[Point]:
+    """Yields a run's evaluations on the way, those of a resumed run once.
+
+    Args:
+        run: the run.
+        entry: whose scale the scores are on; None: they are on the task's.
+    """
     found: dict[int, float] = {}
     lines = (run.events / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     for line in map(json.loads, lines):
         value = line.get("eval/score")
-        if scale is not None and line.get("eval/return") is not None:
-            value = _scaled(line["eval/return"], scale)
+        if entry is not None and line.get("eval/return") is not None:
+            value = entry.score(line["eval/return"])
         if value is not None:
             found[int(line["charts/round"])] = value
     for at, value in sorted(found.items()):
         yield Point(round=at, score=round(value, 4))
-
-
-def _digest(dataset: Path) -> str:
-    """Returns the digest of a dataset's files, by name and content."""
-    digest = hashlib.sha256()
-    for path in sorted(dataset.glob("*")):
-        digest.update(path.name.encode() + b"\0")
-        with path.open("rb") as file:
-            while part := file.read(1 << 20):
-                digest.update(part)
-    return digest.hexdigest()

@@ -23,6 +23,17 @@ class Entry:
     without: tuple[str, ...] = ()
     """Algorithms that have no form for it."""
 
+    def given(self, seed: int) -> list[str]:
+        """Returns the words that name the task and the data of a run of that seed."""
+        return [word.replace("{seed}", str(seed)) for word in self.words]
+
+    def score(self, episode_return: float) -> float | None:
+        """Returns a return on the entry's scale; None where it has none."""
+        if self.scale is None:
+            return None
+        zero, one = self.scale
+        return (episode_return - zero) / (one - zero)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
@@ -50,10 +61,9 @@ class Job:
     @property
     def words(self) -> list[str]:
         """What `moma train` is told."""
-        given = [word.replace("{seed}", str(self.seed)) for word in self.entry.words]
         return [
-            *given, "--algorithm", self.method.algorithm, "--seed", str(self.seed),
-            *self.method.words,
+            *self.entry.given(self.seed), "--algorithm", self.method.algorithm,
+            "--seed", str(self.seed), *self.method.words,
         ]  # fmt: skip
 
     @property
