@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from moma_core import seeds
 from moma_core.address import Address
+from moma_core.rpc import pool
 from moma_core.rpc.channel import Patience
 from moma_core.rpc.learner import LearnerClient
 from moma_core.rpc.replicas import Replicas
@@ -52,4 +53,4 @@ def order(addresses: Sequence[Address], name: str) -> tuple[Address, ...]:
     if not addresses:
         return ()
     own = seeds.derive(0, "model server", name) % len(addresses)
-    return (*addresses[own:], *addresses[:own])
+    return pool.own_first(addresses, own)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from moma.engines.topology import Placement
+from moma_core.runtime import process
 
 EngineName = Literal["local", "ray", "slurm", "kubernetes"]
 
@@ -97,6 +98,11 @@ class Deployment:
             )
         self._refuse_others()
         self._refuse_missing()
+
+    @property
+    def cores(self) -> int:
+        """Cores of each node that the run may use."""
+        return self.node_cores or process.cores()
 
     def only(self) -> Deployment:
         """Returns what this says, without what whoever inherits it says besides."""

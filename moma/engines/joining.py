@@ -18,16 +18,16 @@ from moma.engines.base import RoleSpec
 from moma.engines.crew import Crew
 from moma.engines.local import LocalEngine
 from moma.engines.supervision import Supervisor
-from moma.engines.training import worker_role
+from moma.engines.training import server_role, worker_role
 from moma_core.address import Address
+from moma_core.rpc import pool
 from moma_core.rpc.channel import Patience
 from moma_core.rpc.learner import LearnerClient
 from moma_core.rpc.run import RunClient
 from moma_core.rpc.trust import Pass
 from moma_core.runtime import process
-from moma_core.runtime.listening import LOOPBACK
 from moma_core.stopping import Stop
-from moma_core.types import RunCard, Served
+from moma_core.types import RunCard
 
 _LOOK_S = 0.2
 _PIECE_S, _GRACE_S = 8.0, 4.0
@@ -88,8 +88,7 @@ class Guest:
             crew = Crew(self._supervisor, lambda number, _: self._role(number, planned, servers))
             crew.scale(workers)
             self._say(f"{workers} workers of this machine join run {card.run} at {self._learner}")
-            names = [self._role(number, planned, servers).name for number in range(workers)]
-            while not self._stopping() and not all(map(self._supervisor.done, names)):
+            while not self._stopping() and not all(map(self._supervisor.done, crew.names)):
                 self._supervisor.watch()
                 self._echo()
                 time.sleep(_LOOK_S)
@@ -133,8 +132,10 @@ class Guest:
         fetching.fetch(client, card.model.digest, path)
         client.close()
         self._say(f"fetched the model {card.model.digest[:12]} of run {card.run}")
+        served = ["--model", str(path), "--precision", card.model.precision, "--device", device]
+        alone = card.model.deterministic
         roles = [
-            _server(f"model-server-{i}", path, card.model, one, device)
+            server_role(f"model-server-{i}", served, one, deterministic=alone)
             for i, one in enumerate(planned)
         ]
         for role in roles:
@@ -148,8 +149,7 @@ class Guest:
             words += ["--token-file", str(self._trust.token)]
             words += ["--ca", str(self._trust.ca)] if self._trust.ca is not None else []
         if servers:
-            own = worker.server
-            words += ["--model-server", *map(str, [*servers[own:], *servers[:own]])]
+            words += ["--model-server", *map(str, pool.own_first(servers, worker.server))]
         return worker_role(f"{self._called}-{number}", words, worker.core)
 
     def _echo(self) -> None:
@@ -161,18 +161,3 @@ class Guest:
                     if " WARNING " in line or " ERROR " in line or line.startswith("error:"):
                         self._say(f"{path.stem}: {line.rstrip()}")
                 self._shown[path] = log.tell()
-
-
-def _server(
-    name: str, model: Path, served: Served, planned: topology.Server, device: str
-) -> RoleSpec:
-    words = ["--model", str(model), "--precision", served.precision, "--device", device]
-    words += ["--threads", str(planned.threads)]
-    words += ["--direct"] * planned.direct + ["--deterministic"] * served.deterministic
-    return RoleSpec(
-        name=name,
-        package="model_server",
-        words=tuple(words),
-        listening=LOOPBACK,
-        core=planned.core,
-    )

@@ -17,7 +17,6 @@ from moma_core import documents
 from moma_core.address import FREE, Address
 from moma_core.config import Config
 from moma_core.rpc.trust import AUTHORITY
-from moma_core.runtime import process
 from moma_core.runtime.listening import Listening
 from moma_core.runtime.run import RunDirectory
 from moma_core.storage import write_text
@@ -76,7 +75,7 @@ def engine(
     Raises:
         ValueError: the engine is not there, or has not the nodes.
     """
-    here, cores = LocalEngine(run.logs, run.addresses), deployment.node_cores or process.cores()
+    here, cores = LocalEngine(run.logs, run.addresses), deployment.cores
     if deployment.engine == "ray":
         try:
             from moma.engines import ray  # it is an extra
@@ -117,12 +116,11 @@ def _keys(run: RunDirectory) -> Path:
 def _script(
     run: RunDirectory, config: Config, listening: Listening, deployment: Deployment
 ) -> Path:
-    cores = deployment.node_cores or process.cores()
     words = [
         "train",
         "--resume",
         str(run.path.resolve()),
-        *replace(deployment, node_cores=cores).words(),
+        *replace(deployment, node_cores=deployment.cores).words(),
     ]
     if deployment.nodes > 1:
         words += replace(listening, keys=listening.keys or _keys(run).resolve()).words()
@@ -131,7 +129,7 @@ def _script(
         run.name,
         str(run.logs.resolve()),
         deployment.nodes,
-        cores,
+        deployment.cores,
         config.device == "cuda",
         deployment.slurm,
         words,
@@ -148,13 +146,12 @@ def _manifest(run: RunDirectory, config: Config, deployment: Deployment) -> Path
         )
     path = run.path / "manifest.json"
     shown = {file.name: file.read_bytes() for file in sorted(_keys(run).iterdir())}
-    cores = deployment.node_cores or process.cores()
     text = kubernetes.manifest(
         run.name,
         documents.dump(config),
         shown,
         deployment,
-        cores=cores,
+        cores=deployment.cores,
         gpu=config.device == "cuda",
         workers=config.workers,
     )

@@ -19,6 +19,7 @@ from moma.engines.topology import Further, Plan
 from moma_core import documents, own_code
 from moma_core.address import Address
 from moma_core.config import Config
+from moma_core.rpc import pool
 from moma_core.rpc.trust import AUTHORITY, CLIENT, token_file
 from moma_core.runtime import process
 from moma_core.runtime.listening import LOOPBACK, Listening
@@ -78,7 +79,7 @@ def train(
 
 def plan(config: Config, deployment: Deployment = _HERE) -> Plan:
     """Returns what serves a run's model on its nodes, and who asks which."""
-    cores = deployment.node_cores or process.cores()
+    cores = deployment.cores
     further = (cores,) * (deployment.nodes - 1)
     return topology.plan(
         cores=process.own_cores()[: deployment.node_cores or None],
@@ -108,7 +109,13 @@ def start_servers(
         listening: where they listen, beyond loopback where other nodes call them.
     """
     roles = [
-        replace(_server(f"model-server-{i}", config, model, one), listening=listening)
+        server_role(
+            f"model-server-{i}",
+            _served(config, model),
+            one,
+            deterministic=config.deterministic,
+            listening=listening,
+        )
         for i, one in enumerate(servers)
     ]
     for role in roles:
@@ -146,9 +153,7 @@ def _start(
             replace(deployment, nodes=1),
         )
         worker = sized.workers[number]
-        own = worker.server
-        asked = [*servers[own:], *servers[:own]]
-        words = [*join, "--model-server", *map(str, asked)]
+        words = [*join, "--model-server", *map(str, pool.own_first(servers, worker.server))]
         return worker_role(f"worker-{number}", words, worker.core)
 
     def part(node: int, count: int) -> RoleSpec:
@@ -196,18 +201,38 @@ def _shown_files(listening: Listening) -> tuple[Path, ...]:
     return tuple(path for path in named if path.exists())
 
 
-def _server(name: str, config: Config, model: Path, server: topology.Server) -> RoleSpec:
-    what = ["--model", str(model), "--precision", config.precision, "--device", config.device]
+def _served(config: Config, model: Path) -> list[str]:
+    """Returns the words that tell a server what to serve."""
     if config.dynamics == "simulator":
-        what = ["--simulator", config.task]
-    what += ["--threads", str(server.threads)]
-    what += ["--direct"] * server.direct + ["--deterministic"] * config.deterministic
+        return ["--simulator", config.task]
+    return ["--model", str(model), "--precision", config.precision, "--device", config.device]
+
+
+def server_role(
+    name: str,
+    served: Sequence[str],
+    planned: topology.Server,
+    *,
+    deterministic: bool,
+    listening: Listening = LOOPBACK,
+) -> RoleSpec:
+    """Returns a model server as it is started.
+
+    Args:
+        name: unique within the run.
+        served: the words that tell what to serve.
+        planned: the plan's.
+        deterministic: one request a batch.
+        listening: where it listens, beyond loopback where other nodes call it.
+    """
+    words = [*served, "--threads", str(planned.threads)]
+    words += ["--direct"] * planned.direct + ["--deterministic"] * deterministic
     return RoleSpec(
         name=name,
         package="model_server",
-        words=tuple(what),
-        listening=LOOPBACK,
-        core=server.core,
+        words=tuple(words),
+        listening=listening,
+        core=planned.core,
     )
 
 

@@ -35,6 +35,11 @@ def reachable(addresses: Sequence[Address], learner: Address) -> tuple[Address, 
     return tuple(one for one in addresses if learner.loopback or not one.loopback)
 
 
+def own_first(addresses: Sequence[Address], own: int) -> tuple[Address, ...]:
+    """Returns the servers as a worker asks them: its own, then those after it, all around."""
+    return (*addresses[own:], *addresses[:own])
+
+
 def wait_for(
     addresses: Sequence[Address],
     task: TaskSpec,
