@@ -67,8 +67,9 @@ class Inbox:
 
     def __init__(self, settings: RolloutConfig, epoch: int) -> None:
         self._settings, self._rows, self._lag = settings, settings.rows, settings.lag
-        self._epoch, self._version = epoch, -1
-        """Of the newest policy."""
+        self._epoch = epoch
+        self._version = -1
+        """Version of the newest policy."""
         self._round = 0
         """The one to be taken next."""
         self._opened, self._usual_s = -math.inf, math.inf

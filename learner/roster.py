@@ -124,7 +124,6 @@ class Roster:
             now: monotonic seconds.
             version: the newest policy's.
         """
-        self._forget(now)
         there = [guest for guest in self._guests.values() if guest.present(now)]
         relied = {guest.worker for guest in there if guest.delivered}
         new = {guest.worker for guest in there} - relied

@@ -14,7 +14,15 @@ from moma_core.checks import check_trajectory
 from moma_core.handed_out import check_handed_out, check_model_of
 from moma_core.ports import CALLER, BusyError, InvalidFieldError, UnavailableError
 from moma_core.runtime.progress import RoleSeen
-from moma_core.types import Assignment, ModelCard, PolicySnapshot, Receipt, RunCard, Trajectory
+from moma_core.types import (
+    Assignment,
+    ModelCard,
+    PolicySnapshot,
+    Receipt,
+    RunCard,
+    StartStates,
+    Trajectory,
+)
 
 _LOOK_S = 0.1
 """Seconds between two looks of one who waits whether somebody has held rollouts for too long."""
@@ -148,16 +156,13 @@ class LearnerService:
         history, task = self._card.actor.history, self._card.task
         check_trajectory(trajectory, task, self._card.rollout, history)
         with self._changed:
+            wanted, lease = self._inbox.wanted(trajectory), self._inbox.lease_of(trajectory)
+        if wanted:
+            # Whole segments are compared, while others ask for work.
+            self._compare(trajectory, None if lease is None else lease.starts)
+        who = trajectory.worker, trajectory.incarnation
+        with self._changed:
             now = self._clock()
-            who = trajectory.worker, trajectory.incarnation
-            lease = self._inbox.lease_of(trajectory)
-            try:
-                if self._inbox.wanted(trajectory):
-                    check_handed_out(trajectory, None if lease is None else lease.starts)
-                    check_model_of(trajectory, self._model)
-            except InvalidFieldError:
-                self._refused += 1
-                raise
             reason = self._inbox.submit(trajectory, now)
             guest = self._roster.greet(*who, CALLER.get(), now)
             if reason != "stale":
@@ -170,6 +175,16 @@ class LearnerService:
             self._tell(guest)
             version = self._version
             return Receipt(version=version, reason=reason, stop=self._stop)
+
+    def _compare(self, trajectory: Trajectory, starts: StartStates | None) -> None:
+        """Refuses, and counts, what is not what was handed out."""
+        try:
+            check_handed_out(trajectory, starts)
+            check_model_of(trajectory, self._model)
+        except InvalidFieldError:
+            with self._changed:
+                self._refused += 1
+            raise
 
     def _tell(self, guest: Guest) -> None:
         """Notes that a worker is about to hear of the end, where there is one."""

@@ -44,7 +44,9 @@ def held_out(fitted: Fitted, names: Sequence[str], seed: int) -> dict[str, Any]:
         expected = ensemble.expected(inputs, outputs)
         disagreement = uncertainty.disagreement(expected.mean * units.output_scale)
         varies = torch.cat([~units.constant, torch.ones(1, dtype=torch.bool)])
-        error = (_foreseen(ensemble, asked, inputs) - targets).square().mean(0).sqrt() * varies
+        foreseen = _foreseen(ensemble, asked, inputs, outputs.code_logit)
+        mean = (expected if foreseen is None else foreseen).mean.mean(0)
+        error = (mean - targets).square().mean(0).sqrt() * varies
         still = targets.square().mean(0).sqrt()
         rank = ranks(ensemble, outputs, data, seed)
         inside = {
@@ -70,20 +72,26 @@ def held_out(fitted: Fitted, names: Sequence[str], seed: int) -> dict[str, Any]:
 
 
 def _foreseen(
-    ensemble: Ensemble, asked: Float32[Tensor, "E N I"], inputs: Float32[Tensor, "N I"]
-) -> Float32[Tensor, "N D"]:
-    """Returns the elites' mean without knowing what came, given the code that they call likeliest.
+    ensemble: Ensemble,
+    asked: Float32[Tensor, "E N I"],
+    inputs: Float32[Tensor, "N I"],
+    logit: Float32[Tensor, "E N C"] | None,
+) -> Outputs | None:
+    """Returns what the elites say where nobody knows what came: given the likeliest code.
 
     Args:
         ensemble: the elites.
         asked: the inputs of every member.
         inputs: the same, once.
+        logit: what they say of the codes.
+
+    Returns:
+        None where nothing is coded: what came makes no difference to what they say.
     """
-    logit = ensemble.code_logit(asked)
-    code = torch.zeros(len(inputs), dtype=torch.int64)
-    if logit is not None:
-        code = logit.softmax(-1).mean(0).argmax(-1)
-    return ensemble.expected(inputs, ensemble.given(asked, logit, code)).mean.mean(0)
+    if logit is None:
+        return None
+    likeliest = logit.softmax(-1).mean(0).argmax(-1)
+    return ensemble.expected(inputs, ensemble.given(asked, logit, likeliest))
 
 
 def ranks(
