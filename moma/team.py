@@ -71,7 +71,6 @@ class Team:
         if unknown := sorted(set(observations) - set(spec.agents)):
             raise ValueError(f"the team has no agent {unknown[0]!r}: {', '.join(spec.agents)}")
         joint = torch.zeros(1, len(spec.agents), spec.observation_width)
-        offset = np.array(spec.state_offset or (0.0,) * spec.state_width)
         for agent, (name, index) in enumerate(
             zip(spec.agents, spec.observation_index, strict=True)
         ):
@@ -83,5 +82,5 @@ class Team:
                     f"{name} observes {len(index)} finite values "
                     f"({', '.join(spec.state_names[i] for i in index)}), got {own}"
                 )
-            joint[0, agent, : len(index)] = torch.from_numpy(own - offset[list(index)])
+            joint[0, agent, : len(index)] = torch.from_numpy(own - spec.offset[list(index)])
         return joint

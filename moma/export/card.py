@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from moma.export.agent import AgentPolicy
 from moma.export.standing import Standing
+from moma.reports.templates import environment
 from moma_core.runtime.subject import Subject
 from moma_core.types import TaskSpec
 
@@ -44,26 +43,23 @@ def card(about: About, agents: Sequence[Mapping[str, str]], difference: float) -
         agents: those that it is about, as `agent_row` gives them.
         difference: the largest one to torch.
     """
-    environment = Environment(
-        loader=PackageLoader("moma.export", "."),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     spec = about.subject.team
     who = agents[0]["name"] if len(agents) < len(spec.agents) else spec.name
-    return environment.get_template("README.md.j2").render(
-        title=f"{who}, {about.policy} of {about.run}",
-        policy=about.policy,
-        run=about.run,
-        about=about.subject,
-        spec=spec,
-        standing=about.standing,
-        agents=agents,
-        method=_METHODS.get(about.algorithm, f"Algorithm `{about.algorithm}` on the log."),
-        difference=difference,
-        source=about.source,
+    return (
+        environment("moma.export", escape=False)
+        .get_template("README.md.j2")
+        .render(
+            title=f"{who}, {about.policy} of {about.run}",
+            policy=about.policy,
+            run=about.run,
+            about=about.subject,
+            spec=spec,
+            standing=about.standing,
+            agents=agents,
+            method=_METHODS.get(about.algorithm, f"Algorithm `{about.algorithm}` on the log."),
+            difference=difference,
+            source=about.source,
+        )
     )
 
 

@@ -9,8 +9,6 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from moma.evaluation import policies
 from moma.export import parity
 from moma.export.agent import AgentPolicy, save
@@ -24,6 +22,7 @@ from moma_core.datasets import DatasetError
 from moma_core.nets.policy import Actors
 from moma_core.runtime import subject
 from moma_core.runtime.run import RunDirectory
+from moma_core.storage import save_tensors
 from moma_core.types import TaskSpec
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -121,7 +120,7 @@ def _write(aside: Path, actors: Actors, told: About, episodes: Episodes) -> floa
         for name, text in files.items():
             (place / name).write_text(text, encoding="utf-8")
         weights = {n: part.contiguous() for n, part in policy.actors.state_dict().items()}
-        save_file(weights, place / "model.safetensors")
+        save_tensors(weights, place / "model.safetensors")
     (aside / "README.md").write_text(card(told, rows, worst), encoding="utf-8")
     shutil.copyfile(_RUNNER, aside / _RUNNER.name)
     return worst

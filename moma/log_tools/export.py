@@ -82,7 +82,7 @@ def _table(data: Dataset, first: int, last: int) -> pyarrow.Table:
 def _states(data: Dataset, rows: slice) -> NDArray[np.floating]:
     """States in the log's own units: of float64 where an offset was taken off."""
     state: NDArray[np.floating] = data.state[rows]
-    return state + np.array(data.spec.state_offset) if data.spec.state_offset else state
+    return state + data.spec.offset if data.spec.state_offset else state
 
 
 def _beside(data: Dataset) -> dict[str, NDArray[Any]]:

@@ -6,8 +6,7 @@ import base64
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
+from moma.reports.templates import environment
 from moma.studies import pictures, tables
 from moma.studies.comparison import Comparison
 from moma.studies.rows import Row, named
@@ -37,28 +36,22 @@ def write(rows: Sequence[Row], found: Comparison, out: Path) -> None:
 
 
 def _render(rows: Sequence[Row], found: Comparison, drawn: dict[str, bytes]) -> str:
-    environment = Environment(
-        # What all our pages look like is the data card's.
-        loader=ChoiceLoader(
-            [PackageLoader("moma.studies", "."), PackageLoader("moma.reports.card", ".")]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("study.html.j2").render(
-        title="Comparison",
-        rows=len(rows),
-        commits=", ".join(named([row.commit for row in rows])),
-        by_task=tables.by_task(found),
-        over_all=tables.over_all(found),
-        to_score=tables.to_score(rows, found),
-        seconds=tables.seconds(rows, found),
-        missing=found.missing,
-        seeds=found.seeds,
-        pictures={
-            name: f"data:image/png;base64,{base64.b64encode(picture).decode('ascii')}"
-            for name, picture in drawn.items()
-        },
+    return (
+        environment("moma.studies")
+        .get_template("study.html.j2")
+        .render(
+            title="Comparison",
+            rows=len(rows),
+            commits=", ".join(named([row.commit for row in rows])),
+            by_task=tables.by_task(found),
+            over_all=tables.over_all(found),
+            to_score=tables.to_score(rows, found),
+            seconds=tables.seconds(rows, found),
+            missing=found.missing,
+            seeds=found.seeds,
+            pictures={
+                name: f"data:image/png;base64,{base64.b64encode(picture).decode('ascii')}"
+                for name, picture in drawn.items()
+            },
+        )
     )

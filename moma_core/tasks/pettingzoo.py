@@ -78,11 +78,10 @@ class PettingZoo:
     def _joint(self, env: Any, seen: Mapping[str, Any]) -> Float32[Tensor, " S"]:  # noqa: ANN401
         """Joins observations, less their offset; an agent that has left observes zeros."""
         state = torch.zeros(self._spec.state_width)
-        offset = np.array(self._spec.state_offset or (0.0,) * self._spec.state_width)
         for agent, index in zip(self._spec.agents, self._spec.observation_index, strict=True):
             if agent in seen:
                 flat = flatten(env.observation_space(agent), seen[agent])
-                near = np.asarray(flat, np.float64) - offset[list(index)]
+                near = np.asarray(flat, np.float64) - self._spec.offset[list(index)]
                 state[list(index)] = torch.from_numpy(near.astype(np.float32))
         return state
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 _ordinary = torch.inference_mode(mode=False)
@@ -171,6 +173,11 @@ class TaskSpec:
             observation_index=ranges,
             state_offset=tuple(offset) if self.state_offset else (),
         )
+
+    @cached_property
+    def offset(self) -> NDArray[np.float64]:
+        """What was taken off each feature of the state, `[S]`; zeros where nothing was."""
+        return np.array(self.state_offset or (0.0,) * self.state_width)
 
     def observe(self, state: Float32[Tensor, "... S"]) -> Float32[Tensor, "... A O"]:
         """Returns what each agent sees of the joint state, zero where an agent's row is padded."""

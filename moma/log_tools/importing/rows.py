@@ -106,9 +106,8 @@ class _Begins:
             begins[differ] |= ~near.all(axis=1)
         begins[0] |= self._before is None
         after = self._after_ends(part, begins)
-        if (
-            part.number is not None
-        ):  # a last step's flags may stand once more in the final state's row
+        if part.number is not None:
+            # A last step's flags may stand once more in the final state's row.
             after &= ~np.isnan(part.reward).any(axis=1)
         begins |= after
         self._check_numbers(part, begins, at)
@@ -171,6 +170,6 @@ def _close(held: list[Rows], first: int) -> Episode:
 
 
 def _one_more(array: NDArray[Any]) -> NDArray[Any]:
-    """Of a final state that the log does not have in a row of its own nothing else is known."""
+    """Returns a row more, for a final state that has none of its own: nothing is known of it."""
     last = array[-1:].copy() if array.dtype.kind == "b" else np.full_like(array[-1:], np.nan)
     return np.concatenate([array, last])

@@ -35,7 +35,7 @@ class Survey:
         self.offset = np.zeros(count)
         """Taken off each column of features, which float32 would lose otherwise."""
         self._rounding: tuple[Rounding, Rounding, Rounding] | None = None
-        """Of features within episodes, of their first rows, of actions and rewards."""
+        """Losses of features within episodes, of their first rows, and of actions."""
         self._first = np.zeros((1, 0))
         self.episodes = self.steps = self.longest = self.single_rows = 0
         self.terminated: Counter[int] = Counter()

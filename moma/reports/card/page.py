@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from moma.log_tools.conventions import Look
 from moma.log_tools.coverage import CELLS, Coverage
@@ -16,6 +15,7 @@ from moma.log_tools.summary import Summary
 from moma.reports.card import pictures
 from moma.reports.card.conventions import SAID, verdict
 from moma.reports.card.conventions import section as conventions
+from moma.reports.templates import environment
 from moma_core.datasets import Dataset
 
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -34,30 +34,26 @@ class Card:
 
 def render(card: Card) -> str:
     """Returns the page: `card.html.j2`, in which whatever comes from the log is escaped."""
-    environment = Environment(
-        loader=PackageLoader("moma.reports.card", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     data = card.dataset
-    return environment.get_template("card.html.j2").render(
-        title=f"{data.path.name}: data card",
-        name=data.path.name,
-        task=data.spec.name,
-        path=data.path,
-        tiles=_tiles(card),
-        findings=[_finding(finding) for finding in card.findings],
-        conventions=conventions(data.spec, card.looks),
-        episodes=_episodes(card),
-        agents=_agents(card),
-        features=_features(card),
-        coverage=_coverage(card),
-        origin=list(data.origin.items()),
-        quantiles=[f"{quantile:.0%}" for quantile in _QUANTILES],
-        drawn=f"{len(card.summary.state):,}",
+    return (
+        environment("moma.reports.card")
+        .get_template("card.html.j2")
+        .render(
+            title=f"{data.path.name}: data card",
+            name=data.path.name,
+            task=data.spec.name,
+            path=data.path,
+            tiles=_tiles(card),
+            findings=[_finding(finding) for finding in card.findings],
+            conventions=conventions(data.spec, card.looks),
+            episodes=_episodes(card),
+            agents=_agents(card),
+            features=_features(card),
+            coverage=_coverage(card),
+            origin=list(data.origin.items()),
+            quantiles=[f"{quantile:.0%}" for quantile in _QUANTILES],
+            drawn=f"{len(card.summary.state):,}",
+        )
     )
 
 

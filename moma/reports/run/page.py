@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
 from moma.reports.run import pictures
 from moma.reports.run.facts import Interval, RunFacts
+from moma.reports.templates import environment
 from moma_core.runtime.run import RunDirectory
 
 _NONE = "-"
@@ -19,27 +18,21 @@ _ELSEWHERE = "other log, task or environment"
 def render(directories: Sequence[RunDirectory]) -> str:
     """Returns the page of one run, or of several with their differences first."""
     runs = [RunFacts(run) for run in directories]
-    environment = Environment(
-        loader=ChoiceLoader(
-            [PackageLoader("moma.reports.run", "."), PackageLoader("moma.reports.card", ".")]
-        ),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     names = [run.run.name for run in runs]
-    return environment.get_template("report.html.j2").render(
-        title=names[0] if len(runs) == 1 else f"{len(runs)} runs beside each other",
-        asked=" · ".join(_asked(run) for run in runs),
-        tiles=_tiles(runs[0]) if len(runs) == 1 else {},
-        names=names,
-        differences=_differences(runs) if len(runs) > 1 else [],
-        settings_differ=_settings_differ(runs),
-        worth=_worth(runs),
-        curves=pictures.curves(runs),
-        runs=[_one(run) for run in runs],
+    return (
+        environment("moma.reports.run")
+        .get_template("report.html.j2")
+        .render(
+            title=names[0] if len(runs) == 1 else f"{len(runs)} runs beside each other",
+            asked=" · ".join(_asked(run) for run in runs),
+            tiles=_tiles(runs[0]) if len(runs) == 1 else {},
+            names=names,
+            differences=_differences(runs) if len(runs) > 1 else [],
+            settings_differ=_settings_differ(runs),
+            worth=_worth(runs),
+            curves=pictures.curves(runs),
+            runs=[_one(run) for run in runs],
+        )
     )
 
 
