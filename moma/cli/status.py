@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
+from moma.cli.operated import Operated
 from moma.engines import operating
 from moma_core import documents
 from moma_core.runtime import process
@@ -24,15 +24,11 @@ _STALE_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status:
+class Status(Operated):
     """Says what a run is doing: phase, progress, every role, who waits for whom, faults."""
 
     run: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN|HOST:PORT")] = ""
     """Directory of the run, or address of its learner."""
-    token_file: Path | None = None
-    """File of the run's operator token, for an address beyond loopback."""
-    ca: Path | None = None
-    """File of the authority that signed for the run's servers; default: ca.pem beside the token."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -53,13 +49,9 @@ def _status(args: Status) -> None:
 
 def _asked(args: Status) -> list[str]:
     """Returns the lines for a run whose learner's address is all that is known."""
-    from moma_core.rpc.run import RunClient  # loads torch
-
-    address, trust = operating.learner(args.run, args.token_file, args.ca)
-    client = RunClient(address, trust=trust)
-    said = client.status()
-    client.close()
-    return _learner(documents.parse(Progress, said, f"the status of {address}"))
+    with args.client() as client:
+        said, source = client.status(), f"the status of {client.address}"
+    return _learner(documents.parse(Progress, said, source))
 
 
 def _written(run: RunDirectory) -> list[str]:

@@ -31,6 +31,7 @@ class RunClient:
             patience: how to ask: `Patience` asks again while the peer is away.
             trust: what to show it and to know it by; None: plaintext, on loopback.
         """
+        self.address = address
         self._channel = connect(address, trust)
         self._stub = run_pb2_grpc.RunStub(self._channel)
         self._patience = patience
