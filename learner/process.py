@@ -28,9 +28,9 @@ _FAREWELL_S = 6.0
 
 def learn(args: Learn, endpoint: Endpoint) -> int:
     """Learns until the last round or a stop; returns the exit status, 0 after the last round."""
+    stopping = process.begin()
     with args.opened() as run, run.hold("learn"):
         run.write_config(args.config)
-        stopping = process.begin()
         process.compute_on(args.config.threads)
         dataset = subject.dataset(args.config, run.data)
         if not run.subject.is_file():  # no `moma train` has written it

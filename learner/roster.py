@@ -23,6 +23,8 @@ _RECENT_S = 10.0
 """One that works is heard of within so many seconds, unless it has ended."""
 _MOST = 512
 """Guests that are known at a time."""
+_SPARED = 128
+"""Places that are made at once where all are taken."""
 _COUNTED = 64
 """Newcomers that a round is cut for, where nobody has delivered yet."""
 _TRIED = 16
@@ -173,7 +175,7 @@ class Roster:
         return [guest for guest in self._guests.values() if guest.worker == worker]
 
     def _forget(self, now: float) -> None:
-        """Drops those that were not heard of for long, and the newcomers heard of least lately."""
+        """Drops those long not heard of; of a full roster also newcomers heard of least lately."""
         self._swept = now
         for key, guest in list(self._guests.items()):
             if not guest.present(now) and not (
@@ -184,5 +186,6 @@ class Roster:
             (key for key, guest in self._guests.items() if not guest.delivered),
             key=lambda key: self._guests[key].seen,
         )
-        for key in spare[: max(0, len(self._guests) + 1 - _MOST)]:
-            del self._guests[key]
+        if len(self._guests) >= _MOST:  # many at once, so that a storm of names is not a sweep each
+            for key in spare[: len(self._guests) - _MOST + _SPARED]:
+                del self._guests[key]

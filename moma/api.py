@@ -69,7 +69,7 @@ def train(config: Mapping[str, object]) -> Run:
         )
     deployment = None if args.in_process else args.only()
     with _own_process(), args.opened() as run:
-        status = phases.train(run, args.config, deployment=deployment)
+        status = phases.train(run, args.config, process.begin().is_set, deployment=deployment)
     if status not in _ENDED:
         raise RuntimeError(f"training ended with status {status}; see {run.logs} and {run.status}")
     return Run(path=run.path)

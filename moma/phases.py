@@ -23,6 +23,7 @@ from moma_core.stopping import NOT_SUPPORTED, STOPPED, Stop, StoppedError
 def train(
     run: RunDirectory,
     config: Config,
+    stopping: Stop,
     listening: Listening = LOOPBACK,
     deployment: Deployment | None = None,
 ) -> int:
@@ -31,15 +32,16 @@ def train(
     Args:
         run: the run's directory.
         config: what to do; it replaces the run's own.
+        stopping: true once the process shall stop.
         listening: where the learner listens, and with which keys of the run.
         deployment: where the roles run; None: all in this process, without gRPC.
     """
     with run.hold("train"):
         run.write_config(config)
-        stopping = process.begin(f"go on with: moma train --resume {run.path}")
+        process.goes_on_with(f"moma train --resume {run.path}")
         board = Board(run, view.choose())
         try:
-            return _phases(run, config, board, stopping.is_set, listening, deployment)
+            return _phases(run, config, board, stopping, listening, deployment)
         except RoleError as error:
             sys.stderr.write(f"error: {printable(str(error))}\n")
             return 1

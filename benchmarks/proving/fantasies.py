@@ -108,7 +108,7 @@ def judged(world: World, case: str, seed: int, keep: Path) -> dict[str, Any]:
     fitting.dynamics = fantasy
     try:
         with args.opened() as run:
-            phases.train(run, args.config)
+            phases.train(run, args.config, process.begin().is_set)
     finally:
         fitting.dynamics = honest
     found: dict[str, Any] = json.loads(run.result.read_text(encoding="utf-8"))["belief"]

@@ -27,9 +27,10 @@ def _fit(args: Fit) -> int:
     from moma.engines.board import Board
     from moma_core.stopping import STOPPED, StoppedError
 
+    stopping = process.begin()
     with args.opened() as run, run.hold("train"):
         run.write_config(args.config)
-        stopping = process.begin(f"go on with: moma fit --resume {run.path}")
+        process.goes_on_with(f"moma fit --resume {run.path}")
         board = Board(run, view.choose())
         try:
             fitting.model(run, args.config, board, stopping.is_set)

@@ -1,16 +1,16 @@
 """The command line: `moma COMMAND`. Each command's module is loaded when it is called.
 
-Nothing is loaded before `main`, where Ctrl-C is taken in good order from the first moment on.
+Nothing is loaded before `main`, which takes Ctrl-C in good order from the first moment on.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
-from moma_core.stopping import BAD_INPUT, STOPPED
+from moma_core import stopping
+from moma_core.stopping import BAD_INPUT
 
 _COMMANDS = {
     "train": ("moma.cli.train", "the main job: data, world model, policies, evaluation"),
@@ -35,20 +35,13 @@ _COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command that the first argument names."""
+    if argv is None:  # we are the process
+        stopping.leave_when_asked()
     words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        if words[:1] == ["--version"]:
-            sys.stdout.write(f"moma {_version()}\n")
-            return 0
-        return dispatch(_COMMANDS, words, _usage)
-    except KeyboardInterrupt:  # before the command could take a stop in good order
-        sys.stderr.write("stopped\n")
-        if argv is None:
-            # One that came inside of exec(), as in a dataclass's making, would make Python end by
-            # the signal, whatever is returned here.
-            sys.stderr.flush()
-            os._exit(STOPPED)
-        return STOPPED
+    if words[:1] == ["--version"]:
+        sys.stdout.write(f"moma {_version()}\n")
+        return 0
+    return dispatch(_COMMANDS, words, _usage)
 
 
 def _version() -> str:

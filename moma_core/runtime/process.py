@@ -37,21 +37,21 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _LOG = logging.getLogger(__name__)
 _OVER = Event()
 """Set once the command of this process has returned."""
+_GOES_ON_WITH = list[str]()
+"""The command that goes on with what this process does, where there is one."""
 
 
-def begin(last_words: str = "") -> Event:
+def begin() -> Event:
     """Sets up logging, signals and the lifeline; the event is set once the process shall stop.
 
     The first SIGTERM or SIGINT asks; the second one ends the process at once, and so do 18 s.
-
-    Args:
-        last_words: how to go on, for a process that had to be ended in the middle of its work.
     """
     logging.basicConfig(
         format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr
     )
     keep_memory()
     _OVER.clear()
+    goes_on_with("")
     stopping = Event()
 
     def ask(number: int, _: FrameType | None) -> None:
@@ -61,10 +61,15 @@ def begin(last_words: str = "") -> Event:
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
-    Thread(target=_insist, args=(stopping, last_words), name="insist", daemon=True).start()
+    Thread(target=_insist, args=(stopping,), name="insist", daemon=True).start()
     if os.environ.get(LIFELINE):
         Thread(target=_watch, args=(stopping,), name="lifeline", daemon=True).start()
     return stopping
+
+
+def goes_on_with(command: str) -> None:
+    """Keeps the command to say where this process has to be ended in the middle of its work."""
+    _GOES_ON_WITH[:] = [command] if command else []
 
 
 def over() -> None:
@@ -136,14 +141,14 @@ def keep_memory() -> None:
         mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
-def _insist(stopping: Event, last_words: str) -> None:
+def _insist(stopping: Event) -> None:
     """Ends this process if it was asked to and does not: files are whole or absent at any time."""
     stopping.wait()
     if _OVER.wait(_LIMIT_S):
         return
     sys.stderr.write(
         f"ended in the middle of its work, {_LIMIT_S:.0f} s after it was asked to; "
-        f"what is on disk is whole{last_words and '; '}{last_words}\n"
+        f"what is on disk is whole{''.join(f'; go on with: {c}' for c in _GOES_ON_WITH)}\n"
     )
     sys.stderr.flush()
     os._exit(STOPPED)

@@ -51,7 +51,7 @@ class RunDirectory:
         run._check_free()
         try:
             yield cls.create(path, config)
-        except (ValueError, OSError, KeyboardInterrupt):
+        except (ValueError, OSError):
             if not (run.model.exists() or run.clones.exists() or any(run.checkpoints.glob("*"))):
                 run._take_back(whole=not there)
             raise

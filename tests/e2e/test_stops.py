@@ -80,12 +80,29 @@ def test_while_the_model_is_fitted_and_while_roles_start(moma, tmp_path):
     assert len(processes(again)) >= 1
 
 
+@pytest.mark.reliability(16, "sigterm_grace")
+def test_a_library_that_catches_everything_does_not_swallow_it():
+    """Negative control: Python's own KeyboardInterrupt is swallowed there, and the work goes on."""
+    swallowing = (
+        "import os, signal, time\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT); time.sleep(1)\n"
+        "except BaseException:\n    pass\n"
+        "print('went on')"
+    )
+    ours = "from moma_core import stopping; stopping.leave_when_asked()\n"
+    for before, status, out, err in (("", 0, "went on\n", ""), (ours, 3, "", "stopped\n")):
+        words = [sys.executable, "-c", before + swallowing]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (status, out, err)
+
+
 def test_whoever_does_not_come_to_an_end_is_ended():
     """Negative control of the limit: without it the process goes on for a minute."""
     program = (
         "import sys, time; from moma_core.runtime import process;"
         "process._LIMIT_S = float(sys.argv[1]);"
-        "process.main(lambda: (process.begin('go on'), print('ready', flush=True), time.sleep(60)))"
+        "process.main(lambda: (process.begin(), process.goes_on_with('again'), "
+        "print('ready', flush=True), time.sleep(60)))"
     )
 
     for limit, ended in (("0.5", True), ("600", False)):
@@ -98,4 +115,6 @@ def test_whoever_does_not_come_to_an_end_is_ended():
             assert (running.poll() == 3) is ended
             running.kill()
             words = running.stderr.read().decode()
-            assert ("ended in the middle of its work" in words and "go on" in words) is ended
+            assert (
+                "ended in the middle of its work" in words and "go on with: again" in words
+            ) is ended
