@@ -24,5 +24,7 @@ class Work:
     """Number of times that this worker has been started before."""
     model_server: tuple[Address, ...] = ()
     """HOST:PORT of model servers, one's own first; default: those that the learner names."""
+    wait: float = 0.0
+    """Minutes without an answer of the learner after which it ends; 0: no such limit."""
     threads: int = 1
     """Torch threads."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 from collections.abc import Sequence
@@ -23,18 +24,23 @@ _LOG = logging.getLogger(__name__)
 
 
 def work(args: Work) -> int:
-    """Imagines segments until the run is over (status 0) or the process is told to stop."""
+    """Imagines segments until the run is over (status 0) or the process is told to stop.
+
+    Raises:
+        GoneError: the learner has not answered for `args.wait`.
+    """
     stopping = process.begin()
     process.yield_cores()
     process.compute_on(args.threads)
     trust = None if args.token_file is None else Pass(token=args.token_file, ca=args.ca)
     name = args.name or f"{socket.gethostname()}-{os.getpid()}"
 
-    def patience(whom: str) -> Patience:
-        return Patience(whom, stopping.is_set, _LOG.warning)
+    def patience(whom: str, most_s: float = math.inf) -> Patience:
+        return Patience(whom, stopping.is_set, _LOG.warning, most_s=most_s)
 
+    whom = f"the learner at {args.join}"
     try:
-        learner = LearnerClient(args.join, patience(f"the learner at {args.join}"), trust)
+        learner = LearnerClient(args.join, patience(whom, 60 * args.wait or math.inf), trust)
         servers = args.model_server or order(learner.describe().model_servers, name)
         whom = f"the model server at {' or '.join(map(str, servers))}"
         dynamics = Replicas(servers, patience(whom), _LOG.warning, trust)

@@ -31,6 +31,8 @@ class Work:
     """Rollout worker processes of this machine."""
     name: str = ""
     """Beginning of its workers' names, before machine and process number."""
+    wait: float = 60.0
+    """Minutes without an answer of the learner after which all end; 0: no such limit."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Device of this machine's own model server, where the run has none that it can call."""
 
@@ -54,7 +56,15 @@ def _work(args: Work) -> int:
 
     stopping = process.begin()
     with TemporaryDirectory(prefix="moma-work-") as scratch:
-        guest = Guest(args.join, trust, Path(scratch), stopping.is_set, process.say, args.name)
+        guest = Guest(
+            args.join,
+            trust,
+            Path(scratch),
+            stopping.is_set,
+            process.say,
+            name=args.name,
+            wait=args.wait,
+        )
         try:
             return 0 if guest.work(args.workers, args.device) else STOPPED
         except StoppedError as stopped:

@@ -6,6 +6,7 @@ machine gets one of its own, with the run's model, fetched by digest.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -44,7 +45,9 @@ class Guest:
         scratch: Path,
         stopping: Stop,
         say: Callable[[str], None],
+        *,
         name: str = "",
+        wait: float = 0.0,
     ) -> None:
         """Starts nothing yet.
 
@@ -55,9 +58,10 @@ class Guest:
             stopping: true once this shall end.
             say: takes a line for whoever watches.
             name: how its workers' names begin; this machine and this process follow.
+            wait: minutes without an answer of the learner after which all end; 0: no such limit.
         """
         self._learner, self._trust, self._scratch = learner, trust, scratch
-        self._stopping, self._say = stopping, say
+        self._stopping, self._say, self._wait = stopping, say, wait
         self._called = "-".join([*[name] * bool(name), socket.gethostname(), str(os.getpid())])
         self._engine = LocalEngine(scratch, scratch / "addresses")
         self._supervisor = Supervisor(self._engine, say, stopping=stopping)
@@ -74,9 +78,11 @@ class Guest:
             StoppedError: it was stopped before it had begun.
             StorageError: what was fetched is not the run's model.
             ValueError: there is no model server, and no model to serve.
-            RoleError: a process cannot be kept alive.
+            RoleError: a process cannot be kept alive, or waited for the learner in vain.
+            GoneError: the learner has not answered for as long as it was to be waited for.
         """
-        patience = Patience(f"the learner at {self._learner}", self._stopping, self._say)
+        whom, most_s = f"the learner at {self._learner}", 60 * self._wait or math.inf
+        patience = Patience(whom, self._stopping, self._say, most_s=most_s)
         client = LearnerClient(self._learner, patience, self._trust)
         card = client.describe()
         client.close()
@@ -144,7 +150,7 @@ class Guest:
 
     def _role(self, number: int, planned: topology.Plan, servers: list[Address]) -> RoleSpec:
         worker = planned.workers[number]
-        words = ["--join", str(self._learner)]
+        words = ["--join", str(self._learner), "--wait", str(self._wait)]
         if self._trust is not None:
             words += ["--token-file", str(self._trust.token)]
             words += ["--ca", str(self._trust.ca)] if self._trust.ca is not None else []

@@ -177,6 +177,10 @@ def once(ask: Callable[[], T], /) -> T:
     return ask()
 
 
+class GoneError(ValueError):
+    """A peer has not answered for as long as it was to be waited for."""
+
+
 class Patience:
     """Asks a peer again until it answers, saying whom it waits for and since when.
 
@@ -191,6 +195,7 @@ class Patience:
         stopping: Stop,
         say: Callable[[str], None],
         *,
+        most_s: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         draw: Callable[[float, float], float] = random.uniform,
@@ -201,19 +206,21 @@ class Patience:
             whom: the peer, in words.
             stopping: true once the process shall stop.
             say: takes a line for whoever watches.
+            most_s: seconds that one call waits for its answer.
             clock: monotonic seconds.
             sleep: pauses for so many seconds.
             draw: a number between two others, uniformly; not of the run's seed, or workers that
                 start alike would come back together.
         """
-        self._whom, self._stopping, self._say = whom, stopping, say
+        self._whom, self._stopping, self._say, self._most_s = whom, stopping, say, most_s
         self._clock, self._sleep, self._draw = clock, sleep, draw
 
     def __call__(self, ask: Callable[[], T], /) -> T:
-        """Returns the answer, however long it takes.
+        """Returns the answer, however long it takes within `most_s`.
 
         Raises:
             StoppedError: the process was told to stop meanwhile.
+            GoneError: there was no answer within `most_s`.
         """
         since, said = self._clock(), None
         backoff, growth = _BACKOFF_S[0], 1.0
@@ -232,13 +239,18 @@ class Patience:
                 backoff = min(2 * backoff, _BACKOFF_S[1])
             else:
                 break
-            # Only who would have to wait: a worker that is let go finishes what it is at.
-            if self._stopping():
-                raise StoppedError(f"stopped while waiting for {self._whom}")
+            self._check_wait(self._clock() - since)
             self._sleep(pause)
         if said is not None:
             self._say(f"{self._whom} answers again after {self._clock() - since:.1f} s")
         return answer
+
+    def _check_wait(self, waited_s: float) -> None:
+        """Ends the wait: only here, so that a worker that is let go finishes what it is at."""
+        if self._stopping():
+            raise StoppedError(f"stopped while waiting for {self._whom}")
+        if waited_s >= self._most_s:
+            raise GoneError(f"{self._whom} has not answered for {waited_s:.0f} s; given up")
 
     def _tell(self, error: OSError, since: float, said: float | None) -> float | None:
         """Says whom it waits for where that is due; returns when it last did."""

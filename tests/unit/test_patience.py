@@ -1,12 +1,20 @@
 """How long a client waits before it asks again, and what it says meanwhile; nothing is slept."""
 
+import math
 from typing import NamedTuple
 
 import grpc
 import pytest
 
 from moma_core.ports import BusyError, DeadlineError, InvalidFieldError, UnavailableError
-from moma_core.rpc.channel import RETRY_AFTER_MS, ExpiredError, Patience, call, once
+from moma_core.rpc.channel import (
+    RETRY_AFTER_MS,
+    ExpiredError,
+    GoneError,
+    Patience,
+    call,
+    once,
+)
 from moma_core.stopping import StoppedError
 
 LONGEST = 2.0
@@ -15,10 +23,10 @@ LONGEST = 2.0
 class Peer:
     """Answers once it has raised what it was given; time passes only while the client pauses."""
 
-    def __init__(self, *errors, draw=max):
+    def __init__(self, *errors, draw=max, most_s=math.inf):
         self.errors, self.now = list(errors), 0.0
         self.pauses, self.draws, self.said = [], [], []
-        self.draw, self.stopped = draw, False
+        self.draw, self.stopped, self.most_s = draw, False, most_s
 
     def ask(self):
         if self.errors:
@@ -36,7 +44,7 @@ class Peer:
 
         return Patience(
             "the peer", lambda: self.stopped, self.said.append,
-            clock=lambda: self.now, sleep=sleep, draw=draw,
+            most_s=self.most_s, clock=lambda: self.now, sleep=sleep, draw=draw,
         )(self.ask)  # fmt: skip
 
 
@@ -70,6 +78,24 @@ def test_refusals_are_worth_a_line_once_they_have_lasted_five_seconds():
     assert first.startswith("waiting for the peer since 6 s (9 rows wait already)")
     assert second.startswith("waiting for the peer since 12 s")
     assert last.startswith("the peer answers again after 15")
+
+
+def test_who_was_to_be_waited_for_a_minute_is_given_up_after_it():
+    """The learner of a run that ended while a guest was cut off.
+
+    Symptom: "the learner at HOST:PORT has not answered for 3600 s; given up".
+    Cause: The run is over, or the network between is.
+    What we do: After `moma work --wait MINUTES` its processes end, with status 1.
+    What you do: Join again where the run goes on.
+    """
+    errors = [UnavailableError("connection refused") for _ in range(100)]
+    peer = Peer(*errors, most_s=60.0)
+    with pytest.raises(GoneError, match=r"the peer has not answered for 6[0-2] s; given up"):
+        peer.patiently()
+    # Negative control: whoever waits without such a limit gets the answer.
+    assert Peer(*errors).patiently() == "answer"
+    # An answer begins the minute again.
+    assert Peer(*errors[:5], most_s=60.0).patiently() == "answer"
 
 
 def test_negative_control_an_outage_is_worth_a_line_at_once():
