@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ import tyro
 
 from moma.cli.operated import Operated
 from moma.engines import operating
+from moma.engines.board import ProcessInfo
 from moma_core import documents
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse
@@ -21,6 +22,7 @@ from moma_core.runtime.run import RunDirectory
 
 _STALE_S = 10.0
 """Seconds after which what was written is no news: both writers write every other second."""
+_STALE = ", STALE: nothing newer has come"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +81,11 @@ def _whole(run: RunDirectory, status: dict[str, Any]) -> list[str]:
     ]
     if status["progress"] and not run.progress.exists():  # one process played all roles
         lines.append(describe(documents.build(Progress, status["progress"])))
-    for child in status["processes"]:
-        state = "alive" if alive and child["alive"] else "ended"
-        address, restarts = child["address"] or "no address", child["restarts"]
+    for child in (documents.build(ProcessInfo, said) for said in status["processes"]):
         lines.append(
-            f"  {child['role']}: {child['host'] or host}, process {child['pid']}, {address}, "
-            f"{restarts} restarts, {state}"
+            f"  {child.role}: {child.host or host}, process {child.pid}, "
+            f"{child.address or 'no address'}, {child.restarts} restarts, "
+            f"{child.state if alive else 'ended'}"
         )
     return lines + [f"  fault {line}" for line in status["faults"]]
 
@@ -94,6 +95,8 @@ def _learner(progress: Progress) -> list[str]:
     here = progress.host == socket.gethostname()
     alive = not progress.ended and (not here or operating.runs(progress.pid))
     where, since = f"{progress.host}, process {progress.pid}", _age(progress.written, alive=alive)
+    if _STALE in since:  # whom it waited for was then
+        progress = replace(progress, waiting_for="")
     state = "running" if alive else "ended"
     lines = [f"learner {state} ({where}{since}): {describe(progress)}"]
     if progress.workers_wanted is not None:
@@ -111,5 +114,5 @@ def _age(written: str, *, alive: bool) -> str:
     if not written:
         return ""
     seconds = (datetime.now(UTC) - datetime.fromisoformat(written)).total_seconds()
-    stale = ", STALE: nothing newer has come" if alive and seconds > _STALE_S else ""
+    stale = _STALE if alive and seconds > _STALE_S else ""
     return f", written {max(0.0, seconds):.0f} s ago{stale}"

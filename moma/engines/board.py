@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 
@@ -18,6 +18,10 @@ from moma_core.runtime.run import RunDirectory
 from moma_core.storage import write_text
 
 _WRITE_S = 1.0
+_SILENT_S = 6.0
+"""Seconds after which a learner that says nothing new is said to be silent: it does every 2 s."""
+_NAMED_S = 2.0
+"""Seconds without a sign of life from which on a process is not called alive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,15 @@ class ProcessInfo:
     address: str
     restarts: int
     alive: bool
+    silent_s: float = 0.0
+    """Seconds since its last sign of life."""
+
+    @property
+    def state(self) -> str:
+        """Says in words whether it lives."""
+        if not self.alive:
+            return "ended"
+        return "alive" if self.silent_s < _NAMED_S else f"no sign of life for {self.silent_s:.0f} s"
 
 
 @runtime_checkable
@@ -50,6 +63,8 @@ class Board:
         self.run, self._view = run, view
         self.phase, self.detail = "start", ""
         self.progress: Progress | None = None
+        self._heard = time.monotonic()
+        """Last time that the learner said something new."""
         self.processes: list[ProcessInfo] = []
         self.faults: list[str] = []
         self.seconds: dict[str, float] = {}
@@ -71,8 +86,16 @@ class Board:
         self._refresh(urgent=False)
 
     def update(self, progress: Progress) -> None:
-        """Takes the learner's progress."""
-        self.progress, self.detail = progress, describe(progress)
+        """Takes the learner's progress, which is old where it says nothing new.
+
+        Whom a silent learner waited for is not told: that was then.
+        """
+        now, self.detail = time.monotonic(), describe(progress)
+        if progress != self.progress:
+            self.progress, self._heard = progress, now
+        elif (silent_s := now - self._heard) >= _SILENT_S:
+            then = describe(replace(progress, waiting_for=""))
+            self.detail = f"the learner has said nothing for {silent_s:.0f} s; before: {then}"
         self._refresh(urgent=False)
 
     def fault(self, line: str) -> None:

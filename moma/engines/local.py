@@ -19,8 +19,8 @@ from moma_core.address import Address
 from moma_core.runtime.process import LIFELINE
 
 _LOG_TAIL = 8
-_HELD = (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
-"""States of a process that the system does not let run: after SIGSTOP, or in a debugger."""
+_HELD = psutil.STATUS_STOPPED
+"""State of a process that the system does not let run after SIGSTOP; who debugs one knows of it."""
 
 
 def module(package: str) -> list[str]:
@@ -124,7 +124,7 @@ class LocalProcess:
         deadline on every call, name it.
         """
         with contextlib.suppress(psutil.NoSuchProcess):
-            if psutil.Process(self.number).status() not in _HELD:
+            if psutil.Process(self.number).status() != _HELD:
                 self._seen = time.monotonic()
         return time.monotonic() - self._seen
 

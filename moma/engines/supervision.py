@@ -26,6 +26,8 @@ _SAME_S = 600.0
 """A role that dies of the same thing twice in so many seconds would die of it again."""
 _SILENT_S = 10.0
 """Seconds without a sign of life after which a role is named."""
+_HELD_UP_S = 30.0
+"""Seconds without one after which a role of the first node is killed, to be started again."""
 _AGAIN_S = 30.0
 """Seconds after which a role that is lost with another node is tried again."""
 _BACK_S = 10.0
@@ -61,6 +63,7 @@ class _Child:
     over: bool = False
     late: bool = False
     silent: bool = False
+    given_up: bool = False
     released: float | None = None
     lost: bool = False
     """Loss of the role with a node that the run can do without."""
@@ -176,6 +179,7 @@ class Supervisor:
                 address=str(child.address or ""),
                 restarts=child.incarnation,
                 alive=child.started.status() is None,
+                silent_s=round(child.started.silent_s(), 1),
             )
             for child in self._children.values()
         ]
@@ -218,18 +222,24 @@ class Supervisor:
         del self._children[child.role.name]
 
     def _hear(self, child: _Child) -> None:
-        """Says it once when a role gives no sign of life, and when a lost one is back."""
+        """Says it once when a role gives no sign of life, and when a lost one is back.
+
+        On the first node it is not waited for without end: it may be held up for good.
+        """
         if child.lost and self._clock() - child.since >= _BACK_S:
             child.lost = False
             child.deaths.clear()
             self._fault(f"{child} is back on node {child.role.node}; nothing to do")
-        silent_s = child.started.silent_s()
+        silent_s, far = child.started.silent_s(), child.role.node > 0
+        what = f"{child} on {child.started.host} has given no sign of life for {silent_s:.0f} s"
         if silent_s >= _SILENT_S and not child.silent:
-            self._fault(
-                f"{child} has given no sign of life for {silent_s:.0f} s; waiting for it; "
-                "once it is killed it is started again"
-            )
+            when = "once it is killed it" if far else f"after {_HELD_UP_S:.0f} s it is killed and"
+            self._fault(f"{what}; waiting for it; {when} is started again")
         child.silent = silent_s >= _SILENT_S
+        if silent_s >= _HELD_UP_S and not (far or child.given_up):
+            child.given_up = True
+            self._fault(f"{what}; killed, to be started again")
+            child.started.kill()
 
     def _revive(self, child: _Child, status: int) -> None:
         now = self._clock()
@@ -257,7 +267,7 @@ class Supervisor:
     def _restart(self, child: _Child) -> None:
         child.incarnation += 1
         child.started = self._engine.start(child.role, child.incarnation, child.address)
-        child.since, child.silent = self._clock(), False
+        child.since, child.silent, child.given_up = self._clock(), False, False
 
     def _again(self, child: _Child, status: int, now: float) -> bool:
         """Says whether a role has just died of what it died of last, by its last words.

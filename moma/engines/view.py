@@ -75,10 +75,10 @@ class LiveView:
         if board.progress is not None:
             rows.append(ProgressBar(total=board.progress.rounds, completed=board.progress.round))
         if board.processes:
-            table = Table("process", "pid", "address", "restarts", "alive", box=None)
+            table = Table("process", "pid", "address", "restarts", "state", box=None)
             for process in board.processes:
                 cells = (process.role, process.pid, process.address, process.restarts)
-                table.add_row(*map(str, cells), "yes" if process.alive else "no")
+                table.add_row(*map(str, cells), process.state)
             rows.append(table)
         rows.extend(Text(line, style="red") for line in board.faults[-_FAULTS:])
         title = f"moma {board.run.name}: {board.phase}"

@@ -276,16 +276,41 @@ def test_who_is_done_is_not_started_again(engine, supervisor, faults):
 
 def test_silence_is_named_once_and_again_after_a_sign_of_life(engine, supervisor, faults):
     supervisor.start(WORKER)
-    for silent in (0.0, 9.9, 10.4, 11.0, 60.0):
+    for silent in (0.0, 9.9, 10.4, 11.0, 29.0):
         engine.roles[0].silent = silent
         supervisor.watch()
     (line,) = faults
-    assert line.startswith("worker (process 1000) has given no sign of life for 10 s; ")
+    said = "worker (process 1000) on node has given no sign of life for 10 s; waiting for it; "
+    assert line == said + "after 30 s it is killed and is started again"
     for silent in (0.1, 12.0, 13.0):
         engine.roles[0].silent = silent
         supervisor.watch()
     assert len(faults) == 2
     assert len(engine.roles) == 1
+
+
+def test_who_is_silent_for_long_is_killed_once_and_started_again(engine, supervisor, faults):
+    supervisor.start(WORKER)
+    for silent in (12.0, 29.9, 30.0, 31.0, 32.0):
+        engine.roles[0].silent = silent
+        engine.roles[0].on_kill = lambda: None
+        supervisor.watch()
+    assert engine.journal == ["kill worker"]
+    assert faults[1].endswith("no sign of life for 30 s; killed, to be started again")
+    engine.roles[0].end(-9)
+    supervisor.watch()
+    assert len(engine.roles) == 2
+    assert supervisor.table()[0].state == "alive"
+
+
+def test_what_is_silent_on_another_node_may_not_hear_and_is_waited_for(engine, supervisor, faults):
+    supervisor.start(FAR)
+    engine.roles[0].silent = 300.0
+    supervisor.watch()
+    supervisor.watch()
+    assert engine.journal == []
+    assert len(faults) == 1
+    assert supervisor.table()[0].state == "no sign of life for 300 s"
 
 
 def test_the_silence_of_one_that_died_is_not_its_successors(engine, supervisor, faults):
