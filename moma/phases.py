@@ -9,7 +9,7 @@ from moma.engines import launch, training, view
 from moma.engines.board import Board
 from moma.engines.deployment import Deployment
 from moma.engines.supervision import RoleError
-from moma.evaluation import estimates, evaluate, policies
+from moma.evaluation import estimates, evaluate, film, policies
 from moma.reports import result as report
 from moma.reports.result import Outcome
 from moma_core.config import Config
@@ -115,5 +115,9 @@ def _outcome(run: RunDirectory, config: Config, board: Board, stopping: Stop) ->
             raise StoppedError("stopped before the policies were played")
         score = evaluate.evaluate(run, config, episodes, policy=name)
         measured |= {} if score is None else {name: score}
+    if config.eval.film and film.drawable(run, config):
+        board.enter("film")
+        if why := film.attempt(run, config, stopping):
+            board.note(f"no video of the team was made: {why}")
     task = subject.task(config, run)
     return Outcome(task=task, measured=measured, belief=belief)

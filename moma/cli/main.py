@@ -22,6 +22,7 @@ _COMMANDS = {
     "tasks": ("moma.cli.tasks", "table of the tasks: widths, data, reference returns"),
     "data": ("moma.cli.data", "logs of a team's behaviour: made, imported, checked, described"),
     "evaluate": ("moma.cli.evaluate", "evaluation of a run's newest checkpoint in its environment"),
+    "film": ("moma.cli.film", "the team on film: one episode as an animated picture"),
     "export": ("moma.cli.export", "a policy as a folder per agent: ONNX, contract, card"),
     "stop": ("moma.cli.stop", "end of a run, saved; from anywhere that holds its token"),
     "scale": ("moma.cli.scale", "number of workers of a run that goes on"),

@@ -58,6 +58,8 @@ class EvalConfig:
     """Episodes of the evaluation at the end."""
     env: str = ""
     """Environment in place of the task's (`--env`): package.module:factory of a ParallelEnv."""
+    film: bool = True
+    """Video of the team's first episode at the end, where the environment draws itself."""
 
     def __post_init__(self) -> None:
         require(

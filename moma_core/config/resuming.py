@@ -22,6 +22,7 @@ MAY_CHANGE = (
     "eval.every",
     "eval.episodes",
     "eval.final_episodes",
+    "eval.film",
     "eval.env",
     "data.path",  # a log may be moved; that it is the same one is checked by its digest
 )

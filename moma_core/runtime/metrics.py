@@ -91,6 +91,22 @@ class MetricsWriter:
 
         self._try("TensorBoard's log", work)
 
+    def show(self, tag: str, picture: bytes) -> None:
+        """Writes a picture.
+
+        Args:
+            tag: its name.
+            picture: as a PNG or GIF file holds it.
+        """
+        image = Summary.Image(encoded_image_string=picture)
+        value = Summary.Value(tag=tag, image=image)
+
+        def work() -> None:
+            file: FileWriter = self._opened().file_writer  # type: ignore[assignment]
+            file.add_summary(Summary(value=[value]))
+
+        self._try("TensorBoard's log", work)
+
     def conclude(self, settings: Mapping[str, str | float], final: Metrics) -> None:
         """Writes a run's line in the table of hyper-parameters.
 

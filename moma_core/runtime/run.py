@@ -191,6 +191,11 @@ class RunDirectory:
         return self.path / "learner.json"
 
     @property
+    def film(self) -> Path:
+        """The team on film."""
+        return self.path / "team.gif"
+
+    @property
     def status(self) -> Path:
         """What `moma train` says of the whole run."""
         return self.path / "status.json"

@@ -12,10 +12,10 @@ from pathlib import Path
 from moma_core import own_code
 from moma_core.config import DataConfig
 from moma_core.datasets import Dataset
-from moma_core.tasks.task import Environment, Task, near
+from moma_core.tasks.task import Drawn, Environment, Task, near
 from moma_core.types import TaskSpec
 
-__all__ = ["GROUP", "NAMES", "Environment", "Task", "dataset", "get", "names", "of"]
+__all__ = ["GROUP", "NAMES", "Drawn", "Environment", "Task", "dataset", "get", "names", "of"]
 
 _LOCOMOTION = "moma_core.tasks.locomotion"
 _FACTORIES: dict[str, tuple[str, str, tuple[str, ...]]] = {

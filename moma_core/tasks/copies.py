@@ -8,7 +8,7 @@ from functools import cache
 import mujoco
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
 from moma_core import seeds
@@ -51,6 +51,17 @@ class Copies:
         steps = [env.step(own) for env, own in zip(self._envs, flat, strict=True)]
         reward = torch.tensor([float(step[1]) for step in steps])
         return self._state(), reward, torch.tensor([bool(step[2]) for step in steps])
+
+    @property
+    def draws(self) -> bool:
+        """MuJoCo draws every system."""
+        return True
+
+    def frame(self) -> UInt8[np.ndarray, "height width 3"]:
+        """Draws the first copy by the backend that MUJOCO_GL names."""
+        drawn: UInt8[np.ndarray, "height width 3"]
+        drawn = self._envs[0].unwrapped.mujoco_renderer.render("rgb_array")
+        return drawn
 
     def _state(self) -> Float32[Tensor, "B S"]:
         states = np.stack([self._system.observed(env) for env in self._envs])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.spaces import Box, Discrete, flatdim, flatten
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
 from moma_core import seeds
@@ -64,6 +64,15 @@ class PettingZoo:
             if not self._over[copy]:
                 reward[copy] = self._step(copy, env, action[copy])
         return self._state.clone(), reward, torch.tensor(self._over)
+
+    @property
+    def draws(self) -> bool:
+        """Says whether the factory made its environments with `render_mode="rgb_array"`."""
+        return getattr(self._envs[0], "render_mode", None) == "rgb_array"
+
+    def frame(self) -> UInt8[np.ndarray, "height width 3"]:
+        """Draws the first copy."""
+        return np.asarray(self._envs[0].render(), np.uint8)
 
     def _step(self, copy: int, env: Any, action: Float32[Tensor, "A U"]) -> float:  # noqa: ANN401
         acting = list(env.agents)

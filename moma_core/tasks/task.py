@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Bool, Float32
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
 from moma_core.config import DataConfig
@@ -33,6 +34,18 @@ class Environment(Protocol):
         self, action: Float32[Tensor, "B A U"]
     ) -> tuple[Float32[Tensor, "B S"], Float32[Tensor, " B"], Bool[Tensor, " B"]]:
         """Returns next state, reward and terminated; the caller counts steps to the limit."""
+
+
+@runtime_checkable
+class Drawn(Protocol):
+    """An environment whose first copy may have a picture."""
+
+    @property
+    def draws(self) -> bool:
+        """Says whether it has one."""
+
+    def frame(self) -> UInt8[np.ndarray, "height width 3"]:
+        """Draws the first copy as it stands, in red, green and blue."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,6 +124,7 @@ COMPOSITION_ROOTS = (
     "moma/engines/training.py",
     "moma/evaluation/estimates.py",
     "moma/evaluation/evaluate.py",
+    "moma/evaluation/film.py",
     "moma/fitting.py",
     "moma/local.py",
     "moma/phases.py",

@@ -46,7 +46,7 @@ def test_a_page_of_one_run_holds_what_its_files_say(pair, cli, capsys):
     page = path.read_text()
     assert "default-src 'none'" in page
     assert not re.search(r"(src|href)=[\"'](?!data:)", page)
-    assert page.count("<img") == 3  # estimate and truth, learning, agents
+    assert page.count("<img") == 6  # estimate and truth, learning, agents, three of the log
     text, result = words(page), json.loads((pair[0] / "result.json").read_text())
     low, high = result["return_ci95"]
     assert f"team - {result['return_mean']:.4g} ({low:.4g} to {high:.4g}) not judged" in text
@@ -84,7 +84,20 @@ def test_a_run_that_has_not_ended_has_a_page(run, tmp_path, cli):
     assert "Nothing is known yet: the run has not ended." in text
     assert "Nothing was written yet." in text
     assert "error of standing still" in text
-    assert page.count("<img") == 1  # the model's errors
+    assert page.count("<img") == 5  # three of the log, the model's intervals and its errors
+
+
+def test_a_log_that_is_gone_is_missed_in_words_and_a_film_is_shown(pair, tmp_path, cli):
+    run = shutil.copytree(pair[0], tmp_path / "run")
+    told = json.loads((run / "config.json").read_text())
+    told["data"]["path"] = str(tmp_path / "nowhere")
+    (run / "config.json").write_text(json.dumps(told))
+    (run / "team.gif").write_bytes(b"GIF89a")
+    assert cli("report", run) == 0
+    page = (run / "report.html").read_text()
+    assert page.count("<img") == 4  # no picture of the log, but the film
+    assert "data:image/gif;base64," in page
+    assert "does not hold the run's log any more" in words(page)
 
 
 def test_which_run_is_asked(tmp_path, cli, capsys):

@@ -7,6 +7,7 @@ from typing import Any
 
 from moma.reports.run import pictures
 from moma.reports.run.facts import Interval, RunFacts
+from moma.reports.run.gallery import gallery
 from moma.reports.templates import environment
 from moma_core.runtime.run import RunDirectory
 
@@ -110,7 +111,7 @@ def _one(run: RunFacts) -> dict[str, Any]:
         "name": run.run.name,
         "log": [(name.replace("_", " "), _value(value)) for name, value in _log(run).items()],
         "model": [(name, f"{mine:.3g}", f"{still:.3g}") for name, mine, still in errors],
-        "model_picture": pictures.model(run),
+        "gallery": gallery(run),
         "agents": _agents(run),
         "agents_picture": pictures.agents(run),
         "provenance": _provenance(run),

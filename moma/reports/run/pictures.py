@@ -22,6 +22,8 @@ _CURVES = (
     ("losses/explained_variance", "Variance of returns that the critic explains"),
     ("losses/holdout_nll", "Held-out negative log-likelihood of the log's actions"),
 )
+_FEATURES = 60
+"""Features of a picture, at most."""
 _AGENTS = (
     ("losses/entropy/", "Entropy of the policy, nats"),
     ("losses/clone_kl/", "KL from the clone of the log, nats"),
@@ -80,34 +82,50 @@ def worth(runs: Sequence[RunFacts]) -> str:
     return drawn((10, 1.2 + 0.42 * len(rows)), draw)
 
 
-def model(run: RunFacts) -> str:
-    """Draws the model's error along held-out episodes, and its coverage; empty without a model."""
+def error_along_episodes(run: RunFacts) -> str:
+    """Draws the model's error along held-out episodes; empty without a model."""
     along = run.model.get("along_episodes", {})
-    levels = run.model.get("held_out", {}).get("coverage", {})
     if not along.get("steps"):
         return ""
 
     def draw(figure: Figure) -> None:
-        left, right = figure.subplots(1, 2)
-        for key, colour, label in (("rmse", BLUE, "model"), ("persistence_rmse", GREY, "still")):
+        axes = figure.subplots()
+        for key, colour, label in (
+            ("rmse", BLUE, "model"),
+            ("persistence_rmse", GREY, "standing still"),
+        ):
             values = np.array(along[key])
-            left.plot(along["steps"], np.median(values, axis=1), color=colour, label=label)
-            left.fill_between(
+            axes.plot(along["steps"], np.median(values, axis=1), color=colour, label=label)
+            axes.fill_between(
                 along["steps"], values.min(1), values.max(1), color=colour, alpha=0.15, linewidth=0
             )
-        left.set(title="Error along held-out episodes: median feature, all", yscale="log")
-        left.yaxis.set_major_formatter("{x:g}")  # the usual one draws formulas
-        left.set(xlabel="steps imagined", ylabel="error, deviations")
-        left.legend(frameon=False)
-        for level, colour in zip(levels, _cycle(len(levels)), strict=True):
-            shares = sorted(levels[level].values())
-            right.plot(shares, np.arange(len(shares)), "o", color=colour, label=f"{level}")
-            right.axvline(float(level), color=colour, linestyle=":")
-        right.set(title="Share of outcomes inside of an interval", xlim=(0, 1), yticks=[])
-        right.set(xlabel="share; dotted: what it should be", ylabel="features, sorted")
-        right.legend(frameon=False)
+        axes.set(title="Error along held-out episodes: median feature, and all", yscale="log")
+        axes.yaxis.set_major_formatter("{x:g}")  # the usual one draws formulas
+        axes.set(xlabel="steps imagined, with the log's actions", ylabel="error, deviations")
+        axes.legend(frameon=False)
 
     return drawn((10, 3.0), draw)
+
+
+def calibration(run: RunFacts) -> str:
+    """Draws how often intervals held what came, by feature and level; empty without a model."""
+    levels = run.model.get("held_out", {}).get("coverage", {})
+    if not levels:
+        return ""
+    names = list(next(iter(levels.values())))[:_FEATURES]
+
+    def draw(figure: Figure) -> None:
+        axes, y = figure.subplots(), np.arange(len(names))
+        for level, colour in zip(levels, _cycle(len(levels)), strict=True):
+            shares = [levels[level][name] for name in names]
+            axes.plot(shares, y, "o", color=colour, label=f"{float(level):.0%} intervals")
+            axes.axvline(float(level), color=colour, linestyle=":")
+        axes.set(yticks=y, yticklabels=[short(name) for name in names], xlim=(0, 1))
+        axes.set(title="Share of held-out outcomes inside of an interval; dotted: as it should be")
+        axes.set(xlabel="share", ylim=(len(names) - 0.4, -0.6))
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+
+    return drawn((10, 1.0 + 0.24 * len(names)), draw)
 
 
 def _bar(axes: Axes, y: float, figure: Interval | None, colour: str, label: str) -> None:
