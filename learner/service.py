@@ -24,8 +24,9 @@ from moma_core.types import (
     Trajectory,
 )
 
-_LOOK_S = 0.1
-"""Seconds between two looks of one who waits whether somebody has held rollouts for too long."""
+_LOOK_S, _SELDOM_S = 0.1, 1.0
+"""Seconds between two looks of one who waits whether somebody has held rollouts for too long; one
+that has not delivered gets such only after a whole lease, and there may be many."""
 _WAITING, _WAITING_EACH = 128, 16
 """Calls that may wait for rollouts, in all and over one connection: others need threads too."""
 _RETRY_S = 1.0
@@ -103,7 +104,7 @@ class LearnerService:
         Raises:
             BusyError: too many wait already.
         """
-        waits = False
+        waits, look_s = False, _LOOK_S if guest.delivered else _SELDOM_S
         try:
             while not self._stop:
                 guest.seen = now = self._clock()
@@ -113,7 +114,7 @@ class LearnerService:
                     self._check_room(guest)
                     self._waiting[guest.caller] += 1
                     waits = True
-                self._changed.wait(min(until - now, _LOOK_S))
+                self._changed.wait(min(until - now, look_s))
             return None
         finally:
             if waits:

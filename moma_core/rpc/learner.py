@@ -18,7 +18,8 @@ from moma_core.types import Assignment, PolicySnapshot, Receipt, RunCard, Trajec
 
 _CALL_S = 10.0
 _BULK_S = 60.0
-_MAX_WAIT_S = 30.0
+_LEAST_WAIT_S, _MAX_WAIT_S = 0.1, 30.0
+"""A no is given after so many seconds at the least, or who only asks could ask all the time."""
 
 
 class LearnerClient:
@@ -89,7 +90,8 @@ def serve_learner(learner: Learner, endpoint: Endpoint, run: Run | None = None) 
         check_worker(request.worker, request.incarnation)
         if not 0 <= request.wait_s <= _MAX_WAIT_S:
             raise InvalidFieldError(f"wait_s: {request.wait_s}, need 0 to {_MAX_WAIT_S}")
-        assignment = learner.assign(request.worker, request.incarnation, request.wait_s)
+        wait_s = max(_LEAST_WAIT_S, request.wait_s)
+        assignment = learner.assign(request.worker, request.incarnation, wait_s)
         return codec.encode(assignment, learner_pb2.Assignment())
 
     def fetch_policy(_: object, __: float) -> learner_pb2.PolicySnapshot:

@@ -1,4 +1,4 @@
-"""Processes that are stopped from outside: each is named in time, and the run goes on."""
+"""A run goes on beside a stranger who only asks, and after its processes were stopped."""
 
 from __future__ import annotations
 
@@ -6,14 +6,69 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
 
-from tests.e2e.commands import processes, rounds, until
+from tests.e2e.commands import Command, processes, read, rounds, until
 
 NAMED_S = 15.0
+WINDOW_S = 3.0
+LEAST, PAIRS = 0.7, (3, 10)
+"""Share of the rounds made alone, and pairs of windows that it is taken from: other work on the
+machine is noise, which more of them average out."""
 ROLES = ("worker-0", "model-server-0", "learner")
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory):
+    """A run without an end, once it trains: its directory, and its command."""
+    place = tmp_path_factory.mktemp("endless")
+    words = ("train", "reacher-tiny", "--ppo.rounds", "1000000", "--eval.every", "0")
+    command = Command(place, "moma", (*words, "--run-dir", place / "run"))
+    try:
+        until(lambda: rounds(place / "run") >= 2, 60, "second round", command)
+        until(lambda: len(processes(place / "run")) == 5, 10, "table of five processes", command)
+        yield place / "run", command
+    finally:
+        command.finish()
+
+
+def made(run):
+    """Rounds of one window."""
+    before = rounds(run)
+    time.sleep(WINDOW_S)
+    return rounds(run) - before
+
+
+def share_beside(run, stranger):
+    """Returns the rounds made beside a stranger as a share of those made alone, in turn."""
+    alone = beside = 0
+    for pair in range(1, PAIRS[1] + 1):
+        stranger.send_signal(signal.SIGSTOP)
+        alone += made(run)
+        stranger.send_signal(signal.SIGCONT)
+        beside += made(run)
+        if pair >= PAIRS[0] and beside >= LEAST * alone:
+            break
+    return beside / alone
+
+
+@pytest.mark.reliability(21, "overload")
+def test_beside_one_who_only_asks_most_of_the_rounds_are_made(endless, record_property):
+    run, _ = endless
+    address = read(run / "addresses" / "learner.json")["address"]
+    words = (sys.executable, "-m", "tests.e2e.stranger", address, "1", "0")
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as stranger:
+        try:
+            assert stranger.stdout.readline() == b"asks\n"
+            share = share_beside(run, stranger)
+        finally:
+            stranger.kill()
+    record_property("note", f"one who only asks: {share:.2f} of the rounds made alone")
+    assert share >= LEAST
 
 
 def said(moma, run):
@@ -57,7 +112,7 @@ def stopped_itself(command, moma, run):
 
 
 @pytest.mark.reliability(11, "frozen_peer")
-def test_whoever_is_stopped_is_named_with_host_process_and_seconds(moma, tmp_path, record_property):
+def test_whoever_is_stopped_is_named_with_host_process_and_seconds(moma, endless, record_property):
     """Processes of a run are stopped by SIGSTOP, as a batch system or a tired user does.
 
     Symptom: "learner (process N) on HOST has given no sign of life for 10 s"; no further rounds.
@@ -67,11 +122,7 @@ def test_whoever_is_stopped_is_named_with_host_process_and_seconds(moma, tmp_pat
     What you do: Nothing. Where `moma status` says STALE, `moma train` itself is stopped: let it go
     on (kill -CONT), or end it and go on with --resume.
     """
-    run = tmp_path / "run"
-    words = ("--ppo.rounds", "1000000", "--eval.every", "0")
-    command = moma("train", "reacher-tiny", "--run-dir", run, *words)
-    until(lambda: rounds(run) >= 2, 60, "second round", command)
-    until(lambda: len(processes(run)) == 5, 10, "table of five processes", command)
+    run, command = endless
     table, before = processes(run), said(moma, run)
     # Negative control: of those who run nobody says so.
     assert [silent_for(before, role, table[role]["pid"]) for role in ROLES] == [0, 0, 0]
@@ -80,10 +131,10 @@ def test_whoever_is_stopped_is_named_with_host_process_and_seconds(moma, tmp_pat
     assert all(silent_for(after, role, table[role]["pid"]) >= 10 for role in ROLES)
     assert "waiting for" not in re.sub(r"^  fault .*$", "", after, flags=re.MULTILINE)
     assert "the learner has said nothing for" in after
-    made = rounds(run)
+    done = rounds(run)
     for role in ROLES:
         os.kill(table[role]["pid"], signal.SIGCONT)
-    until(lambda: rounds(run) > made + 2, 30, "round after they may go on", command)
+    until(lambda: rounds(run) > done + 2, 30, "round after they may go on", command)
     assert [entry["restarts"] for entry in processes(run).values()] == [0] * 5
     took = [*named.values(), stopped_itself(command, moma, run)]
     record_property("tried", len(took))
