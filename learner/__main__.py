@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +19,8 @@ def main(argv: Sequence[str]) -> int:
 def _learn(args: Learn) -> int:
     endpoint = args.endpoint()  # first of all: a refusal comes at once
 
+    if args.rank:  # each second that it waits for a round torch would warn of
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from learner.process import learn  # loads torch
 
     return learn(args, endpoint)

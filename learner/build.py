@@ -14,6 +14,7 @@ from learner import clones as cloned
 from learner.algorithms.base import Algorithm
 from learner.algorithms.bc import BehaviourCloning
 from learner.algorithms.cql import ContinuousCQL, DiscreteCQL
+from learner.algorithms.group import ALONE, Group
 from learner.algorithms.iql import IQL
 from learner.algorithms.moma_ppo.critic import Critic
 from learner.algorithms.moma_ppo.ppo import MomaPPO, Support
@@ -40,13 +41,16 @@ from moma_core.tasks import Task, play
 from moma_core.types import Metrics, ModelCard, RunCard, Served, TaskSpec
 
 
-def algorithm(config: Config, dataset: Dataset | None, clones: Path) -> Algorithm:
+def algorithm(
+    config: Config, dataset: Dataset | None, clones: Path, group: Group = ALONE
+) -> Algorithm:
     """Builds what learns, as `config.algorithm` names it.
 
     Args:
         config: the run's.
         dataset: the log; None where there is none.
         clones: the run's clones of it, which policies begin as where the config says so.
+        group: learners that share its updates.
 
     Raises:
         ValueError: the algorithm needs a log, and there is none; or policies are to stay near
@@ -60,7 +64,7 @@ def algorithm(config: Config, dataset: Dataset | None, clones: Path) -> Algorith
             raise ValueError(
                 f"--algorithm {config.algorithm} learns from a log alone, and this run has none"
             )
-        return _from_the_log(config, dataset, actors, device)
+        return _from_the_log(config, dataset, actors, device, group)
     support = Support()
     if dataset is not None:
         support = _support(config, dataset, clones, actors)
@@ -68,22 +72,34 @@ def algorithm(config: Config, dataset: Dataset | None, clones: Path) -> Algorith
     limit = team.episode_limit if config.ppo.limit == "ends" else None
     critic = Critic(mean, std, config.ppo, config.seed, limit)
     critic.hidden = actors.hidden
-    return MomaPPO(team, actors, critic, config.ppo, config.seed, device, support)
+    return MomaPPO(actors, critic, config.ppo, config.seed, device, support, group)
 
 
 def _from_the_log(
-    config: Config, dataset: Dataset, actors: Actors, device: torch.device
+    config: Config, dataset: Dataset, actors: Actors, device: torch.device, group: Group
 ) -> Algorithm:
     """Builds an algorithm that needs no model.
+
+    Args:
+        config: the run's.
+        dataset: the log.
+        actors: the policies.
+        device: where updates are computed.
+        group: learners that share its updates.
 
     Raises:
         ValueError: it has no form for the team's actions.
     """
     name, spec = config.algorithm, dataset.spec
     if name == "bc":
-        return BehaviourCloning(actors, dataset, config.bc, config.seed, device)
+        return BehaviourCloning(actors, dataset, config.bc, config.seed, device, group=group)
     given = Given(
-        actors=actors, dataset=dataset, config=config.offline, seed=config.seed, device=device
+        actors=actors,
+        dataset=dataset,
+        config=config.offline,
+        seed=config.seed,
+        device=device,
+        group=group,
     )
     if name in ("iql", "ma_iql"):
         return IQL(given, config.iql, team=name == "ma_iql")

@@ -16,5 +16,7 @@ class Learn(RunCommand, Listening):
 
     model_server: tuple[Address, ...] = ()
     """HOST:PORT of the model servers, which workers are told; none where no model is needed."""
+    rank: int = 0
+    """Number of this process among --learners; 0 has the run, the others share its updates."""
     announce: Path | None = None
     """File to write the address to, once it is known."""

@@ -101,6 +101,8 @@ class Peers:
     """Source of what the model servers say of themselves; says nothing without them."""
     evaluation: Callable[[], Metrics] | None = None
     """Plays the actors in the environment; None when there is none."""
+    others: Callable[[Sequence[Trajectory]], None] = lambda _: None
+    """Listener that is told what an update learns from, to take its part in it."""
     carried: CarriedStarts | None = None
     """Taker of the rollouts that go on in the next round; None when none do."""
 
@@ -168,6 +170,7 @@ class Loop:
             self._peers.carried.take(segments)
         # However the round was cut, its batch is the same.
         joined = (Trajectory.joined(segments),) if segments else ()
+        self._peers.others(joined)
         with record_function("update"):  # what a profiler tells rounds by
             updated = self._algorithm.update(joined)
         ended = time.perf_counter()

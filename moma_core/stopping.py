@@ -17,6 +17,9 @@ STOPPED = 3
 NOT_SUPPORTED = 4
 """Exit status where nothing was measured, and the log does not support the team."""
 
+PEER_LOST = 5
+"""Exit status of a process that ended because another one had, with which it works as one."""
+
 
 class StoppedError(Exception):
     """The work was told to stop before it was done."""

@@ -154,7 +154,7 @@ def make_ppo(config, task=SPEC, *, mean=0.0, std=1.0, device=None, support=None)
     limit = task.episode_limit if config.ppo.limit == "ends" else None
     critic = Critic(*units, config.ppo, config.seed, limit)
     actors = Actors(task, config.actor, config.seed)
-    return MomaPPO(task, actors, critic, config.ppo, config.seed, device, support)
+    return MomaPPO(actors, critic, config.ppo, config.seed, device, support)
 
 
 class FakeDynamics:

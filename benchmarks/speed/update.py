@@ -48,7 +48,7 @@ def fresh(spec: TaskSpec, config: Config) -> MomaPPO:
     actors = Actors(spec, config.actor, config.seed)
     critic = Critic(torch.zeros(width), torch.ones(width), config.ppo, config.seed)
     actors.hidden = critic.hidden = hidden(config.precision)
-    return MomaPPO(spec, actors, critic, config.ppo, config.seed, device)
+    return MomaPPO(actors, critic, config.ppo, config.seed, device)
 
 
 def cost(ppo: MomaPPO, epochs: float) -> flops.Flop:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from learner.algorithms import base
 from learner.algorithms.base import Updated
+from learner.algorithms.group import ALONE, Group
 from learner.algorithms.optimiser import FlatAdam
 from moma_core import seeds
 from moma_core.config import BCConfig
@@ -43,6 +44,7 @@ class BehaviourCloning:
         seed: int,
         device: torch.device | None = None,
         among: NDArray[np.int64] | None = None,
+        group: Group = ALONE,
     ) -> None:
         """Takes the actors over and holds episodes out.
 
@@ -53,9 +55,10 @@ class BehaviourCloning:
             seed: the run's.
             device: where updates are computed; None: the CPU.
             among: episodes to imitate, ascending; None: all.
+            group: learners that share the update.
         """
         self.version, self.rounds = 0, config.rounds
-        self._dataset, self._config, self._seed = dataset, config, seed
+        self._dataset, self._config, self._seed, self._group = dataset, config, seed, group
         self._device = device or torch.device("cpu")
         self.actors = actors.to(self._device)
         """Best on held-out rows so far."""
@@ -63,7 +66,7 @@ class BehaviourCloning:
         mean, std = dataset.units()
         for policy in (self.actors, self._current):
             policy.standardise_states(torch.from_numpy(mean), torch.from_numpy(std))
-        self._optimiser = FlatAdam(self._current.parameters(), config.learning_rate)
+        self._optimiser = FlatAdam(self._current.parameters(), config.learning_rate, group)
         self._train, held = split(dataset, config.holdout, "episode", seed, among)
         order = seeds.generator(seed, "bc held out")
         self._held = held.at(torch.randperm(len(held), generator=order)[:_HELD_ROWS].numpy())
@@ -86,22 +89,24 @@ class BehaviourCloning:
 
     def update(self, segments: Sequence[Trajectory]) -> Updated:  # noqa: ARG002 - of the seam
         """Takes one round's optimiser steps on rows of the log, then looks at the held-out ones."""
-        config = self._config
+        config, group = self._config, self._group
+        counts, own = [config.minibatch] * config.updates, group.share(config.minibatch)
         random = np.random.default_rng(seeds.derive(self._seed, "bc rows", self.version))
         losses = []
         for _ in range(config.updates):
-            row = self._train.at(random.integers(len(self._train), size=config.minibatch))
-            nll = self._nll(self._current, row)
+            drawn = random.integers(len(self._train), size=config.minibatch)
+            nll = self._nll(self._current, self._train.at(drawn[own]))
             loss = nll.sum()
             self._optimiser.zero_gradient()
             loss.backward()
-            self._optimiser.step(loss, config.grad_norm)
+            self._optimiser.step(loss, config.grad_norm, group.weight(config.minibatch))
             losses.append(nll.detach())
         with torch.no_grad():
-            held = self._nll(self._current, self._held)
+            seen = self._nll(self._current, self._held[group.share(len(self._held))])
+        held = group.mean(seen, len(self._held))
         self._keep(float(held.sum()))
         self.version += 1
-        metrics = self._metrics(torch.stack(losses).mean(0), held)
+        metrics = self._metrics(group.means(losses, counts).mean(0), held)
         return Updated(metrics=metrics, transitions=config.updates * config.minibatch)
 
     def snapshot(self) -> PolicySnapshot:

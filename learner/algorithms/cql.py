@@ -50,7 +50,7 @@ class ContinuousCQL(Deterministic):
         """Draws actions: uniform ones, and around what the policies do now and one step later."""
         low, high = (bound.to(self.device) for bound in self.spec.action_bounds)
         shape = (self.cql.samples, *rows.action.shape)
-        uniform = torch.rand(shape, generator=noise).to(self.device)
+        uniform = self._drawn(torch.rand, shape, noise)
         means = (
             self.actors(rows.observed, rows.remembered).mode(),
             self.actors(rows.next_observed, rows.next_remembered).mode(),

@@ -81,7 +81,7 @@ class Deterministic(Offline):
 
     def _normal(self, shape: tuple[int, ...], noise: torch.Generator) -> Tensor:
         """Draws standard normal numbers."""
-        return torch.randn(shape, generator=noise).to(self.device)
+        return self._drawn(torch.randn, shape, noise)
 
     def _extra(
         self,

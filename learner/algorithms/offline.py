@@ -7,10 +7,9 @@ team, which is judged by all of that: independent and centralised learning (axis
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import prod, sqrt
 
 import numpy as np
 import torch
@@ -20,15 +19,18 @@ from torch import Tensor, nn
 
 from learner.algorithms import base
 from learner.algorithms.base import Updated
+from learner.algorithms.group import ALONE, Group
 from learner.algorithms.optimiser import FlatAdam
+from learner.algorithms.values import Values
 from moma_core import seeds
-from moma_core.config import ActorConfig, OfflineConfig
+from moma_core.config import OfflineConfig
 from moma_core.datasets import Dataset
 from moma_core.datasets.starts import histories
-from moma_core.nets import memory
 from moma_core.nets.policy import Actors
-from moma_core.nets.stacked import StackedLinear, chain
-from moma_core.types import History, PolicySnapshot, TaskSpec, Trajectory
+from moma_core.types import History, PolicySnapshot, Trajectory
+
+Draw = Callable[..., Tensor]
+"""Draws numbers of a shape by a generator, as torch's own functions do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,87 +61,8 @@ class Given:
     """Seed of the run."""
     device: torch.device
     """Device on which updates are computed."""
-
-
-class Values(nn.Module):
-    """Values of what agents see and remember, and of what they do there; C copies of each.
-
-    Args:
-        spec: the team.
-        actor: the memory, which is of the policies' kind.
-        config: width and depth.
-        seed: of the first weights.
-        copies: networks per value, C.
-        team: one value of what all agents see and do, or one per agent.
-        acts: actions are valued; otherwise what they are done in.
-    """
-
-    def __init__(
-        self,
-        spec: TaskSpec,
-        actor: ActorConfig,
-        config: OfflineConfig,
-        seed: int,
-        *,
-        copies: int,
-        team: bool,
-        acts: bool,
-    ) -> None:
-        super().__init__()
-        agents, generator = len(spec.agents), seeds.generator(seed, "values", str(acts))
-        self._copies, self._team, self._agents = copies, team, agents
-        self.groups = 1 if team else agents
-        count, each = copies * self.groups, agents if team else 1
-        self.memory = memory.build(actor, copies * agents, spec.frame_width, generator)
-        seen = each * (spec.observation_width + self.memory.width)
-        done = each * spec.action_width if acts else 0
-
-        def first(inputs: int) -> StackedLinear:
-            # Together as one layer of all inputs: what agents do is valued without what they see
-            # being computed again for every action.
-            scale = sqrt(inputs / (seen + done))
-            return StackedLinear(count, inputs, config.width, generator, scale)
-
-        self.state = first(seen)
-        self.action = first(done) if acts else None
-        widths = [config.width] * config.depth
-        self.layers = nn.ModuleList(
-            StackedLinear(count, width, width, generator) for width in widths[1:]
-        )
-        self.head = StackedLinear(count, config.width, 1, generator)
-
-    def seen(
-        self, observed: Float32[Tensor, "N A O"], remembered: History
-    ) -> Float32[Tensor, "K N W"]:
-        """Returns what the first layer makes of what agents see and remember."""
-        frames = remembered.frames.transpose(0, 1).repeat(self._copies, 1, 1, 1)
-        summary = self.memory(frames, remembered.exists)
-        own = torch.cat([observed.transpose(0, 1).repeat(self._copies, 1, 1), summary], dim=-1)
-        if self._team:
-            own = own.unflatten(0, (self._copies, self._agents)).transpose(1, 2).flatten(2)
-        return self.state(own)  # type: ignore[no-any-return]
-
-    def of(
-        self, seen: Float32[Tensor, "K N W"], action: Float32[Tensor, "*M N A U"] | None = None
-    ) -> Float32[Tensor, "C *M N G"]:
-        """Returns the values.
-
-        Args:
-            seen: as `seen` gives it.
-            action: M joint actions in every row, in the actions' own units; None: no action is
-                valued.
-        """
-        several: Sequence[int] = () if action is None else action.shape[:-3]
-        hidden = seen
-        if self.action is not None and action is not None:
-            own = action.flatten(-2)[None] if self._team else action.movedim(-2, 0)
-            own = own.flatten(1, -2).repeat(self._copies, 1, 1)
-            done = self.action(own).unflatten(1, (prod(several), seen.shape[1]))
-            hidden = (done + seen[:, None]).flatten(1, 2)
-        rest = [*self.layers, self.head]
-        value = chain(rest, torch.relu(hidden), ["relu"] * len(self.layers))
-        shape = (self._copies, self.groups, *several, seen.shape[1])
-        return value.reshape(shape).movedim(1, -1)
+    group: Group = ALONE
+    """Learners that share the update."""
 
 
 class Offline(ABC):
@@ -157,7 +80,8 @@ class Offline(ABC):
         self.version, self.rounds = 0, config.rounds
         self.actors, self.config, self.seed = actors, config, given.seed
         self.spec, self.device = dataset.spec, given.device
-        self._dataset = dataset
+        self._dataset, self.group = dataset, given.group
+        self._share = self.group.share(config.minibatch)
         mean, std = dataset.units()
         actors.standardise_states(torch.from_numpy(mean), torch.from_numpy(std))
         self._modules: dict[str, nn.Module] = {"actors": actors.to(self.device)}
@@ -175,12 +99,13 @@ class Offline(ABC):
         noise = seeds.generator(self.seed, "log noise", self.version)
         measured: dict[str, list[Tensor]] = {}
         for step in range(config.updates):
-            row = random.integers(self._dataset.transitions, size=config.minibatch)
+            row = random.integers(self._dataset.transitions, size=config.minibatch)[self._share]
             number = self.version * config.updates + step
             for name, value in self._step(self._read(row), noise, number).items():
                 measured.setdefault(name, []).append(value.detach())
         self.version += 1
-        metrics = {f"values/{k}": float(torch.stack(v).mean()) for k, v in measured.items()}
+        means = {name: torch.stack(values).mean() for name, values in measured.items()}
+        metrics = {f"values/{name}": float(self._joint(mean)) for name, mean in means.items()}
         metrics["charts/learning_rate"] = config.learning_rate
         return Updated(metrics=metrics, transitions=config.updates * config.minibatch)
 
@@ -223,7 +148,7 @@ class Offline(ABC):
     def _optimiser(self, name: str, *modules: nn.Module) -> FlatAdam:
         """Makes an optimiser of some modules that is kept under a name."""
         every = [parameter for module in modules for parameter in module.parameters()]
-        self._optimisers[name] = FlatAdam(every, self.config.learning_rate)
+        self._optimisers[name] = FlatAdam(every, self.config.learning_rate, self.group)
         return self._optimisers[name]
 
     def _follow(self, target: nn.Module, source: nn.Module) -> None:
@@ -235,7 +160,25 @@ class Offline(ABC):
         """Takes an optimiser's step down a loss."""
         optimiser.zero_gradient()
         loss.backward()
-        optimiser.step(loss, self.config.grad_norm)
+        weight = self.group.weight(self.config.minibatch)
+        optimiser.step(loss, self.config.grad_norm, weight)
+
+    def _joint(self, mean: Tensor) -> Tensor:
+        """Returns the mean over a minibatch's rows from that over this learner's share of them."""
+        return self.group.mean(mean, self.config.minibatch)
+
+    def _drawn(
+        self, draw: Draw, shape: tuple[int, ...], noise: torch.Generator
+    ) -> Float32[Tensor, "*M N A U"]:
+        """Draws numbers for a whole minibatch, and returns those of this learner's share of it.
+
+        Args:
+            draw: such as `torch.rand`.
+            shape: of the share's numbers, `[*M N A U]`.
+            noise: of the step's draws.
+        """
+        whole = (*shape[:-3], self.config.minibatch, *shape[-2:])
+        return draw(whole, generator=noise)[..., self._share, :, :].to(self.device)
 
     def _read(self, row: NDArray[np.int64]) -> Rows:
         """Reads steps of the log, with what each agent remembers there and one step later."""

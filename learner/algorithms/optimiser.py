@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
+from learner.algorithms.group import ALONE, Group
+
 _EPSILON = 1e-5
 """Adam's; with its usual 1e-8 the first steps of PPO are too large (Andrychowicz et al. 2021)."""
 
@@ -19,13 +21,17 @@ class FlatAdam:
     good. The loss is looked at because a clamp's derivative hides what is no number.
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], learning_rate: float, group: Group = ALONE
+    ) -> None:
         """Takes over the parameters and their gradients.
 
         Args:
             parameters: what is to be optimised; they become views of one vector.
             learning_rate: until another one is set.
+            group: learners that take each step together.
         """
+        self._group = group
         self.parameters = flatten(parameters)
         self._adam = torch.optim.Adam([self.parameters], lr=learning_rate, eps=_EPSILON, fused=True)
 
@@ -38,17 +44,19 @@ class FlatAdam:
         self._adam.param_groups[0]["lr"] = learning_rate
 
     def step(
-        self, loss: Float32[Tensor, ""], grad_norm: float
+        self, loss: Float32[Tensor, ""], grad_norm: float, weight: float = 1.0
     ) -> tuple[Float32[Tensor, ""], Float32[Tensor, ""]]:
         """Takes a step down the gradient, scaled to a norm of at most `grad_norm`.
 
         Args:
             loss: what the gradient is of.
             grad_norm: limit of the global norm.
+            weight: part of the minibatch's rows that the loss is the mean over.
 
         Returns:
             The norm that the gradient had, and 1 where the step was skipped, else 0.
         """
+        self._group.join(self._gradient, loss, weight)
         norm = limit(self._gradient, grad_norm)
         skipped = (~torch.isfinite(norm + loss.detach())).float()
         # As torch's own gradient scaler has steps skipped: the host need not know.

@@ -52,7 +52,7 @@ class TD3BC(Deterministic):
         else:
             value = self.q.of(seen, action)[0]
         return (
-            ascent_loss(value, self.td3_bc.weight)
+            ascent_loss(value, self._joint(value.abs().mean(0)), self.td3_bc.weight)
             + distance(mean, rows.action, self.mask).mean(0).sum()
         )
 
@@ -65,14 +65,17 @@ def alone(
     return torch.where(own, action, logged)
 
 
-def ascent_loss(value: Float32[Tensor, "N G"], weight: float) -> Float32[Tensor, ""]:
+def ascent_loss(
+    value: Float32[Tensor, "N G"], size: Float32[Tensor, " G"], weight: float
+) -> Float32[Tensor, ""]:
     """Minus the mean value in units of its mean size (equations 3 and 5), summed over groups.
 
     Args:
         value: of the policies' actions.
+        size: mean absolute value over the minibatch; no gradient flows.
         weight: of it.
     """
-    scale = weight / value.abs().mean(0).detach()
+    scale = weight / size
     return -(scale * value.mean(0)).sum()
 
 

@@ -26,14 +26,8 @@ class Train(RunCommand, Listening, Deployment):
             ValueError: the text names both.
         """
         config = self.config
-        if self.in_process and config.rollout.lag:
-            raise ValueError(
-                "--lag means nothing to --in-process, which imagines and updates in turn; leave "
-                "one out"
-            )
-        if self.in_process and (self.engine != "local" or self.dry_run):
-            flag = "--dry-run" if self.engine == "local" else f"--engine {self.engine}"
-            raise ValueError(f"--in-process is one process; leave out {flag}")
+        if self.in_process:
+            self._refuse_several()
         if self.nodes == 1:
             return
         if not config.imagines:
@@ -54,6 +48,23 @@ class Train(RunCommand, Listening, Deployment):
                 f"--model-servers {config.model_servers} is less than one for each of --nodes "
                 f"{self.nodes}; name more, or --placement central"
             )
+
+    def _refuse_several(self) -> None:
+        """Refuses what one process cannot be.
+
+        Raises:
+            ValueError: the text names it.
+        """
+        if self.config.rollout.lag:
+            raise ValueError(
+                "--lag means nothing to --in-process, which imagines and updates in turn; leave "
+                "one out"
+            )
+        flag = f"--engine {self.engine}" if self.engine != "local" else "--dry-run"
+        if self.config.learners > 1:
+            flag = f"--learners {self.config.learners}"
+        if self.config.learners > 1 or self.engine != "local" or self.dry_run:
+            raise ValueError(f"--in-process is one process; leave out {flag}")
 
 
 def main(argv: Sequence[str]) -> int:

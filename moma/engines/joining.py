@@ -18,8 +18,8 @@ from moma.engines import fetching, topology
 from moma.engines.base import RoleSpec
 from moma.engines.crew import Crew
 from moma.engines.local import LocalEngine
+from moma.engines.roles import server_role, worker_role
 from moma.engines.supervision import Supervisor
-from moma.engines.training import server_role, worker_role
 from moma_core.address import Address
 from moma_core.rpc import pool
 from moma_core.rpc.channel import Patience

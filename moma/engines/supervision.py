@@ -14,7 +14,7 @@ import psutil
 from moma.engines.base import Engine, RoleSpec, Started
 from moma.engines.board import ProcessInfo
 from moma_core.address import Address
-from moma_core.stopping import BAD_INPUT, STOPPED, Stop, StoppedError
+from moma_core.stopping import BAD_INPUT, PEER_LOST, STOPPED, Stop, StoppedError
 
 _START_S = 300.0
 """Seconds within which a role must have said its address."""
@@ -272,10 +272,13 @@ class Supervisor:
     def _again(self, child: _Child, status: int, now: float) -> bool:
         """Says whether a role has just died of what it died of last, by its last words.
 
-        Numbers in them may differ. Whoever was killed from outside left no words of its own.
+        Numbers in them may differ. Whoever was killed from outside left no words of its own, and
+        who ended because another one had did not die of anything of its own.
         """
         last = child.started.tail().splitlines()[-1:]
-        cause = re.sub(r"\d+", "#", f"{status} {last}") if status > 0 else ""
+        cause = (
+            re.sub(r"\d+", "#", f"{status} {last}") if status > 0 and status != PEER_LOST else ""
+        )
         before, child.cause = child.cause, cause
         return bool(cause) and cause == before and now - child.deaths[-1] < _SAME_S
 

@@ -14,9 +14,10 @@ from moma.engines.base import Engine, RoleSpec
 from moma.engines.board import Board
 from moma.engines.crew import Crew
 from moma.engines.deployment import Deployment
+from moma.engines.roles import learners, served, server_role, worker_role
 from moma.engines.supervision import Supervisor
 from moma.engines.topology import Further, Plan
-from moma_core import documents, own_code
+from moma_core import documents
 from moma_core.address import Address
 from moma_core.config import Config
 from moma_core.rpc import pool
@@ -111,7 +112,7 @@ def start_servers(
     roles = [
         server_role(
             f"model-server-{i}",
-            _served(config, model),
+            served(config, model),
             one,
             deterministic=config.deterministic,
             listening=listening,
@@ -138,12 +139,14 @@ def _start(
         The workers, where the algorithm needs any.
     """
     if not config.imagines:  # the learner needs the dataset alone, and nobody calls it
-        supervisor.start(_learner(run, config, [], LOOPBACK))
+        for one in learners(run, config, [], LOOPBACK):
+            supervisor.start(one)
         return None
     planned = [server for server in plan(config, deployment).servers if server.node == 0]
     called = _beside(listening) if deployment.placement == "central" else LOOPBACK
     servers = start_servers(supervisor, config, run.model, planned, called)
-    supervisor.start(_learner(run, config, servers, listening))
+    for one in learners(run, config, servers, listening):
+        supervisor.start(one)
     learner = supervisor.address("learner")
     join = ["--join", str(learner), *_shown(listening)]
 
@@ -201,70 +204,12 @@ def _shown_files(listening: Listening) -> tuple[Path, ...]:
     return tuple(path for path in named if path.exists())
 
 
-def _served(config: Config, model: Path) -> list[str]:
-    """Returns the words that tell a server what to serve."""
-    if config.dynamics == "simulator":
-        return ["--simulator", config.task]
-    return ["--model", str(model), "--precision", config.precision, "--device", config.device]
-
-
-def server_role(
-    name: str,
-    served: Sequence[str],
-    planned: topology.Server,
-    *,
-    deterministic: bool,
-    listening: Listening = LOOPBACK,
-) -> RoleSpec:
-    """Returns a model server as it is started.
-
-    Args:
-        name: unique within the run.
-        served: the words that tell what to serve.
-        planned: the plan's.
-        deterministic: one request a batch.
-        listening: where it listens, beyond loopback where other nodes call it.
-    """
-    words = [*served, "--threads", str(planned.threads)]
-    words += ["--direct"] * planned.direct + ["--deterministic"] * deterministic
-    return RoleSpec(
-        name=name,
-        package="model_server",
-        words=tuple(words),
-        listening=listening,
-        core=planned.core,
-    )
-
-
-def _learner(
-    run: RunDirectory, config: Config, servers: list[Address], listening: Listening
-) -> RoleSpec:
-    asked = ("--model-server", *map(str, servers)) if servers else ()
-    env = ["--env", config.eval.env] if config.eval.env else []
-    env += ["--task", config.task] if own_code.is_place(config.task) else []
-    words = ("--resume", str(run.path), *env, *asked)
-    return RoleSpec(name="learner", package="learner", words=words, listening=listening, leads=True)
-
-
 def _shown(listening: Listening) -> list[str]:
     """Returns the words that tell a worker what to show: files' places, never what they hold."""
     return (
         []
         if listening.keys is None
         else ["--token-file", str(listening.keys / token_file("worker"))]
-    )
-
-
-def worker_role(name: str, words: Sequence[str], core: int | None) -> RoleSpec:
-    """Returns a worker as it is started.
-
-    Args:
-        name: unique within the run.
-        words: its command line.
-        core: the only one that it may run on; None: any.
-    """
-    return RoleSpec(
-        name=name, package="rollout_workers", words=tuple(words), listening=None, core=core
     )
 
 

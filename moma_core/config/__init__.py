@@ -92,6 +92,8 @@ class Config:
     """Seed of every draw in the run."""
     workers: int = 2
     """Rollout worker processes."""
+    learners: int = 1
+    """Learner processes of one machine, which share every update; the first one has the run."""
     checkpoint_every: int = 10
     """Rounds between two checkpoints; the last round is always kept."""
     keep_every: int = 0
@@ -141,6 +143,7 @@ class Config:
             "config",
             seed=not_negative(self.seed),
             workers=positive(self.workers),
+            learners=positive(self.learners),
             model_servers=not_negative(self.model_servers),
             checkpoint_every=positive(self.checkpoint_every),
             keep_every=not_negative(self.keep_every),

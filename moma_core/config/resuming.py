@@ -11,6 +11,7 @@ MAY_CHANGE = (
     "bc.rounds",
     "offline.rounds",
     "workers",
+    "learners",
     "model_servers",
     "threads",
     "device",

@@ -186,6 +186,11 @@ class RunDirectory:
         return self.addresses / "learner.json"
 
     @property
+    def learners(self) -> Path:
+        """Where the other learners find the first one, while there is one."""
+        return self.addresses / "learners.json"
+
+    @property
     def progress(self) -> Path:
         """What the learner says of itself."""
         return self.path / "learner.json"

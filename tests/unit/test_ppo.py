@@ -194,7 +194,7 @@ def test_a_step_goes_down_the_sum_of_the_weighted_terms(ratio):
     assert min(bound, near.mean()) > 0
     parameters = [*learned.actors.parameters(), *learned.critic.parameters()]
     expected = [part.clone() for part in torch.autograd.grad(slow, parameters)]
-    learned._step(rows)
+    learned._step(rows, len(rows.returns))
     for parameter, gradient in zip(parameters, expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-5)
 

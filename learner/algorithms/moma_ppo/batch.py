@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from learner.algorithms.group import Group
 from learner.algorithms.moma_ppo.advantages import gae
 from learner.algorithms.moma_ppo.critic import Critic, ValueScale
 from moma_core.config import PPOConfig
@@ -48,10 +49,18 @@ class Batch:
         """Returns the rows `index`."""
         return replace(self, **{n: getattr(self, n).index_select(0, index) for n in _PER_ROW})
 
-    def parts(self, size: int) -> Iterator[Batch]:
-        """Yields views of `size` rows after the other."""
-        for part in zip(*(getattr(self, name).split(size) for name in _PER_ROW), strict=True):
-            yield replace(self, **dict(zip(_PER_ROW, part, strict=True)))
+    def parts(self, size: int, group: Group) -> Iterator[tuple[Batch, int]]:
+        """Yields minibatches as views of a learner's share of each, and each one's rows in all.
+
+        Args:
+            size: rows of a minibatch; the last one may have fewer.
+            group: learners that share them.
+        """
+        for whole in zip(*(getattr(self, name).split(size) for name in _PER_ROW), strict=True):
+            count = len(whole[0])
+            own = group.share(count)
+            part = {name: rows[own] for name, rows in zip(_PER_ROW, whole, strict=True)}
+            yield replace(self, **part), count
 
 
 _PER_ROW = (

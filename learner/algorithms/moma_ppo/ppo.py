@@ -11,6 +11,7 @@ from torch import Tensor
 
 from learner.algorithms import base
 from learner.algorithms.base import IMAGINED, Updated
+from learner.algorithms.group import ALONE, Group
 from learner.algorithms.moma_ppo import losses
 from learner.algorithms.moma_ppo.batch import Batch, prepare
 from learner.algorithms.moma_ppo.critic import Critic, RunningMoments, ValueScale
@@ -19,7 +20,7 @@ from learner.algorithms.optimiser import FlatAdam
 from moma_core import seeds
 from moma_core.config import PPOConfig
 from moma_core.nets.policy import Actors
-from moma_core.types import Metrics, PolicySnapshot, TaskSpec, Trajectory
+from moma_core.types import Metrics, PolicySnapshot, Trajectory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,38 +40,38 @@ class MomaPPO:
 
     def __init__(
         self,
-        spec: TaskSpec,
         actors: Actors,
         critic: Critic,
         config: PPOConfig,
         seed: int,
         device: torch.device | None = None,
         support: Support | None = None,
+        group: Group = ALONE,
     ) -> None:
         """Takes the networks over.
 
         Args:
-            spec: the team.
             actors: the policies.
             critic: values of joint states; the units in which it sees them become the actors'.
             config: the update's settings.
             seed: the run's.
             device: where updates are computed; None: the CPU.
             support: what keeps the team where the log is; None: nothing.
+            group: learners that share the update; each prepares all of a round.
         """
-        self.version, self.rounds = 0, config.rounds
+        self.version, self.rounds, spec = 0, config.rounds, actors.spec
         self.actors, self.critic = actors, critic
         self.scale, self.moments = ValueScale(), RunningMoments(spec.state_width)
         self.plateau = Plateau()
         self._spec, self._config, self._seed = spec, config, seed
-        self._support = support or Support()
+        self._support, self._group = support or Support(), group
         self._device = device or torch.device("cpu")
         self._standardise(critic.state_mean.clone(), critic.state_std.clone())
         for module in self._modules().values():
             module.to(self._device)
         self.plateau.cpu()
         networks = [*actors.parameters(), *critic.parameters()]
-        self._optimiser = FlatAdam(networks, config.learning_rate)
+        self._optimiser = FlatAdam(networks, config.learning_rate, group)
 
     @property
     def done(self) -> bool:
@@ -101,9 +102,10 @@ class MomaPPO:
         for _ in range(config.epochs):
             order = torch.randperm(len(batch.returns), generator=random).to(self._device)
             shuffled = rows.take(order)
-            seen = [self._step(part) for part in shuffled.parts(config.minibatch)]
+            parts = shuffled.parts(config.minibatch, self._group)
+            seen = [self._step(part, count) for part, count in parts]
             measured.append(self._measure(shuffled, seen))
-            if not measured[-1]["approx_kl"].mean() <= config.kl_stop:
+            if not self._group.agreed(measured[-1]["approx_kl"].mean()) <= config.kl_stop:
                 break
         self.plateau.add(returns(path))
         metrics = self._metrics(batch, measured)
@@ -149,8 +151,13 @@ class MomaPPO:
         done = self.version / config.rounds if config.schedule == "linear" else 0.0
         return config.learning_rate * (1 - 0.9 * min(1.0, done))
 
-    def _step(self, rows: Batch) -> _Seen:
-        """Takes one optimiser step down the weighted sum of the losses."""
+    def _step(self, rows: Batch, count: int) -> _Seen:
+        """Takes one optimiser step down the weighted sum of the losses.
+
+        Args:
+            rows: this learner's share of a minibatch.
+            count: rows of the whole one.
+        """
         config, bounds, mask = self._config, self._spec.action_bounds, self.actors.action_mask
         distribution = self.actors(rows.observed, rows.remembered)
         log_prob, entropy = distribution.log_prob(rows.action), distribution.entropy().mean(0)
@@ -170,8 +177,9 @@ class MomaPPO:
         )
         self._optimiser.zero_gradient()
         loss.backward()
-        norm, skipped = self._optimiser.step(loss, config.grad_norm)
+        norm, skipped = self._optimiser.step(loss, config.grad_norm, self._group.weight(count))
         return _Seen(
+            count=count,
             log_prob=log_prob.detach(),
             entropy=entropy.detach(),
             apart=apart.detach(),
@@ -185,20 +193,22 @@ class MomaPPO:
     def _measure(self, rows: Batch, seen: Sequence[_Seen]) -> dict[str, Tensor]:
         """Returns an epoch's measures, one value per agent where they differ."""
         config, bounds, mask = self._config, self._spec.action_bounds, self.actors.action_mask
-        log_prob = torch.cat([step.log_prob for step in seen])
+        group, counts = self._group, [step.count for step in seen]
+        log_prob = group.rows([step.log_prob for step in seen], counts)
         ratios = agents = losses.ratio(log_prob, rows.log_prob, "agent")
         if config.ratio == "joint":
             ratios = losses.ratio(log_prob, rows.log_prob, "joint")
-        mean = torch.cat([step.mean for step in seen])
+        mean = group.rows([step.mean for step in seen], counts)
+        value = group.rows([step.value for step in seen], counts)
         return {
             "policy": losses.policy_loss(ratios, rows.advantage, config.clip),
-            "entropy": torch.stack([step.entropy for step in seen]).mean(0),
-            "clone_kl": torch.stack([step.apart for step in seen]).mean(0),
+            "entropy": group.means([step.entropy for step in seen], counts).mean(0),
+            "clone_kl": group.means([step.apart for step in seen], counts).mean(0),
             "approx_kl": losses.approx_kl(agents),
             "clip_fraction": losses.clip_fraction(agents, config.clip),
             "ratio_max": agents.amax(0),
             "mean_bound": losses.mean_bound_loss(mean, bounds, mask),
-            "value": losses.value_loss(torch.cat([step.value for step in seen]), rows.returns),
+            "value": losses.value_loss(value, rows.returns),
             "grad_norm": torch.stack([step.grad_norm for step in seen]).mean(),
             "skipped_steps": torch.stack([step.skipped for step in seen]).sum(),
         }
@@ -219,12 +229,14 @@ class MomaPPO:
 
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """What one optimiser step saw of its minibatch, before it changed the networks.
+    """What one optimiser step saw of its share, before it changed the networks.
 
     Measures are computed once an epoch from these: a dozen operations on a minibatch would be 3 %
     of a step.
     """
 
+    count: int
+    """Rows of the whole minibatch."""
     log_prob: Float32[Tensor, "M A"]
     entropy: Float32[Tensor, " A"]
     apart: Float32[Tensor, " A"]

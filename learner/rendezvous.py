@@ -1,0 +1,187 @@
+"""How the learners of a run find each other.
+
+All of them are processes of one machine, on loopback: torch.distributed lets in whoever calls. The
+first one holds the run: it has the rounds, the checkpoints and the log. The others take its state
+and, round by round, what it learns from; they update alike, each on its share of every minibatch.
+Where one is lost all end, and their supervisor starts them again from the newest checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+import torch
+from torch import distributed
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
+
+from learner.algorithms.group import ALONE, ANSWER_S, Group, PeerLostError, named
+from learner.sharing import Lead, Member, there
+from moma_core import documents
+from moma_core.config import Config
+from moma_core.runtime import process
+from moma_core.stopping import Stop, StoppedError
+from moma_core.storage import write_text
+
+_HOST = "127.0.0.1"
+_LOOK_S = 0.05
+_CONNECT_S = 1.0
+_LATE_S = 20.0
+"""Seconds after which learners that are missing at the start are named."""
+_LOG = logging.getLogger(__name__)
+
+
+def threads(config: Config) -> int:
+    """Returns the torch threads of a learner: they share the cores; 0: those that torch has."""
+    if config.learners == 1:
+        return config.threads
+    return max(1, (config.threads or process.cores()) // config.learners)
+
+
+@contextmanager
+def leading(place: Path, config: Config, stopping: Stop) -> Iterator[Lead]:
+    """Yields the first learner's side, once all others are there; after an error nobody is told.
+
+    Args:
+        place: file that says where the others find this one.
+        config: the run's.
+        stopping: true once the process shall stop.
+
+    Raises:
+        StoppedError: the process was told to stop meanwhile.
+        PeerLostError: another learner has ended meanwhile.
+        ValueError: the machine has not the devices.
+    """
+    if config.learners == 1:
+        yield Lead(ALONE, None, config.device)
+        return
+    _check_devices(config)
+    listening = socket.create_server((_HOST, 0))
+    port = listening.getsockname()[1]
+    store = TCPStore(
+        _HOST, port, None, True, timedelta(seconds=ANSWER_S),
+        wait_for_workers=False, master_listen_fd=listening.detach(),
+    )  # fmt: skip
+    place.parent.mkdir(exist_ok=True)
+    write_text(place, json.dumps({"port": port, "pid": os.getpid()}))
+    try:
+        processes = [os.getpid(), *_arrived(store, config.learners, stopping)]
+        store.set("processes", json.dumps(processes))
+        lead = Lead(_formed(store, 0, processes, config), store, config.device)
+        yield lead
+        lead.end()
+    finally:
+        place.unlink(missing_ok=True)
+
+
+def join(place: Path, rank: int, config: Config, stopping: Stop) -> Member:
+    """Waits for the first learner, and for all others; returns this one's side.
+
+    Args:
+        place: file that says where the first one is.
+        rank: this one's number.
+        config: the run's.
+        stopping: true once the process shall stop.
+
+    Raises:
+        StoppedError: the process was told to stop meanwhile.
+        PeerLostError: another learner has ended meanwhile.
+        ValueError: the run has no such learner, or the machine has not the devices.
+    """
+    if not 0 < rank < config.learners:
+        raise ValueError(f"--rank {rank}: the run has --learners {config.learners}")
+    _check_devices(config)
+    store = _found(place, rank, stopping)
+    try:
+        store.set(f"process/{rank}", str(os.getpid()))
+        while not there(store, "processes"):
+            if stopping():
+                raise StoppedError("stopped while the other learners were starting")
+        processes = json.loads(store.get("processes"))
+    except distributed.DistError as error:
+        raise PeerLostError("the first learner has ended before all were there") from error
+    return Member(_formed(store, rank, processes, config), store, config.device)
+
+
+def _found(place: Path, rank: int, stopping: Stop) -> TCPStore:
+    """Waits for a first learner whose group has not had a learner of this number yet."""
+    begun, seen = time.monotonic(), None
+    while True:
+        told = documents.read(place) if place.exists() else None
+        if told not in (None, seen) and _listens(int(told["port"])):
+            store = TCPStore(
+                _HOST, int(told["port"]), None, False, timedelta(seconds=ANSWER_S),
+                wait_for_workers=False,
+            )  # fmt: skip
+            if store.add(f"arrivals/{rank}", 1) == 1:
+                return store
+            seen = told
+            _LOG.info(
+                "%s goes on without its learner %d until it notices", named(0, told["pid"]), rank
+            )
+        if stopping():
+            raise StoppedError(f"stopped after waiting {time.monotonic() - begun:.0f} s")
+        time.sleep(_LOOK_S)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((_HOST, port), _CONNECT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _arrived(store: Store, learners: int, stopping: Stop) -> list[int]:
+    """Waits for all other learners; returns their process numbers."""
+    begun, late = time.monotonic(), False
+    keys = [f"process/{rank}" for rank in range(1, learners)]
+    while missing := [key for key in keys if not store.check([key])]:
+        if stopping():
+            raise StoppedError("stopped while the other learners were starting")
+        if not late and time.monotonic() - begun >= _LATE_S:
+            late = True
+            names = ", ".join(key.replace("process/", "learner-") for key in missing)
+            process.say(f"waiting for {names} since {_LATE_S:.0f} s")
+        time.sleep(_LOOK_S)
+    return [int(store.get(key)) for key in keys]
+
+
+def _formed(store: Store, rank: int, processes: Sequence[int], config: Config) -> Group:
+    """Connects all learners with each other."""
+    (loopback, *_) = [
+        name
+        for name, addresses in psutil.net_if_addrs().items()
+        if any(one.address == _HOST for one in addresses)
+    ]
+    os.environ |= {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
+    group = Group(rank, processes)
+    if config.device == "cuda":
+        torch.cuda.set_device(rank)
+    try:
+        distributed.init_process_group(
+            "nccl" if config.device == "cuda" else "gloo",
+            store=PrefixStore("group", store),
+            rank=rank,
+            world_size=group.size,
+            timeout=timedelta(seconds=ANSWER_S),
+        )
+    except RuntimeError as error:
+        raise group.lost(error) from error
+    return group
+
+
+def _check_devices(config: Config) -> None:
+    if config.device == "cuda" and torch.cuda.device_count() < config.learners:
+        raise ValueError(
+            f"--learners {config.learners} with --device cuda needs a GPU for each; this machine "
+            f"has {torch.cuda.device_count()}"
+        )
