@@ -32,7 +32,7 @@ _FAREWELL_S = 6.0
 def learn(args: Learn, endpoint: Endpoint) -> int:
     """Learns until the last round or a stop; returns the exit status, 0 after the last round."""
     stopping = process.begin()
-    process.compute_on(rendezvous.threads(args.config))
+    process.compute_on(rendezvous.threads(args.config.threads, args.config.learners))
     try:
         with args.opened() as run, run.hold(f"learn-{args.rank}" if args.rank else "learn"):
             if args.rank:
@@ -54,7 +54,9 @@ def learn(args: Learn, endpoint: Endpoint) -> int:
 def _beside(args: Learn, run: RunDirectory, stopping: Event) -> int:
     """Takes part in another learner's updates until the run is over."""
     config = args.config
-    member = rendezvous.join(run.learners, args.rank, config, stopping.is_set)
+    member = rendezvous.join(
+        run.learners, args.rank, config.learners, config.device, stopping.is_set
+    )
     dataset = subject.dataset(config, run.data)
     learned = build.algorithm(config, dataset, run.clones, member.group)
     member.take(learned, stopping.is_set)
@@ -66,7 +68,7 @@ def _beside(args: Learn, run: RunDirectory, stopping: Event) -> int:
 def _alone(args: Learn, run: RunDirectory, dataset: Dataset | None, stopping: Event) -> int:
     """Learns until the last round or a stop where the algorithm needs nobody's work."""
     config = args.config
-    with rendezvous.leading(run.learners, config, stopping.is_set) as lead:
+    with rendezvous.leading(run.learners, config.learners, config.device, stopping.is_set) as lead:
         learned = build.algorithm(config, dataset, run.clones, lead.group)
         counters = build.restore(learned, None, run.checkpoints)
         lead.share(learned)
@@ -88,7 +90,7 @@ def _with_workers(
     if dataset is not None and wanted:
         process.say("cloning the log's agents first")
         clones.make(config, dataset, run.clones, wanted, lambda _: None, stopping.is_set)
-    with rendezvous.leading(run.learners, config, stopping.is_set) as lead:
+    with rendezvous.leading(run.learners, config.learners, config.device, stopping.is_set) as lead:
         learned = build.algorithm(config, dataset, run.clones, lead.group)
         begin = build.beginnings(config, dataset)
         counters = build.restore(learned, begin.carried, run.checkpoints)

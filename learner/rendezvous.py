@@ -26,7 +26,6 @@ from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-
 from learner.algorithms.group import ALONE, ANSWER_S, Group, PeerLostError, named
 from learner.sharing import Lead, Member, there
 from moma_core import documents
-from moma_core.config import Config
 from moma_core.runtime import process
 from moma_core.stopping import Stop, StoppedError
 from moma_core.storage import write_text
@@ -39,20 +38,19 @@ _LATE_S = 20.0
 _LOG = logging.getLogger(__name__)
 
 
-def threads(config: Config) -> int:
-    """Returns the torch threads of a learner: they share the cores; 0: those that torch has."""
-    if config.learners == 1:
-        return config.threads
-    return max(1, (config.threads or process.cores()) // config.learners)
+def threads(asked: int, learners: int) -> int:
+    """Returns the torch threads of each learner, which share those asked for; 0: torch's own."""
+    return asked if learners == 1 else max(1, (asked or process.cores()) // learners)
 
 
 @contextmanager
-def leading(place: Path, config: Config, stopping: Stop) -> Iterator[Lead]:
+def leading(place: Path, learners: int, device: str, stopping: Stop) -> Iterator[Lead]:
     """Yields the first learner's side, once all others are there; after an error nobody is told.
 
     Args:
         place: file that says where the others find this one.
-        config: the run's.
+        learners: how many there are.
+        device: where they compute.
         stopping: true once the process shall stop.
 
     Raises:
@@ -60,10 +58,10 @@ def leading(place: Path, config: Config, stopping: Stop) -> Iterator[Lead]:
         PeerLostError: another learner has ended meanwhile.
         ValueError: the machine has not the devices.
     """
-    if config.learners == 1:
-        yield Lead(ALONE, None, config.device)
+    if learners == 1:
+        yield Lead(ALONE, None, device)
         return
-    _check_devices(config)
+    _check_devices(learners, device)
     listening = socket.create_server((_HOST, 0))
     port = listening.getsockname()[1]
     store = TCPStore(
@@ -73,22 +71,23 @@ def leading(place: Path, config: Config, stopping: Stop) -> Iterator[Lead]:
     place.parent.mkdir(exist_ok=True)
     write_text(place, json.dumps({"port": port, "pid": os.getpid()}))
     try:
-        processes = [os.getpid(), *_arrived(store, config.learners, stopping)]
+        processes = [os.getpid(), *_arrived(store, learners, stopping)]
         store.set("processes", json.dumps(processes))
-        lead = Lead(_formed(store, 0, processes, config), store, config.device)
+        lead = Lead(_formed(store, 0, processes, device), store, device)
         yield lead
         lead.end()
     finally:
         place.unlink(missing_ok=True)
 
 
-def join(place: Path, rank: int, config: Config, stopping: Stop) -> Member:
+def join(place: Path, rank: int, learners: int, device: str, stopping: Stop) -> Member:
     """Waits for the first learner, and for all others; returns this one's side.
 
     Args:
         place: file that says where the first one is.
         rank: this one's number.
-        config: the run's.
+        learners: how many there are.
+        device: where they compute.
         stopping: true once the process shall stop.
 
     Raises:
@@ -96,9 +95,9 @@ def join(place: Path, rank: int, config: Config, stopping: Stop) -> Member:
         PeerLostError: another learner has ended meanwhile.
         ValueError: the run has no such learner, or the machine has not the devices.
     """
-    if not 0 < rank < config.learners:
-        raise ValueError(f"--rank {rank}: the run has --learners {config.learners}")
-    _check_devices(config)
+    if not 0 < rank < learners:
+        raise ValueError(f"--rank {rank}: the run has --learners {learners}")
+    _check_devices(learners, device)
     store = _found(place, rank, stopping)
     try:
         store.set(f"process/{rank}", str(os.getpid()))
@@ -108,7 +107,7 @@ def join(place: Path, rank: int, config: Config, stopping: Stop) -> Member:
         processes = json.loads(store.get("processes"))
     except distributed.DistError as error:
         raise PeerLostError("the first learner has ended before all were there") from error
-    return Member(_formed(store, rank, processes, config), store, config.device)
+    return Member(_formed(store, rank, processes, device), store, device)
 
 
 def _found(place: Path, rank: int, stopping: Stop) -> TCPStore:
@@ -155,7 +154,7 @@ def _arrived(store: Store, learners: int, stopping: Stop) -> list[int]:
     return [int(store.get(key)) for key in keys]
 
 
-def _formed(store: Store, rank: int, processes: Sequence[int], config: Config) -> Group:
+def _formed(store: Store, rank: int, processes: Sequence[int], device: str) -> Group:
     """Connects all learners with each other."""
     (loopback, *_) = [
         name
@@ -164,11 +163,11 @@ def _formed(store: Store, rank: int, processes: Sequence[int], config: Config) -
     ]
     os.environ |= {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
     group = Group(rank, processes)
-    if config.device == "cuda":
+    if device == "cuda":
         torch.cuda.set_device(rank)
     try:
         distributed.init_process_group(
-            "nccl" if config.device == "cuda" else "gloo",
+            "nccl" if device == "cuda" else "gloo",
             store=PrefixStore("group", store),
             rank=rank,
             world_size=group.size,
@@ -179,9 +178,9 @@ def _formed(store: Store, rank: int, processes: Sequence[int], config: Config) -
     return group
 
 
-def _check_devices(config: Config) -> None:
-    if config.device == "cuda" and torch.cuda.device_count() < config.learners:
+def _check_devices(learners: int, device: str) -> None:
+    if device == "cuda" and torch.cuda.device_count() < learners:
         raise ValueError(
-            f"--learners {config.learners} with --device cuda needs a GPU for each; this machine "
+            f"--learners {learners} with --device cuda needs a GPU for each; this machine "
             f"has {torch.cuda.device_count()}"
         )

@@ -272,13 +272,10 @@ class Supervisor:
     def _again(self, child: _Child, status: int, now: float) -> bool:
         """Says whether a role has just died of what it died of last, by its last words.
 
-        Numbers in them may differ. Whoever was killed from outside left no words of its own, and
-        who ended because another one had did not die of anything of its own.
+        Numbers may differ. Who was killed, or ended with another one, left no words of its own.
         """
-        last = child.started.tail().splitlines()[-1:]
-        cause = (
-            re.sub(r"\d+", "#", f"{status} {last}") if status > 0 and status != PEER_LOST else ""
-        )
+        last, own = child.started.tail().splitlines()[-1:], status > 0 and status != PEER_LOST
+        cause = re.sub(r"\d+", "#", f"{status} {last}") if own else ""
         before, child.cause = child.cause, cause
         return bool(cause) and cause == before and now - child.deaths[-1] < _SAME_S
 

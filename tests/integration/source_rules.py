@@ -121,6 +121,7 @@ COMPOSITION_ROOTS = (
     "moma/cli/evaluate.py",
     "moma/export/folder.py",
     "moma/engines/launch.py",
+    "moma/engines/roles.py",
     "moma/engines/training.py",
     "moma/evaluation/estimates.py",
     "moma/evaluation/evaluate.py",

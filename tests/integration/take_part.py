@@ -148,19 +148,19 @@ def alone(case, directory):
 def main(rank, learners, directory):
     """Learns every case together with the others, and writes what came of it."""
     torch.set_num_threads(1)
-    place, config = directory / "addresses" / "learners.json", replace(CONFIG, learners=learners)
+    place = directory / "addresses" / "learners.json"
 
     def write(lead, rounds):
         for name, case in (CASES | SPOILT).items():
             save_file(learn(case, directory, lead, rounds), directory / f"{learners} {rank} {name}")
 
     if rank:
-        member = rendezvous.join(place, rank, config, lambda: False)
+        member = rendezvous.join(place, rank, learners, "cpu", lambda: False)
         rounds = member.rounds(lambda: False)
         write(None, (member, rounds))
         assert next(rounds, None) is None
         return
-    with rendezvous.leading(place, config, lambda: False) as lead:
+    with rendezvous.leading(place, learners, "cpu", lambda: False) as lead:
         write(lead, None)
 
 
