@@ -51,7 +51,7 @@ class Algorithm(Protocol):
 
     @property
     def stopped(self) -> str:
-        """Reason for an end before the last round; "" where there is none."""
+        """Reason for an end before the last round, or that it came too soon; "" where neither."""
 
     def update(self, segments: Sequence[Trajectory]) -> Updated:
         """Improves the policies by one round; the version goes up by one.

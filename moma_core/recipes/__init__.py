@@ -69,7 +69,7 @@ def polygame(name: str) -> Config:
     game = _game(name)
     return replace(
         game,
-        rollout=RolloutConfig(rows=1280, horizon=1),
+        rollout=RolloutConfig(rows=2560, horizon=1),
         ppo=replace(game.ppo, mean_bound=1.0),
     )
 
@@ -81,7 +81,7 @@ def _game(name: str) -> Config:
         task=name,
         model=ModelConfig(width=64, depth=2, updates=1000),
         actor=ActorConfig(width=32, memory="none"),
-        ppo=PPOConfig(rounds=40, minibatch=640, value_width=32),
+        ppo=PPOConfig(rounds=120, patience=12, minibatch=512, value_width=32),
         offline=OfflineConfig(rounds=20, updates=100, width=32),  # as wide as the team's critic
     )
 

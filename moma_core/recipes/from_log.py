@@ -22,6 +22,8 @@ _PART = 50
 """Steps of a rollout where episodes are longer."""
 _ROUND_STEPS = 2560, 25_600
 """Steps of a round, at least and at most."""
+_ROUNDS = 120
+"""Rounds of a run at most: some games need them all, and most stop far sooner."""
 _PLAYED = 20_000
 """Steps of the true environment that an evaluation at the end may take."""
 
@@ -87,7 +89,7 @@ def settings(facts: LogFacts) -> list[Choice]:
         *_networks(width),
         *_update(facts, steps),
         *_cloning(facts),
-        *_evaluation(facts, steps),
+        *_evaluation(facts),
     ]
 
 
@@ -240,22 +242,16 @@ def _update(facts: LogFacts, steps: int) -> Iterator[Choice]:
         value=min(2560, max(512, steps // 8)),
         reason=f"an eighth of a round's {steps:,} steps, from 512 to 2,560",
     )
-    rounds = _rounds(steps)
     yield Choice(
         field="ppo.rounds",
-        value=rounds,
+        value=_ROUNDS,
         reason="at most: training stops where the imagined return stops rising",
     )
     yield Choice(
         field="ppo.patience",
-        value=rounds // 5,
-        reason="a fifth of the rounds without a rise beyond chance",
+        value=_step(steps, {0: 12, 5_000: 16, 10_000: 24}),
+        reason="rounds without a rise beyond chance",
     )
-
-
-def _rounds(steps: int) -> int:
-    """Returns the rounds of a run, by the steps of a round."""
-    return _step(steps, {0: 60, 5_000: 80, 10_000: 120})
 
 
 def _cloning(facts: LogFacts) -> Iterator[Choice]:
@@ -276,11 +272,11 @@ def _cloning(facts: LogFacts) -> Iterator[Choice]:
     )
 
 
-def _evaluation(facts: LogFacts, steps: int) -> Iterator[Choice]:
+def _evaluation(facts: LogFacts) -> Iterator[Choice]:
     limit = facts.episode_limit
     yield Choice(
         field="eval.every",
-        value=_rounds(steps) // 6,
+        value=_ROUNDS // 6,
         reason="six looks while training, where there is an environment",
     )
     yield Choice(

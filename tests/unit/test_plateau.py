@@ -98,6 +98,26 @@ def test_without_patience_it_goes_on_to_the_last_round():
     assert (learned.version, learned.done, learned.stopped) == (12, True, "")
 
 
+def test_a_run_whose_return_still_rises_at_its_last_round_says_so():
+    """The rounds ended too soon.
+
+    Symptom: The last line says "the imagined return was still rising".
+    Cause: The rounds that the log or the recipe asked for are too few for this log.
+    What we do: The policies are judged as they are; nothing is called done that was not.
+    What you do: Go on with what the line says: --resume RUN --ppo.rounds N.
+    """
+    rising = learner(patience=3, rounds=12)
+    for round_ in range(12):
+        made = make_trajectory(CONFIG, seed=round_)
+        rising.update([replace(made, reward=torch.full_like(made.reward, float(round_)))])
+    assert rising.done
+    assert rising.stopped == (
+        "the imagined return was still rising; for more rounds: --resume RUN --ppo.rounds 24"
+    )
+    # Negative control: one that pays the same in every round is over.
+    assert go(learner(patience=0, rounds=12), 12).stopped == ""
+
+
 def test_the_imagined_return_is_measured_every_round():
     learned = learner(patience=0)
     updated = learned.update([make_trajectory(CONFIG, reward=torch.ones(4, CONFIG.rollout.rows))])

@@ -50,6 +50,11 @@ class Plateau(nn.Module):
         rounds = min(int(self.count), _ROUNDS)
         return float(self.recent[-rounds:].mean()) if rounds else None
 
+    @property
+    def rises(self) -> bool:
+        """True where the last round's mean was the best so far, by more than chance."""
+        return int(self.count) > _ROUNDS and not int(self.waited)
+
     def add(self, earned: Float32[Tensor, " B"]) -> None:
         """Takes in a round's returns; a round in which no episode began tells nothing."""
         if not len(earned):

@@ -76,16 +76,22 @@ class MomaPPO:
     @property
     def done(self) -> bool:
         """True after the last round, or once the imagined return has not risen for long enough."""
-        return self.version >= self.rounds or bool(self.stopped)
+        return self.version >= self.rounds or self._waited_enough
 
     @property
     def stopped(self) -> str:
-        """Says that the imagined return has not risen for long enough."""
-        patience = self._config.patience
-        if not 0 < patience <= int(self.plateau.waited):
-            return ""
-        best = float(self.plateau.best)
-        return f"the imagined return has not risen above {best:.2f} for {patience} rounds"
+        """Says that the imagined return has not risen for long enough, or still did at the end."""
+        if self._waited_enough:
+            best, patience = float(self.plateau.best), self._config.patience
+            return f"the imagined return has not risen above {best:.2f} for {patience} rounds"
+        if self.version >= self.rounds and self.plateau.rises:
+            more = f"--resume RUN --ppo.rounds {2 * self.rounds}"
+            return f"the imagined return was still rising; for more rounds: {more}"
+        return ""
+
+    @property
+    def _waited_enough(self) -> bool:
+        return 0 < self._config.patience <= int(self.plateau.waited)
 
     def update(self, segments: Sequence[Trajectory]) -> Updated:
         """Improves the policies on one round's segments."""
