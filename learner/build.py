@@ -27,6 +27,7 @@ from learner.service import LearnerService
 from learner.starts import CarriedStarts, Draw, Starts, TrueStarts, drawing
 from moma_core import documents, seeds, tasks
 from moma_core.address import Address
+from moma_core.checks import check_log
 from moma_core.config import Config
 from moma_core.datasets import Dataset, StartSampler
 from moma_core.datasets.floor import floor
@@ -168,27 +169,32 @@ def beginnings(config: Config, dataset: Dataset | None) -> Beginnings:
     return Beginnings(draw=carried.draw, carried=carried)
 
 
-def restore(learned: Algorithm, carried: CarriedStarts | None, checkpoints: Path) -> Counters:
+def restore(
+    learned: Algorithm, carried: CarriedStarts | None, checkpoints: Path, data_sha256: str = ""
+) -> Counters:
     """Takes back the newest whole checkpoint, where there is one.
 
     Args:
         learned: what learns.
         carried: rollouts that go on from round to round; None where none do.
         checkpoints: of the run.
+        data_sha256: digest of the run's log; empty: it has none.
 
     Raises:
         StorageError: there are checkpoints, but none is whole.
-        ValueError: the newest is one of other networks.
+        ValueError: the newest is one of other networks, or of another log.
     """
     expected = learned.state() | ({} if carried is None else carried.kept())
     found = checkpoint.load(checkpoints, expected)
     if found is None:
-        return Counters(version=0, transitions=0, resumes=0, seconds=0.0)
+        return Counters(version=0, transitions=0, resumes=0, seconds=0.0, data_sha256=data_sha256)
     counters, state = found
+    place = checkpoints / f"{counters.version:08d}"
+    check_log(f"the checkpoint {place}", counters.data_sha256, data_sha256)
     learned.load(state, counters.version)
     if carried is not None:
         carried.load(state)
-    return replace(counters, resumes=counters.resumes + 1)
+    return replace(counters, resumes=counters.resumes + 1, data_sha256=data_sha256)
 
 
 def service(
@@ -226,6 +232,7 @@ def service(
         together=config.together,
         pessimism=config.pessimism,
         actor=config.actor,
+        data_sha256=subject.kept(run).data_sha256,
     )
     return LearnerService(told, begin.draw, counters.resumes, card)
 

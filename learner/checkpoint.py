@@ -40,13 +40,15 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Counters:
-    """What goes on counting over a resume."""
+    """What goes on over a resume, beside what learning changes."""
 
     version: int
     transitions: int
     resumes: int
     seconds: float
     """Seconds of training, in all processes so far."""
+    data_sha256: str = ""
+    """Digest of the log that was learned from; empty: there was none."""
 
 
 def save(directory: Path, state: Mapping[str, Tensor], counters: Counters) -> Path:

@@ -226,6 +226,7 @@ class Loop:
             transitions=self._transitions,
             resumes=self._counters.resumes,
             seconds=self._counters.seconds + time.monotonic() - self._begun,
+            data_sha256=self._counters.data_sha256,
         )
         if version != self._saved or version == 0:
             carried = self._peers.carried

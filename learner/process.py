@@ -37,10 +37,10 @@ def learn(args: Learn, endpoint: Endpoint) -> int:
         with args.opened() as run, run.hold(f"learn-{args.rank}" if args.rank else "learn"):
             if args.rank:
                 return _beside(args, run, stopping)
-            run.write_config(args.config)
             dataset = subject.dataset(args.config, run.data)
-            if not run.subject.is_file():  # no `moma train` has written it
+            if args.announce is None or not run.subject.is_file():  # else who started it has
                 subject.keep(run, args.config, dataset)
+            run.write_config(args.config)
             if args.config.imagines:
                 return _with_workers(args, run, dataset, stopping, endpoint)
             return _alone(args, run, dataset, stopping)
@@ -70,7 +70,7 @@ def _alone(args: Learn, run: RunDirectory, dataset: Dataset | None, stopping: Ev
     config = args.config
     with rendezvous.leading(run.learners, config.learners, config.device, stopping.is_set) as lead:
         learned = build.algorithm(config, dataset, run.clones, lead.group)
-        counters = build.restore(learned, None, run.checkpoints)
+        counters = build.restore(learned, None, run.checkpoints, _log(run))
         lead.share(learned)
         desk = Desk(run.progress, stopping.set)
         peers = Peers(progress=desk.tell, stopping=stopping.is_set, others=lead.tell)
@@ -85,7 +85,7 @@ def _with_workers(
     config, keys = args.config, endpoint.keys
     trust = None if keys is None else keys.of("worker")
     team = subject.team(config, dataset)
-    card = pool.wait_for(args.model_server, team, stopping.is_set, process.say, trust)
+    card = pool.wait_for(args.model_server, team, stopping.is_set, process.say, trust, _log(run))
     wanted = clones.missing(config, dataset, run.clones)
     if dataset is not None and wanted:
         process.say("cloning the log's agents first")
@@ -93,7 +93,7 @@ def _with_workers(
     with rendezvous.leading(run.learners, config.learners, config.device, stopping.is_set) as lead:
         learned = build.algorithm(config, dataset, run.clones, lead.group)
         begin = build.beginnings(config, dataset)
-        counters = build.restore(learned, begin.carried, run.checkpoints)
+        counters = build.restore(learned, begin.carried, run.checkpoints, _log(run))
         lead.share(learned)
         told, model = pool.reachable(args.model_server, endpoint.address), _own_model(run, card)
         service = build.service(run, config, card, told, model, begin, counters)
@@ -128,6 +128,11 @@ def _roles(service: LearnerService, watched: pool.Watched) -> list[RoleSeen]:
         for address, (since_s, rate) in watched.seen().items()
     ]
     return [*service.roles(), *servers]
+
+
+def _log(run: RunDirectory) -> str:
+    """Returns the digest of the run's log; empty where it has none."""
+    return subject.kept(run).data_sha256
 
 
 def _own_model(run: RunDirectory, served: ModelCard) -> Path | None:

@@ -8,6 +8,7 @@ from model_server.world_model import files
 from model_server.world_model.fit import FitProgress, fit
 from moma.engines.board import Board
 from moma_core import tasks
+from moma_core.checks import check_model
 from moma_core.config import Config
 from moma_core.datasets.view import works_on
 from moma_core.ports import Dynamics
@@ -19,6 +20,8 @@ from moma_core.stopping import Stop, StoppedError
 def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> None:
     """Fits the run's model unless it is there already, or none is needed.
 
+    The run's config is replaced once it is known that it fits what there is.
+
     Args:
         run: where dataset and model lie or are to lie.
         config: the run's.
@@ -27,6 +30,7 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> No
 
     Raises:
         StoppedError: the process was told to stop meanwhile.
+        ValueError: the run, or its model, was made from another log.
     """
     process.compute_on(config.threads)
     board.enter("data")
@@ -35,7 +39,10 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> No
         # One that does not fit is refused now, not at the end.
         subject.task(config, run).copies(1)
     subject.keep(run, config, dataset)
-    needed = config.imagines and config.dynamics == "learned"
+    log, needed = subject.kept(run).data_sha256, config.imagines and config.dynamics == "learned"
+    if needed and run.model.is_dir():
+        check_model(files.card(run.model), subject.team(config, dataset), str(run.model), log)
+    run.write_config(config)
     if dataset is None or not needed or run.model.is_dir():
         return
     board.enter("fit")
@@ -52,6 +59,7 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> No
         data,
         config.seed,
         run.model,
+        log,
     )
 
 

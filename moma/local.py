@@ -48,7 +48,7 @@ def train(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> tu
         Whether the last round was reached, and the peak memory of this process in bytes.
     """
     process.compute_on(config.threads)
-    dataset = subject.dataset(config, run.data)
+    dataset, log = subject.dataset(config, run.data), subject.kept(run).data_sha256
     # Actors, critic, advantages, losses and the update that goes down them: `learner.algorithms`.
     algorithm = build.algorithm(config, dataset, run.clones)
     peers = Peers(progress=board.update, stopping=stopping)
@@ -56,12 +56,12 @@ def train(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> tu
     if algorithm.imagines:
         team, model = subject.team(config, dataset), fitting.dynamics(run, config)
         card, begin = model.describe(), build.beginnings(config, dataset)
-        check_model(card, team, "this process")
+        check_model(card, team, "this process", log)
         rounds = Here(imagination(config, team, model, begin))
         peers = replace(
             peers, model_measured=card.measured, model_metrics=model.metrics, carried=begin.carried
         )
-    counters = build.restore(algorithm, peers.carried, run.checkpoints)
+    counters = build.restore(algorithm, peers.carried, run.checkpoints, log)
     loop, writer = build.loop(run, config, algorithm, rounds, counters, peers)
     try:
         loop.run()  # round by round: imagine, update, save, log, evaluate

@@ -31,13 +31,12 @@ def train(
 
     Args:
         run: the run's directory.
-        config: what to do; it replaces the run's own.
+        config: what to do; it replaces the run's own once it fits what there is.
         stopping: true once the process shall stop.
         listening: where the learner listens, and with which keys of the run.
         deployment: where the roles run; None: all in this process, without gRPC.
     """
     with run.hold("train"):
-        run.write_config(config)
         process.goes_on_with(f"moma train --resume {run.path}")
         board = Board(run, view.choose())
         try:

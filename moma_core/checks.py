@@ -94,22 +94,42 @@ def check_query(task: TaskSpec, query: Query) -> None:
     _check_one_hot(task, query.action)
 
 
-def check_model(model: ModelCard, task: TaskSpec, address: str) -> None:
-    """Refuses a model that was fitted for another task, naming both.
+def check_model(model: ModelCard, task: TaskSpec, address: str, data_sha256: str = "") -> None:
+    """Refuses a model that was fitted for another task, or to another log, naming both.
 
     Args:
         model: the model's card.
         task: the run's team.
         address: where the model is served, for the message.
+        data_sha256: digest of the run's log; empty: it has none.
 
     Raises:
-        ValueError: the specs differ.
+        ValueError: the specs differ, or the digests.
     """
     if model.task != task:
         raise ValueError(
             f"the model at {address} is for task {model.task.name} "
             f"({model.task.state_width} state features), this run is for task {task.name} "
             f"({task.state_width} state features): fit a model to this run's data first"
+        )
+    check_log(f"the model at {address}", model.data_sha256, data_sha256)
+
+
+def check_log(what: str, made_from: str, own: str) -> None:
+    """Refuses what was made from another log than the run's, naming both by their digests.
+
+    Args:
+        what: it, for the message.
+        made_from: SHA-256 of the log that it was made from; empty: that is not known.
+        own: SHA-256 of the run's log; empty: it has none.
+
+    Raises:
+        ValueError: they differ.
+    """
+    if made_from and own and made_from != own:
+        raise ValueError(
+            f"{what} was made from another log: SHA-256 {made_from[:12]}, this run's log has "
+            f"{own[:12]}; what was made from one log needs a run of its own"
         )
 
 

@@ -38,7 +38,7 @@ class Worker:
             wait_s: how long the learner may keep a request for work waiting.
 
         Raises:
-            ValueError: the model was made for another task.
+            ValueError: the model was made for another task, or from another log.
         """
         self._learner, self._dynamics = learner, dynamics
         self._name, self._incarnation, self._wait_s = name, incarnation, wait_s
@@ -93,11 +93,11 @@ class Worker:
         """Takes from the model where to stop believing it.
 
         Raises:
-            ValueError: it was made for another task.
+            ValueError: it was made for another task, or from another log.
         """
         model = self._dynamics.describe()
         asked = " or ".join(map(str, self._card.model_servers))
-        check_model(model, self._card.task, asked or "hand")
+        check_model(model, self._card.task, asked or "hand", self._card.data_sha256)
         self._truncation = pessimism.truncation(self._card.pessimism, model)
 
     def _identity(self, assignment: Assignment) -> Identity:

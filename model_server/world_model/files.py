@@ -31,7 +31,9 @@ from moma_core.types import ModelCard
 _WEIGHTS, _CARD, _CONFIG, _REPORT = "model.safetensors", "card.json", "config.json", "report.json"
 
 
-def save(fitted: Fitted, dataset: Dataset, seed: int, path: Path) -> WorldModel:
+def save(
+    fitted: Fitted, dataset: Dataset, seed: int, path: Path, data_sha256: str = ""
+) -> WorldModel:
     """Writes the model with its card and its report, whole, and returns it.
 
     Args:
@@ -39,6 +41,7 @@ def save(fitted: Fitted, dataset: Dataset, seed: int, path: Path) -> WorldModel:
         dataset: the log that they were fitted to.
         seed: of the fit; the draws of the report depend on it.
         path: the model's directory; one that exists is replaced.
+        data_sha256: digest of the log, by which the model is refused where there is another one.
     """
     box = _box(dataset)
     report = calibrate.held_out(fitted, dataset.spec.state_names, seed)
@@ -50,6 +53,7 @@ def save(fitted: Fitted, dataset: Dataset, seed: int, path: Path) -> WorldModel:
         measured=calibrate.summary(report),
         terminates=len(dataset.terminals) > 0,
         digest="",
+        data_sha256=data_sha256,
     )
     draw = seeds.derive(seed, "calibrate")
     model = WorldModel(card, fitted.ensemble, box)

@@ -29,7 +29,6 @@ def _fit(args: Fit) -> int:
 
     stopping = process.begin()
     with args.opened() as run, run.hold("train"):
-        run.write_config(args.config)
         process.goes_on_with(f"moma fit --resume {run.path}")
         board = Board(run, view.choose())
         try:

@@ -46,6 +46,7 @@ def wait_for(
     stopping: Stop,
     say: Callable[[str], None],
     trust: Pass | None = None,
+    data_sha256: str = "",
 ) -> ModelCard:
     """Waits until all servers answer; returns their model's card.
 
@@ -55,10 +56,12 @@ def wait_for(
         stopping: true once the process shall stop.
         say: takes a line for whoever watches.
         trust: what to show those beyond loopback.
+        data_sha256: digest of the run's log; empty: it has none.
 
     Raises:
         StoppedError: the process was told to stop meanwhile.
-        ValueError: no server, a model made for another task, or two servers with two models.
+        ValueError: no server, a model made for another task or from another log, or two servers
+            with two models.
     """
     if not addresses:
         raise ValueError("no model server is named, need one HOST:PORT at least")
@@ -68,7 +71,7 @@ def wait_for(
         asked = server(address, patience, trust)
         cards[address] = asked.describe()
         asked.close()
-        check_model(cards[address], task, str(address))
+        check_model(cards[address], task, str(address), data_sha256)
     digests = {str(address): card.digest for address, card in cards.items()}
     if len(set(digests.values())) != 1:
         raise ValueError(f"the model servers hold different models: {digests}")

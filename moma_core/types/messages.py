@@ -87,6 +87,8 @@ class RunCard:
     """Rollouts that are imagined together, always the same ones; 0: all that were assigned."""
     pessimism: PessimismConfig
     actor: ActorConfig
+    data_sha256: str = ""
+    """Digest of the run's log; empty: there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,3 +111,5 @@ class ModelCard:
     """Least that it answers of every state feature and, last, of the reward; empty: anything."""
     high: tuple[float, ...] = ()
     """Most that it answers of them."""
+    data_sha256: str = ""
+    """Digest of the log that it was fitted to; empty: there was none, or it is not known."""
