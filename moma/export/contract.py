@@ -7,6 +7,7 @@ from typing import Any
 from moma.export.agent import AgentPolicy
 from moma.export.parity import Parity
 from moma.export.standing import Standing
+from moma_core.runtime.subject import Subject
 from moma_core.types import TaskSpec
 
 SCHEMA = "moma-policy-1"
@@ -18,17 +19,18 @@ _KEPT = (
 
 
 def contract(
-    spec: TaskSpec, agent: int, policy: AgentPolicy, standing: Standing, parity: Parity
+    about: Subject, agent: int, policy: AgentPolicy, standing: Standing, parity: Parity
 ) -> dict[str, Any]:
     """Returns the contract of one agent's policy, as JSON has it.
 
     Args:
-        spec: the team.
+        about: whose team it is, and what is known of its log.
         agent: which of it.
         policy: its policy, for the shapes.
         standing: what is known of it.
         parity: what came of playing it beside torch.
     """
+    spec = about.team
     mean = policy.actors.observation_mean[0, : policy.observed].double()
     if policy.offset is not None:
         mean = mean + policy.offset
@@ -57,15 +59,22 @@ def contract(
             name: {"shape": shape, "dtype": "float32"} for name, shape in policy.outputs.items()
         },
         "action": _action(spec, agent, policy),
-        "rate": {
-            "steps_per_call": 1,
-            "seconds_per_step": None,
-            "note": "call it as often as the log has steps; the log does not say how long one took",
-        },
+        "rate": _rate(about.seconds_per_step),
         "episode_limit": spec.episode_limit,
         "reset": _RESET if policy.history else "nothing to reset: it has no memory",
         "parity": {"largest_difference": parity.difference, "steps": parity.steps},
         "example": parity.example,
+    }
+
+
+def _rate(seconds: float | None) -> dict[str, Any]:
+    """Returns how often the policy is to be called."""
+    unknown = "the log does not say how long one took"
+    known = f"one took {seconds} s there (median of its time stamps)"
+    return {
+        "steps_per_call": 1,
+        "seconds_per_step": seconds,
+        "note": f"call it as often as the log has steps; {unknown if seconds is None else known}",
     }
 
 

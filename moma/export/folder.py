@@ -110,7 +110,7 @@ def _write(aside: Path, actors: Actors, told: About, episodes: Episodes) -> floa
         )
     rows = [agent_row(spec, k, place.name, alone[k]) for k, place in enumerate(places)]
     for k, (policy, place) in enumerate(zip(alone, places, strict=True)):
-        terms = contract(spec, k, policy, told.standing, found[k])
+        terms = contract(told.subject, k, policy, told.standing, found[k])
         settings = asdict(actors.config) | {"type": "moma", "agent": spec.agents[k]}
         files = {
             "policy_contract.json": json.dumps(terms, indent=1),

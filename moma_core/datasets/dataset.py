@@ -8,6 +8,7 @@ at row `episode_start[k] + k` of `state`.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -156,6 +157,20 @@ def spec_of(path: Path) -> TaskSpec:
         DatasetError: `meta.json` is missing or does not say it.
     """
     return _spec(path, _meta(path / "meta.json"))
+
+
+def step_of(path: Path) -> float | None:
+    """Returns how many seconds a step of the dataset at `path` takes; None: nobody says so.
+
+    Raises:
+        DatasetError: `meta.json` is missing, or holds no duration there.
+    """
+    found = _meta(path / "meta.json").get("seconds_per_step")
+    if found is None:
+        return None
+    if type(found) not in (int, float) or not 0 < found < math.inf:
+        raise DatasetError(f"{path / 'meta.json'}: seconds_per_step is {found!r}, no duration")
+    return float(found)
 
 
 def digest_of(path: Path) -> str:

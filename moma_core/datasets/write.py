@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +19,8 @@ from moma_core.storage import new_directory
 from moma_core.types import TaskSpec
 
 Append = Callable[[NDArray[Any]], None]
+_DURATIONS = 1 << 16
+"""Steps that the median of their durations is taken of, or an episode's more."""
 
 
 class EpisodeWriter:
@@ -45,6 +47,7 @@ class EpisodeWriter:
         self._append: dict[str, Append] = {}
         self._beside: dict[str, Append] | None = None
         self._starts, self._steps = array("q"), 0
+        self._seconds = array("d")
 
     def __enter__(self) -> EpisodeWriter:
         with ExitStack() as stack:
@@ -109,14 +112,32 @@ class EpisodeWriter:
             raise ValueError(f"{', '.join(beside)} must have a row for each of {steps + 1} states")
         for name, part in beside.items():
             self._beside[name](part)
+        if "timestamp" in beside and len(self._seconds) < _DURATIONS:
+            self._seconds.extend(np.diff(beside["timestamp"]).tolist())
         self._starts.append(self._steps)
         self._steps += steps
 
     def _finish(self, directory: Path) -> None:
         starts = np.array(self._starts, dtype=np.int64)
         np.save(directory / "episode_start.npy", starts, allow_pickle=False)
-        meta = {"schema": SCHEMA, "task": asdict(self._spec), "origin": self.origin}
+        meta: dict[str, object] = {
+            "schema": SCHEMA,
+            "task": asdict(self._spec),
+            "origin": self.origin,
+        }
+        if (median := median_step(self._seconds)) is not None:
+            meta["seconds_per_step"] = median
         (directory / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+
+
+def median_step(seconds: Sequence[float]) -> float | None:
+    """Returns how long a step takes: the median of those for which time goes on; None: of none.
+
+    It has six digits: a clock's differences have no more.
+    """
+    found = np.asarray(seconds, np.float64)
+    found = found[np.isfinite(found) & (found > 0)]
+    return float(f"{np.median(found):.6g}") if len(found) else None
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from moma_core import documents, tasks
 from moma_core.config import Config
-from moma_core.datasets import Dataset, DatasetError, digest_of, spec_of
+from moma_core.datasets import Dataset, DatasetError, digest_of, spec_of, step_of
 from moma_core.datasets.view import works_on
 from moma_core.runtime.run import RunDirectory
 from moma_core.storage import write_text
@@ -32,6 +32,9 @@ class Subject:
     """Name of the environment that the run was measured in, for its reader: nothing runs it."""
     env_folder: str
     """Folder in which the environment's module was found."""
+
+    seconds_per_step: float | None = None
+    """Seconds that a step of the log took; None: it does not say so."""
 
     @property
     def advice(self) -> str:
@@ -77,7 +80,13 @@ def keep(run: RunDirectory, config: Config, data: Dataset | None) -> None:
         before = kept(run)
         env, folder = (env, folder) if env else (before.env, before.env_folder)
     spec = tasks.get(config.task).spec if data is None else data.spec
-    told = Subject(team=spec, data_sha256=found, env=env, env_folder=folder)
+    told = Subject(
+        team=spec,
+        data_sha256=found,
+        env=env,
+        env_folder=folder,
+        seconds_per_step=None if data is None else step_of(data.path),
+    )
     write_text(run.subject, documents.dump(told))
 
 

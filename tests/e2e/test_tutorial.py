@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -38,6 +39,8 @@ def test_the_tutorial_leads_from_csv_to_a_policy_that_drives(tmp_path):
     assert "0 errors, 0 warnings" in said
     assert (tmp_path / "carts/card.html").is_file()
     assert "the team is supported; take policy team" in said
+    contract = json.loads((tmp_path / "policy/front/policy_contract.json").read_text())
+    assert contract["rate"]["seconds_per_step"] == 0.1  # by the log's time stamps
     earned = float(re.search(r"mean return of 20 episodes: (\S+), without torch", said)[1])
     logged = float(re.search(r"the log's mean is ([\d.]+),", said)[1])
     assert earned > logged + 1

@@ -106,6 +106,18 @@ def test_a_folder_per_agent_that_acts_and_says_what_it_is(own, tmp_path, cli, ca
     assert f"{out} exists" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("seconds", "said"), [(0.05, "one took 0.05 s"), (None, "does not say")])
+def test_the_contract_says_how_often_the_policy_is_to_be_called(own, tmp_path, cli, seconds, said):
+    told = json.loads(own.subject.read_text())
+    own.subject.write_text(json.dumps(told | {"seconds_per_step": seconds}))
+    assert (
+        cli("export", own.path, "--policy", "bc", "--out", tmp_path / "out", "--unsupported") == 0
+    )
+    rate = json.loads((tmp_path / "out" / "joint_0" / "policy_contract.json").read_text())["rate"]
+    assert (rate["steps_per_call"], rate["seconds_per_step"]) == (1, seconds)
+    assert said in rate["note"]
+
+
 def test_the_shipped_runner_repeats_its_example_and_forgets_on_reset(own, tmp_path, cli):
     words = ("export", own.path, "--policy", "bc", "--out", tmp_path / "out", "--unsupported")
     assert cli(*words, "--data", tmp_path / "nowhere") == 0  # the log has gone: drawn instead

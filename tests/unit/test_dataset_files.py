@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from moma_core.datasets import Dataset, DatasetError, EpisodeWriter
+from moma_core.datasets import Dataset, DatasetError, EpisodeWriter, step_of
 from moma_core.datasets.dataset import spec_of
-from tests.builders import CHOICES, SPEC
+from tests.builders import CHOICES, SPEC, write_dataset
 
 ARRAYS = ("state", "action", "reward", "terminated", "truncated", "episode_start")
 
@@ -119,3 +119,24 @@ def test_a_meta_that_says_discrete_once_for_the_team_is_read_as_before(tmp_path,
 def test_a_meta_that_is_not_json_is_refused(copy):
     (copy / "meta.json").write_text("{")
     refused(copy, "meta.json", "not JSON")
+
+
+def test_time_stamps_say_how_long_a_step_takes(tmp_path):
+    log = write_dataset(tmp_path / "log", episodes=3)
+    assert step_of(log.path) is None
+    with EpisodeWriter(SPEC, tmp_path / "timed", {}) as writer:
+        for number in range(3):
+            state, action, reward = log.episode(number)
+            stamp = 1e9 * number + 0.05 * np.arange(len(state))  # no step leads to the next one
+            stamp[-1] = np.nan if number else stamp[-2]
+            beside = {"timestamp": stamp}
+            writer.add(state, action, reward, terminated=False, beside=beside)
+    assert step_of(tmp_path / "timed") == 0.05
+
+
+@pytest.mark.parametrize("wrong", [0, -1, "fast", float("inf"), True])
+def test_a_step_that_is_no_duration_is_refused(copy, wrong):
+    meta = json.loads((copy / "meta.json").read_text())
+    (copy / "meta.json").write_text(json.dumps(meta | {"seconds_per_step": wrong}))
+    with pytest.raises(DatasetError):
+        step_of(copy)
