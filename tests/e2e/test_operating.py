@@ -89,8 +89,10 @@ def test_a_run_is_joined_scaled_looked_at_and_stopped_from_elsewhere(moma, there
     guest = there("work", "--join", address, "--token-file", "worker.token")
     with closing(RunClient(Address.parse(address), trust=Keys(secret).of("operator"))) as client:
         name = joined(client, guest)
+        client.scale(4)
         scaled(client, run, train, 4)
         pids = [*pids_of(run), guest.pid, *children(guest)]
+        assert "to keep 2 workers" in said(moma("scale", run, "--workers", "2"))
         scaled(client, run, train, 2)
         looked_at(said(moma("status", run)), name)
         refused = there("stop", address, "--token-file", "worker.token")
@@ -167,8 +169,7 @@ def said(command):
 
 
 def scaled(client, run, train, count):
-    """Asks for so many workers; waits until they are there, others gone, and rounds go on."""
-    client.scale(count)
+    """Waits until so many workers are there, others gone, and rounds go on."""
     wanted = {f"worker-{number}" for number in range(count)}
 
     def there():
