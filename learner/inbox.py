@@ -147,6 +147,11 @@ class Inbox:
         given = ((ls.worker, ls.incarnation, ls.rollouts) for ls in self._given)
         return next((ls for ls, of in zip(self._given, given, strict=True) if of == who), None)
 
+    def take_back(self, trajectory: Trajectory) -> None:
+        """Ends what a segment was handed out with, so that others get it."""
+        lease = self.lease_of(trajectory)
+        self._leases = [held for held in self._leases if held is not lease]
+
     def submit(self, trajectory: Trajectory, now: float = -math.inf) -> str:
         """Takes a segment; returns "" or why not: "stale" or "duplicate".
 

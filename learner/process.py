@@ -12,11 +12,14 @@ from learner.command import Learn
 from learner.desk import Desk
 from learner.loop import Here, Loop, Peers
 from learner.service import LearnerService
+from learner.verifying import Verifier
 from moma_core import documents
 from moma_core.datasets import Dataset
 from moma_core.rpc import pool
+from moma_core.rpc.channel import once
 from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.learner import serve_learner
+from moma_core.rpc.replicas import Replicas
 from moma_core.runtime import process, subject
 from moma_core.runtime.metrics import MetricsWriter
 from moma_core.runtime.progress import RoleSeen
@@ -97,6 +100,11 @@ def _with_workers(
         lead.share(learned)
         told, model = pool.reachable(args.model_server, endpoint.address), _own_model(run, card)
         service = build.service(run, config, card, told, model, begin, counters)
+        if config.verify_share:
+            servers = Replicas(args.model_server, once, process.say, trust)
+            service.verify = Verifier(
+                service.describe(), card, servers, config.verify_share, config.precision
+            )
         watched = pool.Watched(args.model_server, trust)
         roles = partial(_roles, service, watched)
         desk = Desk(run.progress, stopping.set, model, roles)

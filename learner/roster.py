@@ -51,6 +51,8 @@ class Guest:
     since: float = 0.0
     version: int = -1
     rate: float = 0.0
+    caught: bool = False
+    """Something of it was made again, and came out otherwise."""
     told: bool = False
     """Knowledge that the run is over."""
     credited: float = 0.0
@@ -67,6 +69,8 @@ class Guest:
 
     def said(self, now: float) -> str:
         """Says what it is at, and since when."""
+        if self.caught:
+            return "relied on no more: what it sent is not what the model answers"
         if not self.present(now) and self.doing != IMAGINES:
             return "gone"
         return f"{self.doing} since {now - self.since:.0f} s" if self.doing else ""
@@ -119,6 +123,10 @@ class Roster:
             self._failed = self._given = 0
         guest.delivered = True
 
+    def distrust(self, guest: Guest) -> None:
+        """Notes that a guest's segment is not what it ought to be: it gets no more."""
+        guest.delivered, guest.caught = False, True
+
     def alive(self, now: float, version: int) -> int:
         """Returns for how many a round is cut: those relied on, and newcomers that may be tried.
 
@@ -151,6 +159,8 @@ class Roster:
 
     def admits(self, guest: Guest, version: int) -> bool:
         """Says whether a guest may have a piece now."""
+        if guest.caught:
+            return False
         if guest.delivered or not self._relied(guest.seen):
             return True
         return self._given < self._allowed(version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +25,9 @@ from moma_core.types import (
     Trajectory,
 )
 
+Verify = Callable[[Trajectory, StartStates, PolicySnapshot], None]
+"""Refuses a segment, by its starts and its policy, that is not what they come to."""
+_LOG = logging.getLogger(__name__)
 _LOOK_S, _SELDOM_S = 0.1, 1.0
 """Seconds between two looks of one who waits whether somebody has held rollouts for too long; one
 that has not delivered gets such only after a whole lease, and there may be many."""
@@ -59,6 +63,10 @@ class LearnerService:
         self._roster = Roster()
         self._waiting: Counter[str] = Counter()
         self._refused = 0
+        self.verify: Verify | None = None
+        """Maker of a sample of segments, who compares them; None: nobody does."""
+        self._policies: dict[int, PolicySnapshot] = {}
+        """By version, those that segments of now may have been made with."""
         self._snapshot: PolicySnapshot | None = None
         self._stop = False
 
@@ -160,7 +168,7 @@ class LearnerService:
             wanted, lease = self._inbox.wanted(trajectory), self._inbox.lease_of(trajectory)
         if wanted:
             # Whole segments are compared, while others ask for work.
-            self._compare(trajectory, None if lease is None else lease.starts)
+            self._compare(trajectory, lease)
         who = trajectory.worker, trajectory.incarnation
         with self._changed:
             now = self._clock()
@@ -177,14 +185,39 @@ class LearnerService:
             version = self._version
             return Receipt(version=version, reason=reason, stop=self._stop)
 
-    def _compare(self, trajectory: Trajectory, starts: StartStates | None) -> None:
+    def _compare(self, trajectory: Trajectory, lease: Lease | None) -> None:
         """Refuses, and counts, what is not what was handed out."""
+        starts = None if lease is None else lease.starts
+        policy = self._policies.get(trajectory.policy_version)
         try:
             check_handed_out(trajectory, starts)
             check_model_of(trajectory, self._model)
+            if self.verify is not None and starts is not None and policy is not None:
+                self._verified(self.verify, trajectory, starts, policy)
         except InvalidFieldError:
             with self._changed:
                 self._refused += 1
+            raise
+
+    def _verified(
+        self, verify: Verify, trajectory: Trajectory, starts: StartStates, policy: PolicySnapshot
+    ) -> None:
+        """Lets a segment be made again; a worker whose own differs is relied on no more.
+
+        Args:
+            verify: makes it again.
+            trajectory: the segment.
+            starts: where its rollouts were to begin.
+            policy: that it was made with.
+        """
+        try:
+            verify(trajectory, starts, policy)
+        except InvalidFieldError as error:
+            who = trajectory.worker, trajectory.incarnation
+            with self._changed:
+                self._roster.distrust(self._roster.greet(*who, CALLER.get(), self._clock()))
+                self._inbox.take_back(trajectory)
+            _LOG.warning("worker %s, incarnation %d, is relied on no more: %s", *who, error)
             raise
 
     def _tell(self, guest: Guest) -> None:
@@ -209,6 +242,9 @@ class LearnerService:
         """Makes this the policy and opens its round."""
         with self._changed:
             self._snapshot = snapshot
+            oldest = snapshot.version - self._card.rollout.lag
+            kept = {v: policy for v, policy in self._policies.items() if v >= oldest}
+            self._policies = kept | {snapshot.version: snapshot}
             self._inbox.open(snapshot.version, self._clock())
             self._changed.notify_all()
 

@@ -23,6 +23,7 @@ from learner.inbox import share
 from learner.loop import Here, Make, Peers
 from moma import fitting
 from moma.engines.board import Board
+from moma_core import pessimism
 from moma_core.checks import check_model
 from moma_core.config import Config
 from moma_core.nets.policy import Actors
@@ -31,7 +32,6 @@ from moma_core.runtime import process, subject
 from moma_core.runtime.run import RunDirectory
 from moma_core.stopping import Stop
 from moma_core.types import PolicySnapshot, TaskSpec, Trajectory
-from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, rollout
 
 

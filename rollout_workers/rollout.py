@@ -8,16 +8,14 @@ import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
-from moma_core import seeds
 from moma_core.config import RolloutConfig
 from moma_core.nets import history
+from moma_core.nets.draws import Draws, drawn
 from moma_core.nets.policy import Actors
+from moma_core.pessimism import Penalty, Truncation
 from moma_core.ports import Dynamics, ModelChangedError
 from moma_core.types import Metrics, Prediction, Query, StartStates, TaskSpec, Trajectory, layouts
-from rollout_workers.pessimism import Penalty, Truncation
 
-_MEMBERS = 33
-"""Stream of the draws of members."""
 Place = Int64[Tensor, " G"] | slice
 """Which rollouts of a segment: a slice of them, as long as none is left out."""
 _COMPACT = 0.75
@@ -71,36 +69,17 @@ def rollout(
         ModelChangedError: answers came from more than one model.
     """
     store = _Store(actors.spec, starts, settings.horizon)
-    draws = _drawn(actors, starts.seed, settings)
+    draws = drawn(actors, starts.seed, settings)
     with torch.inference_mode():
         steps = _imagine(actors, dynamics, store, draws, penalty, truncation)
     return store.trajectory(identity, steps)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Draws:
-    """A segment's, step by step."""
-
-    noise: Float32[Tensor, "T B A U"]
-    member: Int64[Tensor, "T B"]
-    """Seeds by which the model draws members."""
-
-
-def _drawn(actors: Actors, seed: Int64[Tensor, " B"], settings: RolloutConfig) -> _Draws:
-    """Returns all draws of some rollouts, each from its own seed."""
-    shape = len(actors.spec.agents), actors.spec.action_width
-    seed = seed.expand(settings.horizon, -1)
-    step = torch.arange(settings.horizon)[:, None].expand_as(seed)
-    acting = seeds.along(seed, step, seeds.ACTIONS)
-    asked = seeds.along(seed, step * (settings.member_per == "step"), _MEMBERS)
-    return _Draws(noise=actors.distribution.noise(seeds.grid(acting, shape)), member=asked)
 
 
 def _imagine(
     actors: Actors,
     dynamics: Dynamics,
     store: _Store,
-    draws: _Draws,
+    draws: Draws,
     penalty: Penalty,
     truncation: Truncation,
 ) -> int:

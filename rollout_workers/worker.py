@@ -7,11 +7,11 @@ import time
 from dataclasses import replace
 from functools import partial
 
+from moma_core import pessimism
 from moma_core.checks import check_model
 from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics, Learner, ModelChangedError
 from moma_core.types import Assignment, StartStates, Trajectory
-from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, rollout
 
 _LOG = logging.getLogger(__name__)

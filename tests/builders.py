@@ -15,7 +15,7 @@ from learner.algorithms.moma_ppo.critic import Critic
 from learner.algorithms.moma_ppo.ppo import MomaPPO
 from model_server.world_model.ensemble import Ensemble
 from model_server.world_model.model import WorldModel
-from moma_core import seeds
+from moma_core import pessimism, seeds
 from moma_core.address import Address
 from moma_core.config import (
     ActorConfig,
@@ -39,7 +39,6 @@ from moma_core.types import (
     Trajectory,
     layouts,
 )
-from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, rollout
 
 # Agents of unequal widths: 3 against 2 observations, 2 against 1 actions, one feature shared.

@@ -8,12 +8,11 @@ from functools import partial
 
 import torch
 
-from moma_core import seeds
+from moma_core import pessimism, seeds
 from moma_core.config import Config
 from moma_core.nets.policy import Actors
 from moma_core.ports import Dynamics
 from moma_core.types import History, StartStates, TaskSpec, Trajectory
-from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, rollout
 
 

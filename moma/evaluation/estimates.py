@@ -11,14 +11,13 @@ from moma.evaluation.fitted_q import FittedQ, FittedQSettings, fitted_q
 from moma.evaluation.imagined import Imagined, imagine
 from moma.evaluation.judgement import Judgement, LogReturns, Skill, Worth, judge, worth
 from moma.evaluation.skill import skill
-from moma_core import seeds
+from moma_core import pessimism, seeds
 from moma_core.config import Config
 from moma_core.datasets import Dataset, facts
 from moma_core.datasets.holdout import split
 from moma_core.datasets.view import works_on
 from moma_core.runtime import subject
 from moma_core.runtime.run import RunDirectory
-from rollout_workers import pessimism
 
 _EPISODES = 256
 """Episodes that a policy plays in the model."""

@@ -15,10 +15,10 @@ from moma_core import seeds
 from moma_core.datasets import Dataset, StartSampler
 from moma_core.datasets.floor import usual
 from moma_core.nets.policy import Actors
+from moma_core.pessimism import Truncation
 from moma_core.ports import Dynamics
 from moma_core.tasks import play
 from moma_core.types import Query
-from rollout_workers.pessimism import Truncation
 
 _TOLD = 10
 """Features whose share is told, at most."""

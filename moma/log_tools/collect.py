@@ -17,14 +17,13 @@ from torch import Tensor
 
 from learner.starts import TrueStarts
 from model_server.simulator import Simulator
-from moma_core import seeds
+from moma_core import pessimism, seeds
 from moma_core.config import ActorConfig, PessimismConfig, RolloutConfig
 from moma_core.datasets import Dataset, EpisodeWriter
 from moma_core.nets.policy import Actors
 from moma_core.tasks import Task
 from moma_core.tasks.system import Split, control
 from moma_core.types import Trajectory
-from rollout_workers import pessimism
 from rollout_workers.rollout import Identity, rollout
 
 PIECE = 50_000

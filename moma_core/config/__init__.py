@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Literal
 
-from moma_core.config.checks import not_negative, positive, require
+from moma_core.config.checks import not_negative, positive, require, share
 from moma_core.config.learning import ActorConfig, BCConfig, PPOConfig
 from moma_core.config.model import DataConfig, ModelConfig
 from moma_core.config.offline import (
@@ -94,6 +94,9 @@ class Config:
     """Rollout worker processes."""
     learners: int = 1
     """Learner processes of one machine, which share every update; the first one has the run."""
+    verify_share: float = 0.0
+    """Share of the workers' segments that the learner makes again and compares; for workers that
+    are not one's own."""
     checkpoint_every: int = 10
     """Rounds between two checkpoints; the last round is always kept."""
     keep_every: int = 0
@@ -146,6 +149,7 @@ class Config:
             learners=positive(self.learners),
             model_servers=not_negative(self.model_servers),
             checkpoint_every=positive(self.checkpoint_every),
+            verify_share=share(self.verify_share),
             keep_every=not_negative(self.keep_every),
             online=(
                 self.dynamics,
@@ -184,6 +188,7 @@ class Config:
 
 _IMAGINING = (
     "model", "rollout", "pessimism", "ppo", "workers", "model_servers", "deterministic",
+    "verify_share",
 )  # fmt: skip
 _VALUES = ("offline", "iql", "td3", "td3_bc", "cql", "omar")
 _USED: dict[AlgorithmName, tuple[str, ...]] = {

@@ -15,6 +15,7 @@ MAY_CHANGE = (
     "model_servers",
     "threads",
     "device",
+    "verify_share",
     "checkpoint_every",
     "keep_every",
     "rollout.lag",

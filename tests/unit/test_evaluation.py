@@ -9,7 +9,7 @@ import torch
 
 from moma.evaluation.imagined import Members, imagine
 from moma.evaluation.intervals import over_members
-from moma_core import seeds, tasks
+from moma_core import pessimism, seeds, tasks
 from moma_core.config import ActorConfig
 from moma_core.datasets import StartSampler
 from moma_core.datasets.floor import usual
@@ -17,7 +17,6 @@ from moma_core.nets.policy import Actors
 from moma_core.tasks import Environment
 from moma_core.tasks.play import evaluate
 from moma_core.types import History
-from rollout_workers import pessimism
 from tests.builders import FRAME, SPEC, FakeDynamics, make_query, make_starts, shift, step_system
 
 COPIES, IMAGINED = 4, 24

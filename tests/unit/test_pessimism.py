@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from moma_core import pessimism
 from moma_core.config import PessimismConfig
 from moma_core.types import Prediction
-from rollout_workers import pessimism
 from tests.builders import DIGEST, model_card
 
 

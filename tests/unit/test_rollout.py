@@ -9,6 +9,7 @@ import torch
 from moma_core import seeds
 from moma_core.checks import check_query, check_trajectory
 from moma_core.config import PessimismConfig, RolloutConfig
+from moma_core.nets import draws
 from moma_core.nets.policy import Actors
 from moma_core.ports import InvalidFieldError, ModelChangedError
 from rollout_workers import rollout as module
@@ -32,7 +33,7 @@ def imagine(dynamics, *, config=CONFIG, seed=11, cut=CUT, starts=None):
 
 def drawn(step):
     """The draws of every row at a step, as `member_per` step has them."""
-    return seeds.along(seeds.rows(11, ROWS), torch.full((ROWS,), step), module._MEMBERS)
+    return seeds.along(seeds.rows(11, ROWS), torch.full((ROWS,), step), draws._MEMBERS)
 
 
 def slow_marks(segment, row):
