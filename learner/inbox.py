@@ -16,6 +16,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from moma_core.config import RolloutConfig
 from moma_core.types import StartStates, Trajectory
 
@@ -25,6 +28,9 @@ _PATIENCE, _LEAST_S = 3.0, 0.05
 """Times as long as a piece takes usually, that one who has not delivered yet may hold it."""
 _MOST, _MOST_STEPS = 256, 12_800
 """Rollouts and steps of a piece at most: more rows a request are no faster, and larger messages."""
+_MISSING, _MADE = -1, -2
+_NAMED = 8
+"""Workers that are named where a round waits for many."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -70,12 +76,16 @@ class Inbox:
         self._epoch = epoch
         self._version = -1
         """Version of the newest policy."""
-        self._round = 0
-        """The one to be taken next."""
+        self._round = self._first = 0
+        """The round to be taken next, and the number of the first rollout of `_holder`."""
+        self._holder: NDArray[np.int64] = np.empty(0, np.int64)
+        """Of every rollout of the rounds that may be begun: its lease's first, or what it is."""
         self._opened, self._usual_s = -math.inf, math.inf
         self._filled: list[Trajectory] = []
-        self._leases: list[Lease] = []
-        self._given: list[Lease] = []
+        self._leases: dict[int, Lease] = {}
+        """By their first rollout, the oldest first."""
+        self._given: dict[tuple[str, int, range], Lease] = {}
+        """What was handed out of these rounds, held still or not: to whom, and which rollouts."""
         self.stale = self.duplicates = self.reissued = 0
         self._taken = self._refused = 0
 
@@ -91,9 +101,7 @@ class Inbox:
         That is what was accepted, where all rounds before count as whole, also after a resume, and
         what is being made (the staleness bound of AReaL, arXiv 2505.24298, section 5.1).
         """
-        accepted = self._round * self._rows + sum(len(made.rollouts) for made in self._filled)
-        running = sum(len(lease.rollouts) for lease in self._leases)
-        return (self._lag + self._version + 1) * self._rows - accepted - running
+        return int((self._holder == _MISSING).sum())
 
     def assign(
         self,
@@ -117,16 +125,17 @@ class Inbox:
             caller: the connection that it asks over.
             trusted: it has delivered before.
         """
-
-        def lost(lease: Lease) -> bool:
-            again = lease.caller == caller or lease.incarnation < incarnation
-            late = trusted and not lease.trusted and now - lease.since > _PATIENCE * self._usual_s
-            return (lease.worker == worker and again) or late or lease.expires <= now
-
-        kept = [lease for lease in self._leases if not lost(lease)]
-        self.reissued += len(self._leases) - len(kept)
-        self._leases = kept
-        if self._version < 0 or (missing := next(self._missing(), None)) is None:
+        own = [
+            lease
+            for lease in self._leases.values()
+            if lease.worker == worker
+            and (lease.caller == caller or lease.incarnation < incarnation)
+        ]
+        lost = {lease.rollouts.start: lease for lease in (*own, *self._late(now, trusted))}
+        self.reissued += len(lost)
+        for lease in lost.values():
+            self._drop(lease)
+        if self._version < 0 or (missing := self._missing()) is None:
             return None
         lease = Lease(
             rollouts=missing[:share],
@@ -137,15 +146,20 @@ class Inbox:
             since=now,
             expires=now + self._settings.lease_s,
         )
-        self._leases.append(lease)
-        self._given.append(lease)
+        self._leases[lease.rollouts.start] = lease
+        self._given[worker, incarnation, lease.rollouts] = lease
+        self._cells(lease.rollouts)[:] = lease.rollouts.start
         return lease
+
+    def offers(self, now: float) -> bool:
+        """True where there is something to hand out, be it only to those who are trusted."""
+        late = next(self._late(now, trusted=True), None)
+        return self._version >= 0 and (late is not None or self._missing() is not None)
 
     def lease_of(self, trajectory: Trajectory) -> Lease | None:
         """Returns what a segment was handed out with, held still or not."""
-        who = (trajectory.worker, trajectory.incarnation, trajectory.rollouts)
-        given = ((ls.worker, ls.incarnation, ls.rollouts) for ls in self._given)
-        return next((ls for ls, of in zip(self._given, given, strict=True) if of == who), None)
+        who = trajectory.worker, trajectory.incarnation
+        return self._given.get((*who, trajectory.rollouts))
 
     def take_back(self, trajectory: Trajectory) -> None:
         """Ends what a segment was handed out with, so that others get it."""
@@ -164,18 +178,23 @@ class Inbox:
             self.stale += 1
             self._refused += len(made)
             return "stale"
-        if any(_overlap(made, filled.rollouts) for filled in self._filled):
+        held = self._cells(made)
+        if bool((held == _MADE).any()):
             self.duplicates += 1
             self._refused += len(made)
-            self._leases = [lease for lease in self._leases if lease.rollouts != made]
+            lease = self._leases.get(made.start)
+            if lease is not None and lease.rollouts == made:
+                self._drop(lease)
             return "duplicate"
         if (lease := self.lease_of(trajectory)) is not None:
             took, usual = max(_LEAST_S, now - lease.since), self._usual_s
             self._usual_s = took if math.isinf(usual) else 0.7 * usual + 0.3 * took
+        # Whoever else is at some of these will be told that they are there already.
+        for first in np.unique(held[held != _MISSING]).tolist():
+            self._drop(self._leases[first])
+        held[:] = _MADE
         self._filled.append(trajectory)
         self._taken += len(made)
-        # Whoever else is at some of these will be told that they are there already.
-        self._leases = [ls for ls in self._leases if not _overlap(made, ls.rollouts)]
         return ""
 
     def wanted(self, trajectory: Trajectory) -> bool:
@@ -189,7 +208,7 @@ class Inbox:
 
     def complete(self, now: float) -> bool:
         """True at the quota, or at the deadline with enough of it."""
-        count = sum(len(made.rollouts) for made in self._made())
+        count = int((self._holder[: self._rows] == _MADE).sum())
         late = now - self._opened >= self._settings.round_s
         return count == self._rows or (late and count >= ENOUGH * self._rows)
 
@@ -206,15 +225,16 @@ class Inbox:
 
     def waiting_for(self, now: float) -> str:
         """Says which of the round's rollouts are missing, who holds them and since when."""
-        leases = [lease for lease in self._leases if lease.rollouts.start < self._end]
+        leases = [one for one in self._leases.values() if one.rollouts.start < self._end]
         held = [
             f"{lease.worker} ({len(lease.rollouts)} since {now - lease.since:.0f} s)"
-            for lease in leases
+            for lease in leases[:_NAMED]
         ]
-        there = [made.rollouts for made in self._made()] + [lease.rollouts for lease in leases]
-        missing = self._rows - sum(map(len, there)) if self._version >= 0 else 0
+        others = [f"{len(leases) - _NAMED} other workers"] if len(leases) > _NAMED else []
+        taken = int((self._holder[: self._rows] != _MISSING).sum())
+        missing = self._rows - taken if self._version >= 0 else 0
         unasked = [f"any worker to ask for {missing} more rollouts"] if missing else []
-        return ", ".join([*held, *unasked])
+        return ", ".join([*held, *others, *unasked])
 
     @property
     def _end(self) -> int:
@@ -226,24 +246,42 @@ class Inbox:
         return [made for made in self._filled if made.first < self._end]
 
     def _forget(self) -> None:
-        """Drops what belongs to rounds that were taken."""
+        """Drops what belongs to rounds that were taken, and admits those that may be begun now."""
         first = self._round * self._rows
         self._filled = [made for made in self._filled if made.first >= first]
-        self._leases = [lease for lease in self._leases if lease.rollouts.start >= first]
-        self._given = [lease for lease in self._given if lease.rollouts.start >= first]
+        self._leases = {start: lease for start, lease in self._leases.items() if start >= first}
+        self._given = {who: one for who, one in self._given.items() if who[2].start >= first}
+        kept = self._holder[max(0, first - self._first) :] if first >= self._first else ()
+        admitted = max(0, self._version + self._lag + 1 - self._round) * self._rows
+        self._holder = np.full(admitted, _MISSING)
+        self._holder[: len(kept)] = kept[:admitted]
+        self._first = first
 
-    def _missing(self) -> Iterator[range]:
-        """Yields runs of rollouts of one round each that nobody has made or is making."""
-        made, leased = ([p.rollouts for p in pieces] for pieces in (self._filled, self._leases))
-        taken = sorted([*made, *leased], key=lambda piece: piece.start)
-        for number in range(self._round, self._version + self._lag + 1):
-            begin, end = number * self._rows, (number + 1) * self._rows
-            inside = [piece for piece in taken if begin <= piece.start < end]
-            for piece in (*inside, range(end, end)):
-                if begin < piece.start:
-                    yield range(begin, piece.start)
-                begin = piece.stop
+    def _cells(self, rollouts: range) -> NDArray[np.int64]:
+        """Returns some rollouts' part of `_holder`, to be read or written."""
+        return self._holder[rollouts.start - self._first : rollouts.stop - self._first]
 
+    def _missing(self) -> range | None:
+        """Returns the first run of rollouts, of one round, that nobody has made or is making."""
+        missing = self._holder == _MISSING
+        begin = int(missing.argmax()) if len(missing) else 0
+        if not missing[begin : begin + 1].any():
+            return None
+        rest = missing[begin : (begin // self._rows + 1) * self._rows]
+        count = len(rest) if rest.all() else int(rest.argmin())
+        return range(self._first + begin, self._first + begin + count)
 
-def _overlap(one: range, other: range) -> bool:
-    return one.start < other.stop and other.start < one.stop
+    def _late(self, now: float, trusted: bool) -> Iterator[Lease]:
+        """Yields what is to be handed out again, be it only to one that is trusted."""
+        for lease in self._leases.values():
+            slow = now - lease.since > _PATIENCE * self._usual_s
+            if lease.expires <= now or (slow and trusted and not lease.trusted):
+                yield lease
+            elif not slow:
+                return  # nor are those that were handed out later
+
+    def _drop(self, lease: Lease) -> None:
+        """Takes a lease back; what of it was not made is missing again."""
+        del self._leases[lease.rollouts.start]
+        cells = self._cells(lease.rollouts)
+        cells[cells == lease.rollouts.start] = _MISSING

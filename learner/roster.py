@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 from moma_core.runtime.progress import RoleSeen
-from moma_core.types import Trajectory
 
 ALIVE_S = 30.0
 """A worker that has not been heard of for so long is gone."""
@@ -21,14 +20,15 @@ _REMEMBERED_S = 3600.0
 """One that had delivered is shown for so long once it is gone."""
 _RECENT_S = 10.0
 """One that works is heard of within so many seconds, unless it has ended."""
-_MOST = 512
-"""Guests that are known at a time."""
+MOST_WORKERS = 4096
+"""Workers of a run at most: so many are known, and may wait for work, at a time."""
 _SPARED = 128
 """Places that are made at once where all are taken."""
 _COUNTED = 64
 """Newcomers that a round is cut for, where nobody has delivered yet."""
 _TRIED = 16
-"""Pieces that newcomers may have at once while no trial has failed."""
+"""Pieces that newcomers may have at once while no trial has failed; as many as there are workers
+relied on where those are more, so that a thousand who join are all relied on after a few rounds."""
 _RARELY = 5
 """After failed trials the next one waits for 2, 4, ... at most 2^5 rounds."""
 
@@ -53,6 +53,8 @@ class Guest:
     rate: float = 0.0
     caught: bool = False
     """Something of it was made again, and came out otherwise."""
+    waits: bool = False
+    """Its question for work is open."""
     told: bool = False
     """Knowledge that the run is over."""
     credited: float = 0.0
@@ -60,12 +62,12 @@ class Guest:
 
     def present(self, now: float) -> bool:
         """True of one that was heard of lately, or need not be since it is busy."""
-        return now - self.seen < ALIVE_S or now < self.busy_until
+        return self.waits or now - self.seen < ALIVE_S or now < self.busy_until
 
     def listens(self, now: float) -> bool:
         """True of one that will ask or deliver soon."""
         works = self.doing == IMAGINES and self.present(now)
-        return works or now - self.seen < _RECENT_S
+        return works or self.waits or now - self.seen < _RECENT_S
 
     def said(self, now: float) -> str:
         """Says what it is at, and since when."""
@@ -79,11 +81,11 @@ class Guest:
         """Notes what it is at from now on."""
         self.doing, self.since = doing, now
 
-    def credit(self, trajectory: Trajectory, now: float) -> None:
-        """Notes that what it made was accepted."""
+    def credit(self, version: int, steps: int, now: float) -> None:
+        """Notes that what it made was accepted: so many steps, by the policy of this version."""
         since = self.credited or self.since
-        self.rate = float(trajectory.valid.sum()) / max(1e-3, now - since)
-        self.version, self.credited = trajectory.policy_version, now
+        self.rate = steps / max(1e-3, now - since)
+        self.version, self.credited = version, now
 
 
 class Roster:
@@ -104,7 +106,7 @@ class Roster:
             caller: the connection that it asks over.
             now: monotonic seconds.
         """
-        if now - self._swept >= 1.0 or len(self._guests) >= _MOST:
+        if now - self._swept >= 1.0 or len(self._guests) >= MOST_WORKERS:
             self._forget(now)
         guest = self._guests.get((worker, caller))
         if guest is None or guest.incarnation < incarnation:
@@ -137,7 +139,8 @@ class Roster:
         there = [guest for guest in self._guests.values() if guest.present(now)]
         relied = {guest.worker for guest in there if guest.delivered}
         new = {guest.worker for guest in there} - relied
-        return len(relied) + min(self._allowed(version) if relied else _COUNTED, len(new))
+        allowed = self._allowed(version, len(relied)) if relied else _COUNTED
+        return len(relied) + min(allowed, len(new))
 
     def seen(self, now: float) -> tuple[RoleSeen, ...]:
         """Returns what is known of each worker, those who have delivered first."""
@@ -161,25 +164,25 @@ class Roster:
         """Says whether a guest may have a piece now."""
         if guest.caught:
             return False
-        if guest.delivered or not self._relied(guest.seen):
+        if guest.delivered or not (relied := self._relied(guest.seen)):
             return True
-        return self._given < self._allowed(version)
+        return self._given < self._allowed(version, relied)
 
     def admit(self, guest: Guest, version: int) -> None:
         """Notes that a guest has got a piece."""
         if not guest.delivered and self._relied(guest.seen):
             self._tried, self._given = version, self._given + 1
 
-    def _allowed(self, version: int) -> int:
+    def _allowed(self, version: int, relied: int) -> int:
         """Returns how many pieces newcomers may have; few and seldom once trials have failed."""
         if self._given and version > self._tried:  # no newcomer has delivered since
             self._failed, self._given = self._failed + 1, 0
         if not self._failed:
-            return _TRIED
+            return max(_TRIED, relied)
         return int(version >= self._tried + (1 << min(self._failed, _RARELY)))
 
-    def _relied(self, now: float) -> bool:
-        return any(guest.delivered and guest.present(now) for guest in self._guests.values())
+    def _relied(self, now: float) -> int:
+        return sum(guest.delivered and guest.present(now) for guest in self._guests.values())
 
     def _named(self, worker: str) -> list[Guest]:
         return [guest for guest in self._guests.values() if guest.worker == worker]
@@ -196,6 +199,7 @@ class Roster:
             (key for key, guest in self._guests.items() if not guest.delivered),
             key=lambda key: self._guests[key].seen,
         )
-        if len(self._guests) >= _MOST:  # many at once, so that a storm of names is not a sweep each
-            for key in spare[: len(self._guests) - _MOST + _SPARED]:
+        if len(self._guests) >= MOST_WORKERS:
+            # Many at once, so that a storm of names is not a sweep each.
+            for key in spare[: len(self._guests) - MOST_WORKERS + _SPARED]:
                 del self._guests[key]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from threading import Condition
+from typing import Any
 
 from learner.inbox import Inbox, Lease, share
 from learner.roster import IMAGINES, Guest, Roster
 from learner.starts import Draw
+from learner.waiting import Asked, Waiting
 from moma_core.checks import check_trajectory
 from moma_core.handed_out import check_handed_out, check_model_of
-from moma_core.ports import CALLER, BusyError, InvalidFieldError, UnavailableError
+from moma_core.ports import CALLER, InvalidFieldError, UnavailableError
 from moma_core.runtime.progress import RoleSeen
 from moma_core.types import (
     Assignment,
@@ -28,12 +31,8 @@ from moma_core.types import (
 Verify = Callable[[Trajectory, StartStates, PolicySnapshot], None]
 """Refuses a segment, by its starts and its policy, that is not what they come to."""
 _LOG = logging.getLogger(__name__)
-_LOOK_S, _SELDOM_S = 0.1, 1.0
-"""Seconds between two looks of one who waits whether somebody has held rollouts for too long; one
-that has not delivered gets such only after a whole lease, and there may be many."""
-_WAITING, _WAITING_EACH = 128, 16
-"""Calls that may wait for rollouts, in all and over one connection: others need threads too."""
-_RETRY_S = 1.0
+_LOOK_S = 0.1
+"""Seconds between two looks of one who waits whether somebody has held rollouts for too long."""
 
 
 class LearnerService:
@@ -61,7 +60,7 @@ class LearnerService:
         self._changed = Condition()
         self._inbox = Inbox(card.rollout, epoch)
         self._roster = Roster()
-        self._waiting: Counter[str] = Counter()
+        self._waiting = Waiting()
         self._refused = 0
         self.verify: Verify | None = None
         """Maker of a sample of segments, who compares them; None: nobody does."""
@@ -82,14 +81,49 @@ class LearnerService:
             incarnation: how often it was started before.
             wait_s: seconds to wait at most; the answer is an assignment of nothing then.
         """
-        until = self._clock() + wait_s
+        asked, until = self.ask(worker, incarnation, wait_s), self._clock() + wait_s
+        while not asked.done() and (left := until - self._clock()) > 0:
+            with suppress(TimeoutError):
+                asked.result(min(left, _LOOK_S))
+            with self._changed:
+                self._hand_out()
+        return self.answer(asked)
+
+    def ask(self, worker: str, incarnation: int, wait_s: float) -> Asked:
+        """Begins what `assign` does; what it returns is done once there is something to say.
+
+        Args:
+            worker: its name.
+            incarnation: how often it was started before.
+            wait_s: seconds that it may wait; with 0 there is something to say at once.
+
+        Raises:
+            BusyError: too many wait already.
+        """
         with self._changed:
-            guest = self._roster.greet(worker, incarnation, CALLER.get(), self._clock())
-            guest.begins("waits for work", self._clock())
-            lease = self._wait_for_lease(guest, until)
-            if lease is not None:
-                guest.begins(IMAGINES, lease.since)
-            self._tell(guest)
+            now = self._clock()
+            guest = self._roster.greet(worker, incarnation, CALLER.get(), now)
+            guest.begins("waits for work", now)
+            asked = Asked(guest)
+            lease = None if self._stop else self._lease(guest, now, self._share(now))
+            if lease is not None or self._stop or wait_s <= 0:
+                asked.tell(lease)
+            else:
+                self._waiting.add(asked)
+            return asked
+
+    def answer(self, asked: Future[Any]) -> Assignment:
+        """Returns what there is of what was asked for.
+
+        Args:
+            asked: what `ask` returned; it is cancelled where it is not done.
+        """
+        assert isinstance(asked, Asked)
+        asked.cancel()
+        lease = None if asked.cancelled() else asked.result()
+        with self._changed:
+            asked.guest.seen = self._clock()
+            self._tell(asked.guest)
             version = self._version
         if lease is not None:
             lease.starts = self._starts(lease.rollouts)
@@ -106,43 +140,31 @@ class LearnerService:
         """The newest policy's; -1 before the first."""
         return -1 if self._snapshot is None else self._snapshot.version
 
-    def _wait_for_lease(self, guest: Guest, until: float) -> Lease | None:
-        """Returns what a guest is to make, once there is some; None at a stop or at `until`.
+    def _share(self, now: float) -> int:
+        """Returns the rollouts of a piece, as a round is cut now."""
+        alive = self._roster.alive(now, self._version)
+        return share(self._card.rollout, alive, self._card.together)
 
-        Raises:
-            BusyError: too many wait already.
-        """
-        waits, look_s = False, _LOOK_S if guest.delivered else _SELDOM_S
-        try:
-            while not self._stop:
-                guest.seen = now = self._clock()
-                if (lease := self._lease(guest, now)) is not None or now >= until:
-                    return lease
-                if not waits:
-                    self._check_room(guest)
-                    self._waiting[guest.caller] += 1
-                    waits = True
-                self._changed.wait(min(until - now, look_s))
-            return None
-        finally:
-            if waits:
-                self._waiting[guest.caller] -= 1
-                self._waiting += Counter()  # forgets those who wait no more
-
-    def _check_room(self, guest: Guest) -> None:
-        """Refuses to let one wait where too many do; those who have delivered always may."""
-        here, all_ = self._waiting[guest.caller], self._waiting.total()
-        if guest.delivered or ((guest.caller == "" or here < _WAITING_EACH) and all_ < _WAITING):
+    def _hand_out(self) -> None:
+        """Leases what is missing to those who wait for it."""
+        now = self._clock()
+        if not self._inbox.offers(now):
             return
-        raise BusyError(f"{all_} calls wait for rollouts already", _RETRY_S)
+        each = self._share(now)
+        for asked in self._waiting.waiting():
+            lease = self._lease(asked.guest, now, each)
+            if lease is not None:
+                asked.tell(lease)
+            elif asked.guest.delivered and not asked.guest.caught:
+                return
 
-    def _lease(self, guest: Guest, now: float) -> Lease | None:
+    def _lease(self, guest: Guest, now: float, share: int) -> Lease | None:
         version = self._version
         if not self._roster.admits(guest, version):
             return None
         lease = self._inbox.assign(
             guest.worker,
-            share(self._card.rollout, self._roster.alive(now, version), self._card.together),
+            share,
             now,
             incarnation=guest.incarnation,
             caller=guest.caller,
@@ -150,6 +172,7 @@ class LearnerService:
         )
         if lease is not None:
             self._roster.admit(guest, version)
+            guest.begins(IMAGINES, now)
             guest.busy_until = lease.expires
         return lease
 
@@ -169,7 +192,7 @@ class LearnerService:
         if wanted:
             # Whole segments are compared, while others ask for work.
             self._compare(trajectory, lease)
-        who = trajectory.worker, trajectory.incarnation
+        who, steps = (trajectory.worker, trajectory.incarnation), int(trajectory.valid.sum())
         with self._changed:
             now = self._clock()
             reason = self._inbox.submit(trajectory, now)
@@ -177,9 +200,10 @@ class LearnerService:
             if reason != "stale":
                 self._roster.deliver(guest)
             if not reason:
-                guest.credit(trajectory, now)
+                guest.credit(trajectory.policy_version, steps, now)
             guest.begins("", now)
             guest.busy_until = now
+            self._hand_out()
             self._changed.notify_all()
             self._tell(guest)
             version = self._version
@@ -246,18 +270,25 @@ class LearnerService:
             kept = {v: policy for v, policy in self._policies.items() if v >= oldest}
             self._policies = kept | {snapshot.version: snapshot}
             self._inbox.open(snapshot.version, self._clock())
-            self._changed.notify_all()
+            self._hand_out()
 
     def gather(self, wait_s: float) -> list[Trajectory] | None:
         """Returns the round's segments once it is complete; None after `wait_s` seconds."""
+        until = time.monotonic() + wait_s
         with self._changed:
-            complete = self._changed.wait_for(lambda: self._inbox.complete(self._clock()), wait_s)
+            while not (complete := self._inbox.complete(self._clock())):
+                self._hand_out()
+                if (left := until - time.monotonic()) <= 0:
+                    break
+                self._changed.wait(min(left, _LOOK_S))
             return self._inbox.take() if complete else None
 
     def finish(self) -> None:
         """Tells every worker that the run is over."""
         with self._changed:
             self._stop = True
+            for asked in self._waiting.waiting():
+                asked.tell(None)
             self._changed.notify_all()
 
     def counters(self) -> dict[str, float]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import Future
 from contextvars import ContextVar
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from moma_core.types import (
     Assignment,
@@ -118,6 +119,32 @@ class Learner(Protocol):
 
         Raises:
             InvalidFieldError: a shape does not fit the task, or a value is not finite.
+        """
+
+
+@runtime_checkable
+class QueuedLearner(Learner, Protocol):
+    """One whose callers wait in a queue, for which they need no thread."""
+
+    def ask(self, worker: str, incarnation: int, wait_s: float) -> Future[Any]:
+        """Begins what `assign` does; what it returns is done once there is something to say.
+
+        Whoever does not wait for it any more cancels it.
+
+        Args:
+            worker: as `assign` takes it.
+            incarnation: as `assign` takes it.
+            wait_s: as `assign` takes it; only with 0 it is done at once in any case.
+
+        Raises:
+            BusyError: too many wait already.
+        """
+
+    def answer(self, asked: Future[Any]) -> Assignment:
+        """Returns what `assign` does: of nothing where what was asked for is not there.
+
+        Args:
+            asked: what `ask` returned; it is cancelled where it is not done.
         """
 
 

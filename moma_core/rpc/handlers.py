@@ -7,9 +7,10 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from concurrent.futures import Executor, Future
+from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
+from dataclasses import dataclass
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any
@@ -39,13 +40,25 @@ _STATUS = {
 Answer = Callable[[Any, float], Any]
 """From a request and its deadline (`time.monotonic()`) to a reply, both messages.
 
-A plain function may block and gets a thread; it answers calls of one request. A coroutine must not
-block; it answers streams of requests, one after the other.
+A plain function may block and gets a thread; it answers calls of one request, and may return a
+`Later`. A coroutine must not block; it answers streams of requests, one after the other.
 """
 Methods = Mapping[str, tuple[type[Message], Answer]]
 """By name, the request's message class and what answers it."""
 Admit = Callable[[Any], None]
 """From a call's metadata to nothing, or to an error that refuses it."""
+
+
+@dataclass(frozen=True)
+class Later:
+    """A reply that may take a while: whoever waits for it holds no thread meanwhile."""
+
+    asked: Future[Any]
+    """Done once there is something to reply; it is cancelled where the caller gives up."""
+    within_s: float
+    """Seconds to wait for that at most."""
+    reply: Callable[[], Message]
+    """Makes the reply of what there is then, in a thread."""
 
 
 class Resting:
@@ -142,8 +155,13 @@ def _unary(
             CALLER.set(context.peer())
             told = copy_context().run  # a thread has no context of its own
             loop = asyncio.get_running_loop()
-            reply: Message = await loop.run_in_executor(pool, told, answer, *given)
-            return reply
+            reply = await loop.run_in_executor(pool, told, answer, *given)
+            if isinstance(reply, Later):
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.wrap_future(reply.asked), reply.within_s)
+                reply = await loop.run_in_executor(pool, reply.reply)
+            made: Message = reply
+            return made
         raise AssertionError("a refusal raises")
 
     return answered

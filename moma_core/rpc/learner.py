@@ -6,12 +6,12 @@ from moma_core import documents
 from moma_core.address import Address
 from moma_core.checks import check_worker
 from moma_core.pb import learner_pb2, learner_pb2_grpc
-from moma_core.ports import InvalidFieldError, Learner, Run
+from moma_core.ports import InvalidFieldError, QueuedLearner, Run
 from moma_core.rpc import codec
 from moma_core.rpc import run as rpc_run
 from moma_core.rpc.channel import Persistence, call, connect, once
 from moma_core.rpc.endpoint import Endpoint
-from moma_core.rpc.handlers import Methods
+from moma_core.rpc.handlers import Later, Methods
 from moma_core.rpc.server import RunningServer, serve
 from moma_core.rpc.trust import Pass
 from moma_core.types import Assignment, PolicySnapshot, Receipt, RunCard, Trajectory
@@ -74,7 +74,9 @@ class LearnerClient:
         self._channel.close()
 
 
-def serve_learner(learner: Learner, endpoint: Endpoint, run: Run | None = None) -> RunningServer:
+def serve_learner(
+    learner: QueuedLearner, endpoint: Endpoint, run: Run | None = None
+) -> RunningServer:
     """Serves a `Learner`.
 
     Args:
@@ -86,13 +88,17 @@ def serve_learner(learner: Learner, endpoint: Endpoint, run: Run | None = None) 
     def describe(_: object, __: float) -> learner_pb2.DescribeRunReply:
         return learner_pb2.DescribeRunReply(card=documents.dump(learner.describe()))
 
-    def assign(request: learner_pb2.AssignRequest, _: float) -> learner_pb2.Assignment:
+    def assign(request: learner_pb2.AssignRequest, _: float) -> learner_pb2.Assignment | Later:
         check_worker(request.worker, request.incarnation)
         if not 0 <= request.wait_s <= _MAX_WAIT_S:
             raise InvalidFieldError(f"wait_s: {request.wait_s}, need 0 to {_MAX_WAIT_S}")
         wait_s = max(_LEAST_WAIT_S, request.wait_s)
-        assignment = learner.assign(request.worker, request.incarnation, wait_s)
-        return codec.encode(assignment, learner_pb2.Assignment())
+        asked = learner.ask(request.worker, request.incarnation, wait_s)
+
+        def answer() -> learner_pb2.Assignment:
+            return codec.encode(learner.answer(asked), learner_pb2.Assignment())
+
+        return answer() if asked.done() else Later(asked, wait_s, answer)
 
     def fetch_policy(_: object, __: float) -> learner_pb2.PolicySnapshot:
         return codec.encode(learner.fetch_policy(), learner_pb2.PolicySnapshot())

@@ -21,8 +21,9 @@ from moma_core.rpc.endpoint import Endpoint, ListenError
 from moma_core.rpc.handlers import Elsewhere, Methods, Resting, handlers
 from moma_core.rpc.trust import AUTHORITY, SERVER, Guard
 
-_THREADS = 256
-"""For answers that block, made as needed; a worker that waits for a segment holds one."""
+_THREADS = 16
+"""For answers that compute; who waits holds none. More of them wait for one interpreter, and each
+of those that hold a lock then waits for it longest: 1,000 workers were served at a third."""
 _OPTIONS = (
     # Otherwise a second server starts on the same port and the traffic splits silently.
     ("grpc.so_reuseport", 0),

@@ -5,29 +5,31 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from concurrent.futures import wait
 from contextlib import closing, contextmanager
 
 import pytest
 
-from learner import service as under_test
+from learner import waiting
 from moma_core.ports import DeadlineError
 from moma_core.rpc import learner as wire
 from moma_core.rpc.endpoint import Endpoint
 from moma_core.rpc.learner import LearnerClient, serve_learner
+from moma_core.rpc.server import _THREADS
 from tests.integration.parts import make_service
 
 SOON_S = 2.0
 
 
 @contextmanager
-def beside_400_who_wait(service):
+def beside_400_who_wait(service, least=100):
     """A client of a service that another process keeps 400 calls of `Assign` waiting at."""
     server = serve_learner(service, Endpoint())
     words = (sys.executable, "-m", "tests.e2e.stranger", str(server.address), "400", "30")
     with subprocess.Popen(words, stdout=subprocess.PIPE) as strangers:
         try:
             strangers.stdout.readline()
-            wait_until_full(service)
+            wait_until_full(service, least)
             with closing(LearnerClient(server.address)) as client:
                 yield client
         finally:
@@ -36,10 +38,10 @@ def beside_400_who_wait(service):
             server.stop(0.0)
 
 
-def wait_until_full(service):
+def wait_until_full(service, least):
     """Waits until nobody comes in any more."""
     end, before = time.monotonic() + 20, -1
-    while (now := service._waiting.total()) != before or now < 100:
+    while (now := len(service._waiting.waiting())) != before or now < least:
         assert time.monotonic() < end, now
         before = now
         time.sleep(0.5)
@@ -50,7 +52,8 @@ def busy(run):
     """A service with nothing to hand out."""
     service = make_service(run)
     while service.assign("own", 0, 0.0).starts is not None:
-        service._inbox._leases[-1].worker = "another"  # so that asking again gives nothing back
+        *_, last = service._inbox._leases.values()
+        last.worker = "another"  # so that asking again gives nothing back
     return service
 
 
@@ -64,10 +67,10 @@ def described_in(client):
 def test_four_hundred_who_wait_for_work_block_nobody(busy, record_property):
     """Very many calls wait for work at once.
 
-    Symptom: "128 calls wait for rollouts already" in the log of a worker that has not worked yet.
-    Cause: Somebody who asks from many threads; or far more new workers than a run can use.
-    What we do: Calls that wait have room of their own, in all and over each connection; others,
-    and workers that have delivered, are answered as ever.
+    Symptom: "calls wait for rollouts already" in the log of a worker that has not worked yet.
+    Cause: Somebody who asks from many threads; or more than 4,096 workers.
+    What we do: Calls that wait hold no thread, and are counted, in all and over each connection;
+    others, and workers that have delivered, are answered as ever.
     What you do: End the client; beyond loopback, replace the run's tokens.
     """
     with beside_400_who_wait(busy) as client:
@@ -76,9 +79,13 @@ def test_four_hundred_who_wait_for_work_block_nobody(busy, record_property):
     assert max(took) < SOON_S
 
 
-def test_without_room_of_their_own_they_would_block_all(busy, monkeypatch):
-    monkeypatch.setattr(under_test, "_WAITING", 10**6)
-    monkeypatch.setattr(under_test, "_WAITING_EACH", 10**6)
+def test_with_a_thread_each_they_would_block_all(busy, monkeypatch):
+    def held(asked, within_s, reply):
+        wait([asked], within_s)
+        return reply()
+
+    monkeypatch.setattr(wire, "Later", held)
+    monkeypatch.setattr(waiting, "_EACH", 10**6)
     monkeypatch.setattr(wire, "_CALL_S", SOON_S)
-    with beside_400_who_wait(busy) as client, pytest.raises(DeadlineError):
+    with beside_400_who_wait(busy, _THREADS) as client, pytest.raises(DeadlineError):
         described_in(client)

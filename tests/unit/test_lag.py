@@ -107,7 +107,9 @@ def play(lag, rounds=60, seed=0, make=inbox):
                 continue
             if piece is not None:
                 box.submit(made(piece, policy))
-            assert box.capacity == sum(map(len, box._missing())) >= 0
+            there = [*box._filled, *box._leases.values()]
+            taken = box._round * ROWS + sum(len(one.rollouts) for one in there)
+            assert box.capacity == (box._lag + box._version + 1) * ROWS - taken >= 0
             piece = leased(box, f"w{worker}", SHARE)
             busy[worker] = (draw.choice([0, 1, 20]), piece, version)
         if updating:

@@ -455,6 +455,6 @@ def waiting_as(service, name):
 
 def until_waiting(service, count):
     end = time.monotonic() + 10
-    while service._waiting.total() < count:
+    while len(service._waiting.waiting()) < count:
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -1,0 +1,1 @@
+"""How far one learner reaches: fed by stubs, in a simulation, and by real workers on a stub."""
