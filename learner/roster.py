@@ -82,7 +82,13 @@ class Guest:
         self.doing, self.since = doing, now
 
     def credit(self, version: int, steps: int, now: float) -> None:
-        """Notes that what it made was accepted: so many steps, by the policy of this version."""
+        """Notes that what it made was accepted.
+
+        Args:
+            version: of the policy that made it.
+            steps: that are real.
+            now: monotonic seconds.
+        """
         since = self.credited or self.since
         self.rate = steps / max(1e-3, now - since)
         self.version, self.credited = version, now
