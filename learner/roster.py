@@ -54,7 +54,7 @@ class Guest:
     caught: bool = False
     """Something of it was made again, and came out otherwise."""
     waits: bool = False
-    """Its question for work is open."""
+    """Presence of a question for work that is open."""
     told: bool = False
     """Knowledge that the run is over."""
     credited: float = 0.0

@@ -54,11 +54,11 @@ class Later:
     """A reply that may take a while: whoever waits for it holds no thread meanwhile."""
 
     asked: Future[Any]
-    """Done once there is something to reply; it is cancelled where the caller gives up."""
+    """Future of what there is to reply; it is cancelled where the caller gives up."""
     within_s: float
     """Seconds to wait for that at most."""
     reply: Callable[[], Message]
-    """Makes the reply of what there is then, in a thread."""
+    """Maker of the reply from what there is then, in a thread."""
 
 
 class Resting:
