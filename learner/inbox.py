@@ -164,7 +164,8 @@ class Inbox:
     def take_back(self, trajectory: Trajectory) -> None:
         """Ends what a segment was handed out with, so that others get it."""
         lease = self.lease_of(trajectory)
-        self._leases = [held for held in self._leases if held is not lease]
+        if lease is not None and self._leases.get(lease.rollouts.start) is lease:
+            self._drop(lease)
 
     def submit(self, trajectory: Trajectory, now: float = -math.inf) -> str:
         """Takes a segment; returns "" or why not: "stale" or "duplicate".

@@ -10,8 +10,9 @@ from contextlib import suppress
 from threading import Condition
 from typing import Any
 
-from learner.inbox import Inbox, Lease, share
-from learner.roster import IMAGINES, Guest, Roster
+from learner.inbox import Inbox, Lease
+from learner.leasing import Leasing
+from learner.roster import Roster
 from learner.starts import Draw
 from learner.waiting import Asked, Waiting
 from moma_core.checks import check_trajectory
@@ -61,6 +62,7 @@ class LearnerService:
         self._inbox = Inbox(card.rollout, epoch)
         self._roster = Roster()
         self._waiting = Waiting()
+        self._leasing = Leasing(card, self._inbox, self._roster, self._waiting)
         self._refused = 0
         self.verify: Verify | None = None
         """Maker of a sample of segments, who compares them; None: nobody does."""
@@ -105,7 +107,7 @@ class LearnerService:
             guest = self._roster.greet(worker, incarnation, CALLER.get(), now)
             guest.begins("waits for work", now)
             asked = Asked(guest)
-            lease = None if self._stop else self._lease(guest, now, self._share(now))
+            lease = None if self._stop else self._leasing.lease(guest, now, self._version)
             if lease is not None or self._stop or wait_s <= 0:
                 asked.tell(lease)
             else:
@@ -140,41 +142,8 @@ class LearnerService:
         """The newest policy's; -1 before the first."""
         return -1 if self._snapshot is None else self._snapshot.version
 
-    def _share(self, now: float) -> int:
-        """Returns the rollouts of a piece, as a round is cut now."""
-        alive = self._roster.alive(now, self._version)
-        return share(self._card.rollout, alive, self._card.together)
-
     def _hand_out(self) -> None:
-        """Leases what is missing to those who wait for it."""
-        now = self._clock()
-        if not self._inbox.offers(now):
-            return
-        each = self._share(now)
-        for asked in self._waiting.waiting():
-            lease = self._lease(asked.guest, now, each)
-            if lease is not None:
-                asked.tell(lease)
-            elif asked.guest.delivered and not asked.guest.caught:
-                return
-
-    def _lease(self, guest: Guest, now: float, share: int) -> Lease | None:
-        version = self._version
-        if not self._roster.admits(guest, version):
-            return None
-        lease = self._inbox.assign(
-            guest.worker,
-            share,
-            now,
-            incarnation=guest.incarnation,
-            caller=guest.caller,
-            trusted=guest.delivered,
-        )
-        if lease is not None:
-            self._roster.admit(guest, version)
-            guest.begins(IMAGINES, now)
-            guest.busy_until = lease.expires
-        return lease
+        self._leasing.hand_out(self._clock(), self._version)
 
     def fetch_policy(self) -> PolicySnapshot:
         """Returns the newest policy, which is never further from a round than the one assigned."""

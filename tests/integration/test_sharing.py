@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from learner import service as module
+from learner import leasing as module
 from learner.service import LearnerService
 from learner.starts import drawing
 from moma_core.config import PessimismConfig, RolloutConfig
