@@ -12,7 +12,7 @@ from typing import Any
 
 from learner.inbox import Inbox, Lease
 from learner.leasing import Leasing
-from learner.roster import Roster
+from learner.roster import Guest, Roster
 from learner.starts import Draw
 from learner.waiting import Asked, Waiting
 from moma_core.checks import check_trajectory
