@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
@@ -14,11 +15,11 @@ from model_server.world_model import chance, uncertainty
 from model_server.world_model.ensemble import Ensemble, Outputs
 from model_server.world_model.fit import Fitted
 from model_server.world_model.likelihood import nll
-from model_server.world_model.model import WorldModel
 from moma_core import seeds
 from moma_core.datasets import Dataset
 from moma_core.datasets.holdout import Runs, held_episodes
 from moma_core.datasets.mapped import take
+from moma_core.ports import Dynamics
 from moma_core.types import Metrics, Query, Transitions
 
 QUANTILES = ("0.50", "0.90", "0.95", "0.99", "0.999", "1.00")
@@ -155,12 +156,20 @@ def summary(report: dict[str, Any]) -> Metrics:
 
 
 def along_episodes(
-    model: WorldModel, dataset: Dataset, held: Runs, seed: int, episodes: int = 64
+    model: Dynamics,
+    scale: Float32[Tensor, " S"],
+    dataset: Dataset,
+    held: Runs,
+    seed: int,
+    episodes: int = 64,
 ) -> dict[str, object]:
-    """Error of the model run along held-out action sequences, against a state that never moves.
+    """Error of a model run along held-out action sequences, against a state that never moves.
+
+    At each step it is that of the episodes that last so long, and it is followed while half do.
 
     Args:
-        model: the model.
+        model: the model; it sees the first state of an episode, its actions, and no more.
+        scale: a unit of every feature, the data's deviation.
         dataset: the log.
         held: held-out rows; only episodes held out whole are used.
         seed: of the members drawn.
@@ -169,23 +178,24 @@ def along_episodes(
     whole = held_episodes(dataset, held)[:episodes]
     if len(whole) == 0:
         return {"episodes": 0, "steps": [], "rmse": [], "persistence_rmse": []}
-    first = dataset.episode_start[whole]
-    horizon = int((dataset.edges[whole + 1] - first).min())
+    first, lengths = dataset.episode_start[whole], dataset.lengths[whole]
+    horizon = int(np.median(lengths))
     state = start = torch.from_numpy(take(dataset.state, first + whole))
     row_seed = seeds.rows(seed, len(whole))
     error, still = [], []
     for step in range(horizon):
-        action = torch.from_numpy(take(dataset.action, first + step))
+        lasts = np.flatnonzero(lengths > step)
+        on = torch.from_numpy(lasts)
         query = Query(
-            state=state,
-            action=action,
-            age=torch.full((len(whole),), step),
-            seed=seeds.mix(row_seed + step),
+            state=state[on],
+            action=torch.from_numpy(take(dataset.action, first[lasts] + step)),
+            age=torch.full((len(on),), step),
+            seed=seeds.mix(row_seed[on] + step),
         )
-        state = model.predict(query).next_state
-        truth = torch.from_numpy(take(dataset.state, first + whole + step + 1))
-        error.append(_rmse(state, truth, model))
-        still.append(_rmse(start, truth, model))
+        state = state.index_copy(0, on, model.predict(query).next_state)
+        truth = torch.from_numpy(take(dataset.state, first[lasts] + whole[lasts] + step + 1))
+        error.append(_rmse(state[on], truth, scale))
+        still.append(_rmse(start[on], truth, scale))
     return {
         "episodes": len(whole),
         "steps": list(range(1, horizon + 1)),
@@ -194,7 +204,9 @@ def along_episodes(
     }
 
 
-def _rmse(state: Tensor, truth: Tensor, model: WorldModel) -> list[float]:
-    """Root mean square error per feature, in standard deviations of the data."""
-    error: Float32[Tensor, " S"] = (state - truth).square().mean(0).sqrt()
-    return (error / model.state_std).tolist()
+def _rmse(
+    state: Float32[Tensor, "B S"], truth: Float32[Tensor, "B S"], scale: Float32[Tensor, " S"]
+) -> list[float]:
+    """Root mean square error per feature, in its unit."""
+    found: list[float] = ((state - truth).square().mean(0).sqrt() / scale).tolist()
+    return found

@@ -57,7 +57,7 @@ def save(
     )
     draw = seeds.derive(seed, "calibrate")
     model = WorldModel(card, fitted.ensemble, box)
-    path_error = calibrate.along_episodes(model, dataset, fitted.held, draw)
+    path_error = calibrate.along_episodes(model, model.state_std, dataset, fitted.held, draw)
     measured = {"held_out": report, "along_episodes": path_error}
     return write(card, fitted.ensemble, box, measured, path)
 

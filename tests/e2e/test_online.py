@@ -8,6 +8,7 @@ from tests.e2e.commands import differing, read
 
 ROUNDS = 3
 SMALL = (
+    "--no-eval.film",
     *(
         "--checkpoint-every",
         "1",
