@@ -81,7 +81,7 @@ class _Running:
         directory.parent.mkdir(parents=True, exist_ok=True)
         self._log = (directory.parent / f"{job.name}.log").open("a+", encoding="utf-8")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "moma", "train", *words, "--in-process", "--no-eval.film"],
+            [sys.executable, "-m", "moma", "train", *words, "--in-process", "--eval.no-film"],
             stdin=subprocess.PIPE,
             stdout=self._log,
             stderr=subprocess.STDOUT,

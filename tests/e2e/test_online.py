@@ -8,7 +8,7 @@ from tests.e2e.commands import differing, read
 
 ROUNDS = 3
 SMALL = (
-    "--no-eval.film",
+    "--eval.no-film",
     *(
         "--checkpoint-every",
         "1",

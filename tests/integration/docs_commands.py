@@ -89,10 +89,19 @@ def _block(page, lines, begun, found, whole):
     return Block(page, begun, tuple(found), mark and mark.groups())
 
 
+def flags(text):
+    """Yields the flags that a page's text names without a command."""
+    for code, _ in _inline(text):
+        yield from re.findall(r"(?<!\S)--[a-z][\w.-]*", code) if code.startswith("--") else ()
+
+
+def _inline(text):
+    return _INLINE.findall(re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+
+
 def mentions(text):
     """Yields the commands that a page's text names, as words, and what is said of each."""
-    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    for code, said in _INLINE.findall(text):
+    for code, said in _inline(text):
         if code.startswith(("moma ", "scripts/", "python -m ", "pytest ")) and code != "moma ":
             try:
                 for words in split(code):

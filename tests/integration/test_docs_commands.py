@@ -35,6 +35,10 @@ VALUES = {
 """What capitals stand for; others are names of files."""
 
 
+ELSEWHERE = {"--version", "--no-kill", "--requeue", "--quick", "--profile"}
+"""Flags that pages name of `moma` itself, of Slurm and of `scripts/bench`."""
+
+
 class Understood(BaseException):
     """The command has understood its words, and would begin."""
 
@@ -157,6 +161,16 @@ def test_what_the_text_names_exists(understood, capsys):
             check_program(words)
             if words[0] == "moma" and "refused" not in said:
                 assert not unknown(filled(words)[1:], understood, capsys), f"{page}: {words}"
+
+
+def test_a_flag_that_the_text_names_is_some_commands(capsys):
+    names = [[name] for name in cli._COMMANDS if name != "data"]
+    names += [["data", name] for name in data._COMMANDS]
+    known = ELSEWHERE.union(*(flags(name, capsys) for name in names))
+    named = {flag for text in PAGES.values() for flag in docs_commands.flags(text)}
+    assert len(named) > 20
+    assert named - known == set()
+    assert "--no-eval.film" not in known  # the way it is not written
 
 
 def unknown(words, understood, capsys):
