@@ -6,8 +6,10 @@ round for as long as it takes workers to imagine it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -25,6 +27,8 @@ from moma_core.types import History, Trajectory, layouts
 _LOOK_S = 0.05
 _PATIENCE_S = 1.0
 """Seconds between two looks at the stop flag while a learner waits."""
+_STOP_S = 8.0
+"""Seconds that the first learner has, once all are told to stop, to finish its round with us."""
 _LEAVE_S = 2.0
 """Seconds for the other learners to hear that the run is over."""
 _END = "end"
@@ -117,13 +121,17 @@ class Member:
         """
         while (tensors := self._received(stopping)) is not None:
             yield (_path(tensors),) if tensors else ()
-        self._store.set(f"left/{self.group.rank}", "")
+        with suppress(distributed.DistError):  # it may have gone already
+            self._store.set(f"left/{self.group.rank}", "")
 
     def _received(self, stopping: Stop) -> dict[str, Tensor] | None:
         key = _message(next(self._numbers))
+        until = math.inf
         try:
             while not there(self._store, key):
-                if stopping():
+                if stopping() and until == math.inf:
+                    until = time.monotonic() + _STOP_S
+                if time.monotonic() >= until:
                     raise StoppedError("stopped between two rounds")
             said = self._store.get(key).decode()
         except distributed.DistError as error:
