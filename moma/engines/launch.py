@@ -47,8 +47,9 @@ def prepare(run: RunDirectory, config: Config, listening: Listening, deployment:
         ValueError: the batch system refuses.
     """
     planned = training.plan(config, deployment)
+    shown = {"first": "learner", "learners": config.learners, **asdict(planned)}
     plan = run.path / "plan.json"
-    write_text(plan, json.dumps({"first": "learner", **asdict(planned)}, indent=1))
+    write_text(plan, json.dumps(shown, indent=1))
     written = [run.config_path, plan]
     if deployment.engine == "slurm":
         written.append(_script(run, config, listening, deployment))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
+import psutil
 import torch
 from safetensors.torch import save_file
 
@@ -145,6 +146,12 @@ def alone(case, directory):
     return learn(case, directory, Lead(ALONE, None, "cpu"))
 
 
+def listens():
+    """Where this process can be called."""
+    found = psutil.Process().net_connections()
+    return sorted({c.laddr.ip for c in found if c.status == psutil.CONN_LISTEN})
+
+
 def main(rank, learners, directory):
     """Learns every case together with the others, and writes what came of it."""
     torch.set_num_threads(1)
@@ -153,6 +160,7 @@ def main(rank, learners, directory):
     def write(lead, rounds):
         for name, case in (CASES | SPOILT).items():
             save_file(learn(case, directory, lead, rounds), directory / f"{learners} {rank} {name}")
+        (directory / f"{learners} {rank} listens").write_text(" ".join(listens()))
 
     if rank:
         member = rendezvous.join(place, rank, learners, "cpu", lambda: False)

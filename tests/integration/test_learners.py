@@ -102,6 +102,13 @@ def test_all_learners_of_a_group_are_alike(together):
             assert apart(first, other)[0] == 0, name
 
 
+def test_they_can_be_called_on_loopback_alone(together, directory):
+    assert together
+    said = [path.read_text() for path in directory.glob("* listens")]
+    assert len(said) >= 2
+    assert set(said) == {"127.0.0.1"}
+
+
 def test_the_cases_are_what_they_are_named_after(alone):
     assert float(alone["ppo stops"]["measured.losses/epochs"]) == 1
     assert float(alone["ppo"]["measured.losses/epochs"]) == 3
