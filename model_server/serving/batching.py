@@ -18,7 +18,14 @@ import torch
 from model_server.serving.load import Load
 from model_server.serving.waiting import Limits, Request, Waiting, answer, attempt, join
 from moma_core.checks import check_query
-from moma_core.ports import BusyError, DeadlineError, Dynamics, InvalidFieldError, UnavailableError
+from moma_core.ports import (
+    CALLER,
+    BusyError,
+    DeadlineError,
+    Dynamics,
+    InvalidFieldError,
+    UnavailableError,
+)
 from moma_core.types import Metrics, ModelCard, Prediction, Query
 
 
@@ -106,13 +113,14 @@ class Batching:
             )
         check_query(self._task, query)  # one bad item must not fail a batch
         now = self._clock()
-        request = Request(query=query, deadline=deadline, queued=now)
+        caller = CALLER.get()
+        request = Request(query=query, deadline=deadline, queued=now, caller=caller)
         with self._changed:
             if self._closed:
                 raise UnavailableError("this model is being closed")
-            if not self._waiting.fits(request.rows):
+            if not self._waiting.fits(request.rows, caller):
                 self._drop(now)
-            if not self._waiting.fits(request.rows):
+            if not self._waiting.fits(request.rows, caller):
                 after = self._load.refused(request.rows, self._waiting.rows, now)
                 raise BusyError(f"{self._waiting.rows} rows wait already", after)
             self._waiting.add(request)

@@ -18,8 +18,10 @@ from moma_core.types import Prediction, Query, layouts
 
 T = TypeVar("T")
 _QUEUED_BATCHES = 4
-_LARGEST = 1 << 16
-"""Rows that any request may have: seconds of work, which a stop can wait for."""
+_LARGEST = 1 << 14
+"""Rows that any request may have: a second of work, which a stop and all others can wait for."""
+_KEPT = 16
+"""A request of this part of a batch at most finds room beside callers who have taken all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,11 @@ class Limits:
         """Rows that one request may have."""
         return max(_LARGEST, self.room)
 
+    @property
+    def kept(self) -> int:
+        """Rows of a caller with nothing waiting that find room where there is none."""
+        return self.max_rows // _KEPT
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Request:
@@ -55,6 +62,8 @@ class Request:
     query: Query
     deadline: float
     queued: float
+    caller: str = ""
+    """Connection that it came over; empty within a process."""
     answer: Future[tuple[Prediction, int]] = field(default_factory=Future)
     """Prediction of the whole batch, and at which of its rows this request's begin."""
 
@@ -100,31 +109,54 @@ def attempt(work: Callable[..., T], *given: object) -> T | Exception:
 
 
 class Waiting:
-    """Requests in the order in which they are served: first come, first served."""
+    """Requests in the order in which they are served: first come, first served.
+
+    A few who ask for very much could take all the room, again and again. Small requests of callers
+    with nothing else waiting then find room of their own, and come first: half of a batch at most.
+    """
 
     def __init__(self, limits: Limits) -> None:
         """Begins empty."""
         self._limits = limits
         self._line: deque[Request] = deque()
+        self._small: deque[Request] = deque()
         self.rows = 0
 
     def __len__(self) -> int:
-        return len(self._line)
+        return len(self._line) + len(self._small)
 
-    def fits(self, rows: int) -> bool:
-        """True where so many rows more may wait."""
+    def fits(self, rows: int, caller: str = "") -> bool:
+        """True where so many rows more may wait.
+
+        Args:
+            rows: of the request.
+            caller: the connection that it came over.
+        """
+        return self._in_line(rows) or self._beside(rows, caller)
+
+    def _in_line(self, rows: int) -> bool:
         return self.rows == 0 or self.rows + rows <= self._limits.room
+
+    def _beside(self, rows: int, caller: str) -> bool:
+        """True of little, of a caller with nothing waiting, as long as there are not very many."""
+        waits = any(request.caller == caller for request in (*self._line, *self._small))
+        beside = sum(request.rows for request in self._small)
+        return rows <= self._limits.kept and not waits and beside + rows <= self._limits.room
 
     def add(self, request: Request) -> None:
         """Appends a request."""
-        self._line.append(request)
+        rows, caller = request.rows, request.caller
+        small = not self._in_line(rows) and self._beside(rows, caller)
+        (self._small if small else self._line).append(request)
         self.rows += request.rows
 
     def expire(self, now: float) -> list[Request]:
         """Removes and returns the requests whose deadline has passed."""
-        late = [request for request in self._line if request.deadline <= now]
+        late = []
+        for line in (self._small, self._line):
+            late += [request for request in line if request.deadline <= now]
         for request in late:
-            self._line.remove(request)
+            (self._small if request in self._small else self._line).remove(request)
             self.rows -= request.rows
         return late
 
@@ -132,11 +164,12 @@ class Waiting:
         """Removes and returns the next batch, of so many requests at most."""
         batch: list[Request] = []
         rows = 0
-        while self._line:
-            full = rows + self._line[0].rows > self._limits.max_rows
-            if batch and (full or len(batch) >= most):
-                break
-            batch.append(self._line.popleft())
-            rows += batch[-1].rows
+        for line, limit in (
+            (self._small, self._limits.max_rows // 2),
+            (self._line, self._limits.max_rows),
+        ):
+            while line and not (batch and (rows + line[0].rows > limit or len(batch) >= most)):
+                batch.append(line.popleft())
+                rows += batch[-1].rows
         self.rows -= rows
         return batch

@@ -177,6 +177,7 @@ def _stream(
 
     async def answered(_: object, context: Any) -> None:  # noqa: ANN401
         deadline, shown = _deadline(context), context.invocation_metadata()
+        CALLER.set(context.peer())
         async with _refusing(context):
             admit(shown)
             while (raw := await resting.until(context.read)) is not grpc.aio.EOF:

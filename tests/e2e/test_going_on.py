@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.commands import Command, processes, read, rounds, until
 
 NAMED_S = 15.0
-WINDOW_S = 3.0
+WINDOW_S = 2.0
 LEAST, PAIRS = 0.7, (3, 10)
 """Share of the rounds made alone, and pairs of windows that it is taken from: other work on the
 machine is noise, which more of them average out."""

@@ -68,6 +68,6 @@ def test_a_bad_item_is_refused_before_it_can_fail_a_batch(serve, inner, pool):
 def test_a_request_of_more_rows_than_any_may_have_is_refused_with_the_number(serve, inner):
     server = serve()
     inner.gate.set()
-    with pytest.raises(InvalidFieldError, match=r"^state: 65537 rows, need 65536 at most"):
-        server.predict(rows(65537, 1))
+    with pytest.raises(InvalidFieldError, match=r"^state: 16385 rows, need 16384 at most"):
+        server.predict(rows(16385, 1))
     assert len(server.predict(rows(2, 1)).reward) == 2

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -106,3 +107,28 @@ def test_limits_that_make_no_sense_are_refused_by_name(bad):
     (name,) = bad
     with pytest.raises(ValueError, match=f"^{name} is "):
         Limits(**bad)
+
+
+def test_where_others_have_taken_all_room_a_small_request_of_another_caller_finds_some():
+    limits = Limits(max_rows=32, queue_rows=64)
+    line = Waiting(limits)
+    line.add(large := replace(request(rows=64), caller="much"))
+    assert not line.fits(3, "little")
+    assert not line.fits(1, "much")
+    assert line.fits(2, "little")
+    small = replace(request(rows=2), caller="little")
+    line.add(small)
+    assert not line.fits(1, "little")
+    assert line.take() == [small]
+    assert (line.take(), line.rows) == ([large], 0)
+
+
+def test_those_who_came_so_have_half_of_a_batch_and_expire_like_all():
+    line = Waiting(Limits(max_rows=32, queue_rows=4))
+    line.add(first := request(rows=4))
+    small = [replace(request(rows=2, deadline=n), caller=f"c{n}") for n in range(2)]
+    for one in small:
+        line.add(one)
+    assert line.expire(0.5) == small[:1]
+    assert line.take() == [small[1], first]
+    assert line.rows == 0
