@@ -14,7 +14,7 @@ class Serve(Listening):
     """Serves a fitted model, a simulator, or dynamics of your own until it is told to stop."""
 
     model: Path | None = None
-    """Model directory, RUN/model, or the run's own."""
+    """Model directory, RUN/model, or the run's own; SIGHUP loads it anew."""
     simulator: str = ""
     """Task whose simulator to serve instead of a model."""
     dynamics: str = ""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import signal
+from threading import Event
+
 from model_server.command import Serve
 from model_server.serving.batching import Batching
+from model_server.serving.swapped import Swapped
 from model_server.serving.waiting import Limits
 from model_server.simulator import Simulator
 from model_server.world_model import files
@@ -12,6 +17,10 @@ from moma_core.ports import Dynamics
 from moma_core.rpc.dynamics import serve_dynamics
 from moma_core.rpc.endpoint import Endpoint
 from moma_core.runtime import process
+
+_LOG = logging.getLogger(__name__)
+_LOOK_S = 0.2
+"""Seconds between two looks whether another model is to be taken."""
 
 
 def serve(args: Serve, endpoint: Endpoint) -> None:
@@ -27,8 +36,9 @@ def serve(args: Serve, endpoint: Endpoint) -> None:
     if args.direct and not (on_cores and threads == 1):
         raise ValueError("--direct needs a model on the CPU and --threads 1: it runs one at a time")
     limits = Limits(max_rows=args.max_rows, queue_rows=args.queue_rows)
+    swapped = Swapped(_dynamics(args))
     model = Batching(
-        _dynamics(args),
+        swapped,
         limits,
         alone=args.deterministic,
         streams=threads if on_cores else 1,
@@ -36,9 +46,24 @@ def serve(args: Serve, endpoint: Endpoint) -> None:
     )
     server = serve_dynamics(model, endpoint)
     process.announce(args.announce, "model-server", server.address)
-    stopping.wait()
+    again = Event()
+    signal.signal(signal.SIGHUP, lambda *_: again.set())
+    while not stopping.wait(_LOOK_S):
+        if again.is_set():
+            again.clear()
+            _swap(swapped, args)
     server.stop()
     model.close()
+
+
+def _swap(swapped: Swapped, args: Serve) -> None:
+    """Takes the model that lies where the first one lay, where it is whole."""
+    try:
+        card = swapped.swap(lambda: _dynamics(args))
+    except (ValueError, OSError) as error:
+        _LOG.warning("%s; it goes on with the model that it has", error)
+    else:
+        _LOG.info("serves model %s from now on", card.digest[:12])
 
 
 def _dynamics(args: Serve) -> Dynamics:

@@ -10,7 +10,7 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -18,7 +18,7 @@ from learner.service import LearnerService
 from learner.starts import drawing
 from moma_core import recipes
 from moma_core.address import Address
-from moma_core.config import Config
+from moma_core.config import Config, PessimismConfig
 from moma_core.datasets import StartSampler
 from moma_core.nets.policy import Actors
 from moma_core.rpc.endpoint import Endpoint
@@ -47,14 +47,34 @@ def service(config: Config, scratch: Path) -> LearnerService:
     return LearnerService(card, drawing(starts, config.seed))
 
 
-def take(fed: LearnerService, config: Config, update_s: float, over: Event) -> None:
-    """Takes round after round and publishes the same policy under the next version."""
+@dataclass
+class Taken:
+    """What rounds were made of."""
+
+    pieces: int = 0
+    """Segments so far."""
+    workers: int = 0
+    """Workers of the last round."""
+
+
+def take(fed: LearnerService, config: Config, update_s: float, over: Event, taken: Taken) -> None:
+    """Takes round after round and publishes the same policy under the next version.
+
+    Args:
+        fed: the service.
+        config: the actors'.
+        update_s: seconds of an update.
+        over: set once it shall stop.
+        taken: told what rounds were made of.
+    """
     actors = Actors(fed.describe().task, config.actor, config.seed)
     snapshot = PolicySnapshot(version=0, parameters=actors.state_dict())
     while not over.is_set():
         fed.publish(snapshot)
-        while fed.gather(_LOOK_S) is None and not over.is_set():
+        while (made := fed.gather(_LOOK_S)) is None and not over.is_set():
             pass
+        taken.pieces += len(made or ())
+        taken.workers = len({one.worker for one in made or ()})
         time.sleep(update_s)
         snapshot = replace(snapshot, version=snapshot.version + 1)
 
@@ -69,18 +89,23 @@ def serve(rows: int, horizon: int, lag: int, update_s: float) -> None:
         update_s: seconds of an update.
     """
     process.compute_on(1)
+    process.open_many_files()
     config = recipes.get(RECIPE)
     rollout = replace(config.rollout, rows=rows, horizon=horizon, lag=lag)
-    config = replace(config, rollout=rollout)
-    over = Event()
+    config = replace(config, rollout=rollout, pessimism=PessimismConfig(cut=1e9))
+    over, taken = Event(), Taken()
     with tempfile.TemporaryDirectory() as scratch:
         fed = service(config, Path(scratch))
         server = serve_learner(fed, Endpoint())
-        loop = Thread(target=take, args=(fed, config, update_s, over))
+        loop = Thread(target=take, args=(fed, config, update_s, over, taken))
         loop.start()
         print(json.dumps({"address": str(server.address)}), flush=True)
         for _ in sys.stdin:  # a line asks for the counters
-            told = fed.counters() | {"round": float(fed.fetch_policy().version)}
+            told = fed.counters() | {
+                "round": float(fed.fetch_policy().version),
+                "pieces": float(taken.pieces),
+                "workers in a round": float(taken.workers),
+            }
             print(json.dumps(told), flush=True)
         over.set()
         fed.finish()

@@ -54,6 +54,31 @@ class Seen:
     accepted: int = 0
 
 
+def made_up(card: RunCard, given: Assignment, worker: str, version: int) -> Trajectory:
+    """Returns a segment whose rollouts stand still where they were to begin.
+
+    Args:
+        card: the run's.
+        given: what was handed out.
+        worker: to whom.
+        version: the policy's.
+    """
+    assert given.starts is not None
+    spec, steps, starts = card.task, card.rollout.horizon, given.starts
+    step = torch.arange(steps)[:, None]
+    end = (spec.episode_limit - starts.age).clamp_max(steps) - 1
+    never = torch.zeros(steps, len(end), dtype=torch.bool)
+    none = torch.zeros(never.shape)
+    return Trajectory(
+        policy_version=version, epoch=given.epoch, worker=worker, incarnation=0,
+        first=given.first, history=starts.history, age=starts.age,
+        state=starts.state.expand(steps + 1, -1, -1).contiguous(),
+        action=torch.zeros(*never.shape, *spec.action_mask.shape),
+        log_prob=torch.zeros(*never.shape, len(spec.agents)), reward=none, penalty=none,
+        terminated=never, truncated=step == end, unsure=never, valid=step <= end,
+    )  # fmt: skip
+
+
 class Stub:
     """One worker without a model."""
 
@@ -94,30 +119,13 @@ class Stub:
                 return
             self._held = fetched.version
         await asyncio.sleep(self._imagine_s)
-        made = self._made(codec.decode(Assignment, reply))
+        made = made_up(self._card, codec.decode(Assignment, reply), self._name, self._held)
         receipt = await self._call("Submit", codec.encode(made, learner_pb2.Trajectory()))
         if receipt is not None and self._seen.counting:
             self._seen.accepted += not receipt.reason
             self._seen.refused["Submit", receipt.reason] += bool(receipt.reason)
         if receipt is not None and not receipt.reason:
             self._seen.delivered.add(self._name)
-
-    def _made(self, given: Assignment) -> Trajectory:
-        """Steps that stand still, from where the rollouts were to begin."""
-        assert given.starts is not None
-        spec, steps, starts = self._card.task, self._card.rollout.horizon, given.starts
-        step = torch.arange(steps)[:, None]
-        end = (spec.episode_limit - starts.age).clamp_max(steps) - 1
-        never = torch.zeros(steps, len(end), dtype=torch.bool)
-        none = torch.zeros(never.shape)
-        return Trajectory(
-            policy_version=self._held, epoch=given.epoch, worker=self._name, incarnation=0,
-            first=given.first, history=starts.history, age=starts.age,
-            state=starts.state.expand(steps + 1, -1, -1).contiguous(),
-            action=torch.zeros(*never.shape, *spec.action_mask.shape),
-            log_prob=torch.zeros(*never.shape, len(spec.agents)), reward=none, penalty=none,
-            terminated=never, truncated=step == end, unsure=never, valid=step <= end,
-        )  # fmt: skip
 
     async def _call(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any message
         """Returns the answer; None where it was refused, which is noted, after a pause."""

@@ -8,10 +8,12 @@ import json
 import logging
 import math
 import os
+import resource
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
@@ -50,6 +52,7 @@ def begin() -> Event:
         format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr
     )
     keep_memory()
+    open_many_files()
     _OVER.clear()
     goes_on_with("")
     stopping = Event()
@@ -139,6 +142,16 @@ def keep_memory() -> None:
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, _KEPT)
         mallopt(_TRIM_THRESHOLD, _KEPT)
+
+
+def open_many_files() -> None:
+    """Lets this process open as many files as the system lets it: every connection is one.
+
+    Systems begin with 1,024 for each process, fewer than a learner has workers.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems have a bound below what they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _insist(stopping: Event) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
+from benchmarks.scale import real
 from tests.e2e.commands import Command, processes, read, rounds, until
 from tests.storms import Memory, flip_bytes, kill_savers
 
@@ -76,13 +77,14 @@ def run_for(state, name, words, minutes, disturb=None, every_s=60.0):
                 due += every_s
             memory.append((now - begun, rss(command)))
             time.sleep(0.5)
-        made = rounds(run) - first
+        made, learner = rounds(run) - first, processes(run)["learner"]
         os.kill(command.pid, signal.SIGINT)
         command.wait(20)
         return {
             "rounds_per_s": made / (60 * minutes),
             "came_back_s": came_back,
             "memory": memory[:: max(1, len(memory) // 500)],
+            "learner_restarts": learner["restarts"],
             "faults": len(read(run / "status.json")["faults"]),
         }
     finally:
@@ -134,17 +136,20 @@ def test_a_kill_a_minute_leaves_four_fifths_of_the_rounds(state, record_property
 
 @pytest.mark.reliability(12, "worker_kill_loop")
 def test_a_worker_killed_every_five_seconds_is_replaced(state, record_property):
-    minutes = MINUTES / 6
+    minutes, eight = MINUTES / 6, ("--workers", "8")
+    quiet = kept(state, "quiet", lambda: run_for(state, "quiet", eight, minutes))
     found = kept(
-        state, "loop",
-        lambda: run_for(state, "loop", ("--workers", "8"), minutes, kill(("worker",)), 5.0),
-    )  # fmt: skip
+        state, "loop", lambda: run_for(state, "loop", eight, minutes, kill(("worker",)), 5.0)
+    )
+    share = found["rounds_per_s"] / quiet["rounds_per_s"]
     back = found["came_back_s"]
     record_property("tried", len(back))
     record_property("passed", sum(seconds <= 10 for seconds in back))
     record_property("worst_s", round(max(back), 2))
-    record_property("note", f"{minutes:g} min of 8 workers")
+    record_property("note", f"{minutes:g} min of 8 workers, {share:.2f} of the quiet run's rounds")
     assert max(back) <= 10
+    assert found["learner_restarts"] == 0
+    assert share >= 0.7
 
 
 @pytest.mark.reliability(27, "soak")
@@ -157,3 +162,22 @@ def test_memory_does_not_grow(state, record_property):
     slope = np.polyfit(seconds[warm], held[warm], 1)[0] * 3600 / 2**20
     record_property("note", f"{MINUTES:g} min, {slope:.1f} MB/h")
     assert slope <= 2 or MINUTES < 30
+
+
+def test_eight_workers_make_eight_times_the_rounds_of_one_and_none_is_idle(state):
+    """Processes on a round that two could make, and a dynamics server that sleeps."""
+
+    def measure(name, *words):
+        return kept(state, name, lambda: table(real.parsed(words), (1, 2, 4, 8)))
+
+    def table(args, counts):
+        return [real.measure(args, workers) for workers in counts]
+
+    rows = measure("wide", "--seconds", "20")
+    for row in rows:
+        assert row["workers in a round"] == row["workers"]
+        assert row["handed out again"] == 0
+        assert row["rounds/s"] / rows[0]["rounds/s"] >= 0.9 * row["workers"]
+    # Negative control: a server with room for two is full with two.
+    rows = measure("narrow", "--seconds", "20", "--at-once", "2")
+    assert rows[-1]["rounds/s"] / rows[0]["rounds/s"] < 0.9 * 4

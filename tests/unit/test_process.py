@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 
 import pytest
 import torch
@@ -87,3 +88,13 @@ def test_products_go_to_onednn_where_it_is_faster_and_exact(monkeypatch, matmul,
     monkeypatch.setattr(kernels, "_ABLE", able)
     process.compute_on(1)
     assert matmul.fp32_precision == precision
+
+
+def test_a_process_may_open_as_many_files_as_the_system_lets_it():
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+        process.open_many_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == before[1] > 256
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
