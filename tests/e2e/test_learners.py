@@ -42,6 +42,15 @@ def last(run, command, number=ROUNDS):
 
 
 def test_a_killed_learner_is_named_and_the_run_ends_as_if_nothing_had_been(moma, tmp_path):
+    """One of several learners is killed.
+
+    Symptom: "learner-1 (process N) has ended, or is held up, in the middle of an update" in the
+    learner's log; all learners are started again.
+    Cause: One of `--learners` was killed, ran out of memory, or was stopped for long.
+    What we do: An update needs all of them: the others end, and the run goes on from its newest
+    checkpoint, to the same bits.
+    What you do: Nothing; where it happens often, look in that learner's log, or ask for fewer.
+    """
     straight = moma("train", "reacher-tiny", "--run-dir", tmp_path / "straight", *TWO)
     undisturbed = last(tmp_path / "straight", straight)
     straight.finish()

@@ -10,7 +10,7 @@ from moma.engines.base import Engine, Nodes, RoleSpec, Started, own_words
 from moma.engines.supervision import RoleError, Supervisor
 from moma_core.address import Address
 from moma_core.runtime.listening import LOOPBACK
-from moma_core.stopping import BAD_INPUT, STOPPED, StoppedError
+from moma_core.stopping import BAD_INPUT, PEER_LOST, STOPPED, StoppedError
 
 HERE = Address("127.0.0.1", 4711)
 SERVER = RoleSpec(name="server", package="model_server", listening=LOOPBACK)
@@ -231,6 +231,19 @@ def test_other_deaths_and_such_as_are_far_between_do_not(engine, supervisor, wor
         dies(supervisor, engine, "one" if same or number % 2 else "another")
         world.sleep(between_s)
     assert len(engine.roles) == 5
+
+
+def test_who_ends_because_another_one_has_may_do_so_again(engine, supervisor, world):
+    """One of several learners is killed now and then: the others end alike each time."""
+    supervisor.start(WORKER)
+    for _ in range(3):
+        dies(supervisor, engine, "learner-# has ended", PEER_LOST)
+        world.sleep(18.0)
+    assert len(engine.roles) == 4
+    dies(supervisor, engine, "learner-# has ended", 1)  # negative control: of its own
+    world.sleep(18.0)
+    with pytest.raises(RoleError, match="as it did before"):
+        dies(supervisor, engine, "learner-# has ended", 1)
 
 
 def test_a_death_of_another_is_told_while_an_address_is_waited_for(engine, supervisor, world):
