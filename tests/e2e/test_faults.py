@@ -6,6 +6,7 @@ import os
 import signal
 
 import psutil
+import pytest
 
 from tests.e2e.commands import (
     EXACT,
@@ -60,6 +61,7 @@ def test_killed_roles_are_started_again_and_the_run_ends_as_if_nothing_had_been(
     assert differing(tensors(alone), tensors(run)) == []
 
 
+@pytest.mark.reliability(19, "port_and_owner_conflict")
 def test_a_second_train_is_refused_and_a_killed_one_leaves_nobody(moma, tmp_path):
     run = tmp_path / "run"
     first = start(moma, run, "--ppo.rounds", "5000")

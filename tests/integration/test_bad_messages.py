@@ -133,6 +133,7 @@ BAD = {
 }
 
 
+@pytest.mark.reliability(17, "validation_matrix")
 @pytest.mark.parametrize(("method", "name"), FIELDS)
 @pytest.mark.parametrize("fault", BAD)
 def test_a_bad_tensor_is_refused_by_its_name(ask, good, method, name, fault):
@@ -146,6 +147,7 @@ def test_a_bad_tensor_is_refused_by_its_name(ask, good, method, name, fault):
     assert (status, last in text) == (REFUSED, True), text
 
 
+@pytest.mark.reliability(5, "nan_everywhere")
 @pytest.mark.parametrize(("method", "name"), [(m, n) for m, names in FLOATS.items() for n in names])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_value_that_is_no_number_is_refused_by_its_place(ask, good, method, name, bad):

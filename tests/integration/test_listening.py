@@ -29,6 +29,7 @@ def batching(model):
     batching.close()
 
 
+@pytest.mark.reliability(10, "secure_by_default")
 @pytest.mark.parametrize(
     "listen",
     ["0.0.0.0:0", "[::]:0", "192.168.1.5:0", "8.8.8.8:0", "example.org:0"],
@@ -50,6 +51,7 @@ def test_a_server_listens_on_loopback_and_nowhere_else(batching, host):
     assert server.address.host == "127.0.0.1"
 
 
+@pytest.mark.reliability(10, "secure_by_default")
 def test_both_servers_of_another_process_listen_on_loopback_and_nowhere_else(peer):
     found = {f"{ip}:{port}" for ip, port in listeners(peer.pid)}
     assert found == {str(peer.dynamics), str(peer.learner)}
@@ -63,6 +65,7 @@ def test_a_listener_on_every_interface_would_be_seen():
         assert ("0.0.0.0", stranger.getsockname()[1]) in listeners(os.getpid())
 
 
+@pytest.mark.reliability(19, "port_and_owner_conflict")
 def test_a_port_that_another_program_holds_is_named_with_its_owner(batching):
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))
@@ -72,6 +75,7 @@ def test_a_port_that_another_program_holds_is_named_with_its_owner(batching):
             serve_dynamics(batching, Endpoint(bind=Address("127.0.0.1", port)))
 
 
+@pytest.mark.reliability(19, "port_and_owner_conflict")
 def test_a_second_server_on_a_port_is_refused_and_the_first_one_serves_on(batching, peer):
     pattern = rf"{peer.dynamics}: .*process {peer.pid} "
     with pytest.raises(ListenError, match=pattern):

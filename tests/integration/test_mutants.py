@@ -8,6 +8,7 @@ from collections import Counter
 
 import grpc
 import psutil
+import pytest
 
 from moma_core.pb import dynamics_pb2
 from tests.integration.raw import predict_request, raw
@@ -66,7 +67,8 @@ def mutant(valid, draw):
     return mutate_bytes(data, draw) if draw.random() < 0.5 else data
 
 
-def test_mutants_are_refused_or_answered_and_leave_nothing_behind(peer, model):
+@pytest.mark.reliability(13, "rpc_fuzz")
+def test_mutants_are_refused_or_answered_and_leave_nothing_behind(peer, model, record_property):
     draw, seen, faults = random.Random(20), Counter(), set()
     valid = predict_request(model.describe())
     process, before = psutil.Process(peer.pid), 0
@@ -80,6 +82,8 @@ def test_mutants_are_refused_or_answered_and_leave_nothing_behind(peer, model):
             if sum(seen.values()) == WARM:
                 before = process.memory_info().rss
         assert call(valid.SerializeToString()) == (grpc.StatusCode.OK, "")
+    record_property("tried", sum(seen.values()))
+    record_property("passed", sum(seen.values()) - len(faults))
     assert faults == set()
     assert sum(seen.values()) >= FEWEST
     assert min(seen[grpc.StatusCode.OK], seen[grpc.StatusCode.INVALID_ARGUMENT]) > 10

@@ -101,7 +101,10 @@ def attempts(made, right):
     }
 
 
-def test_of_three_hundred_attempts_without_the_keys_none_gets_in_and_each_is_refused_soon(made):
+@pytest.mark.reliability(10, "secure_by_default")
+def test_of_three_hundred_attempts_without_the_keys_none_gets_in_and_each_is_refused_soon(
+    made, record_property
+):
     right = made("right")
     ways = attempts(made, right)
     with served(right) as (address, reached):
@@ -116,6 +119,8 @@ def test_of_three_hundred_attempts_without_the_keys_none_gets_in_and_each_is_ref
             let_in(address, Keys(right).of(role))
         assert reached["Describe"] == 2
     assert len(ways) * TIMES == 300
+    record_property("tried", 300)
+    record_property("note", "attempts without the keys, each refused within 2 s")
 
 
 def test_without_the_guard_tokens_of_any_kind_would_get_in(made, monkeypatch):

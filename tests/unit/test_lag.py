@@ -123,6 +123,7 @@ def play(lag, rounds=60, seed=0, make=inbox):
     return lags, box
 
 
+@pytest.mark.reliability(18, "staleness_bound")
 @pytest.mark.parametrize("lag", [0, 1, 4])
 def test_the_bound_is_kept_however_slow_some_workers_are(lag):
     lags, box = play(lag)

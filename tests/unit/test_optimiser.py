@@ -56,6 +56,7 @@ def test_a_norm_that_is_no_number_is_told():
     assert not torch.isfinite(limit(torch.tensor([1.0, float("inf")]), 1.0))
 
 
+@pytest.mark.reliability(5, "nan_everywhere")
 def test_a_run_whose_steps_are_skipped_says_so_and_ends_after_twenty_rounds(caplog):
     skipped = Skipped()
     for version in range(19):
