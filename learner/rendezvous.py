@@ -14,9 +14,10 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -32,7 +33,8 @@ from moma_core.storage import write_text
 
 _HOST = "127.0.0.1"
 _LOOK_S = 0.05
-_CONNECT_S = 1.0
+_CONNECT_S = 2.0
+"""Seconds to call the first learner, which is on this machine."""
 _LATE_S = 20.0
 """Seconds after which learners that are missing at the start are named."""
 _LOG = logging.getLogger(__name__)
@@ -100,7 +102,6 @@ def join(place: Path, rank: int, learners: int, device: str, stopping: Stop) -> 
     _check_devices(learners, device)
     store = _found(place, rank, stopping)
     try:
-        store.set(f"process/{rank}", str(os.getpid()))
         while not there(store, "processes"):
             if stopping():
                 raise StoppedError("stopped while the other learners were starting")
@@ -111,47 +112,53 @@ def join(place: Path, rank: int, learners: int, device: str, stopping: Stop) -> 
 
 
 def _found(place: Path, rank: int, stopping: Stop) -> TCPStore:
-    """Waits for a first learner whose group has not had a learner of this number yet."""
-    begun, seen = time.monotonic(), None
-    while True:
-        told = documents.read(place) if place.exists() else None
-        if told not in (None, seen) and _listens(int(told["port"])):
-            store = TCPStore(
-                _HOST, int(told["port"]), None, False, timedelta(seconds=ANSWER_S),
-                wait_for_workers=False,
-            )  # fmt: skip
-            if store.add(f"arrivals/{rank}", 1) == 1:
-                return store
-            seen = told
-            _LOG.info(
-                "%s goes on without its learner %d until it notices", named(0, told["pid"]), rank
-            )
-        if stopping():
-            raise StoppedError(f"stopped after waiting {time.monotonic() - begun:.0f} s")
+    """Waits for a first learner that has had none of this number yet, and is that one of its."""
+    had = None
+    while not stopping():
+        told = _told(place)
+        if told not in (None, had):
+            with suppress(distributed.DistError):  # it has just ended: wait for the next one
+                store = TCPStore(
+                    _HOST, int(told["port"]), None, False, timedelta(seconds=_CONNECT_S),
+                    wait_for_workers=False,
+                )  # fmt: skip
+                if not store.check([_process(rank)]):
+                    store.set(_process(rank), str(os.getpid()))
+                    return store
+                had = told
+                words = "%s had a learner %d before; waiting until it begins again"
+                _LOG.info(words, named(0, told["pid"]), rank)
         time.sleep(_LOOK_S)
+    raise StoppedError("stopped while waiting for the first learner")
 
 
-def _listens(port: int) -> bool:
+def _told(place: Path) -> Any:  # noqa: ANN401 - JSON
+    """Returns where a first learner listens; None where none does."""
     try:
-        socket.create_connection((_HOST, port), _CONNECT_S).close()
+        told = documents.read(place)
+        socket.create_connection((_HOST, int(told["port"])), _CONNECT_S).close()
     except OSError:
-        return False
-    return True
+        return None
+    return told
+
+
+def _process(rank: int) -> str:
+    return f"process/{rank}"
 
 
 def _arrived(store: Store, learners: int, stopping: Stop) -> list[int]:
     """Waits for all other learners; returns their process numbers."""
     begun, late = time.monotonic(), False
-    keys = [f"process/{rank}" for rank in range(1, learners)]
-    while missing := [key for key in keys if not store.check([key])]:
+    others = range(1, learners)
+    while missing := [rank for rank in others if not store.check([_process(rank)])]:
         if stopping():
             raise StoppedError("stopped while the other learners were starting")
         if not late and time.monotonic() - begun >= _LATE_S:
             late = True
-            names = ", ".join(key.replace("process/", "learner-") for key in missing)
+            names = ", ".join(f"learner-{rank}" for rank in missing)
             process.say(f"waiting for {names} since {_LATE_S:.0f} s")
         time.sleep(_LOOK_S)
-    return [int(store.get(key)) for key in keys]
+    return [int(store.get(_process(rank))) for rank in others]
 
 
 def _formed(store: Store, rank: int, processes: Sequence[int], device: str) -> Group:

@@ -1,10 +1,16 @@
 """Learners that share an update: whose rows are whose, and what is refused."""
 
+import json
+import os
+
 import pytest
 import torch
+from torch.distributed import TCPStore
 
 from learner import rendezvous
 from learner.algorithms.group import ALONE, Group
+from moma_core.stopping import StoppedError
+from tests.builders import free_port
 
 
 @pytest.mark.parametrize("learners", [1, 2, 3, 5])
@@ -46,3 +52,33 @@ def test_fewer_gpus_than_learners_are_refused(tmp_path, monkeypatch):
 def test_threads_are_shared_and_one_learner_has_what_was_asked_for():
     assert [rendezvous.threads(8, learners) for learners in (1, 2, 3, 16)] == [8, 4, 2, 1]
     assert rendezvous.threads(0, 1) == 0
+
+
+def first_learner(place):
+    """One that listens, and says where."""
+    store = TCPStore("127.0.0.1", 0, None, True, wait_for_workers=False)
+    place.write_text(json.dumps({"port": store.port, "pid": 1}))
+    return store
+
+
+def test_a_learner_that_is_started_again_waits_until_the_first_one_is(tmp_path):
+    place, looks = tmp_path / "learners.json", iter([False] * 4 + [True] * 9)
+    with pytest.raises(StoppedError):  # nobody is there yet
+        rendezvous._found(place, 1, lambda: next(looks))
+    first = first_learner(place)
+    assert rendezvous._found(place, 1, lambda: False).check(["process/1"])
+    assert rendezvous._found(place, 2, lambda: False).check(["process/2"])
+    looks = iter([False] * 4 + [True])
+    with pytest.raises(StoppedError):  # of that group it was part, and is no more
+        rendezvous._found(place, 1, lambda: next(looks))
+    after = first_learner(place)
+    assert int(rendezvous._found(place, 1, lambda: False).get("process/1")) == os.getpid()
+    del first, after
+
+
+def test_where_the_first_learner_has_ended_nobody_is_found(tmp_path):
+    place = tmp_path / "learners.json"
+    place.write_text(json.dumps({"port": free_port(), "pid": 1}))
+    looks = iter([False] * 3 + [True])
+    with pytest.raises(StoppedError, match="waiting for the first learner"):
+        rendezvous._found(place, 1, lambda: next(looks))
