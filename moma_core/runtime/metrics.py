@@ -28,6 +28,11 @@ LAYOUT = {
             "rollout/cut_fraction",
         ],
         "penalty, of the model's reward": ["rollout/penalty", "rollout/model_reward"],
+        "episodes of the estimate that left the log, were cut, steps unusual": [
+            "estimate/outside_fraction",
+            "estimate/cut_fraction",
+            "estimate/unusual_fraction",
+        ],
     },
     "learning": {
         "policies": ["losses/policy.*"],
@@ -41,6 +46,8 @@ LAYOUT = {
         "steps per second": ["charts/SPS.*"],
         "model servers": ["model_server/queue_ms_p95", "model_server/forward_ms_p95"],
         "faults": ["fault/.*"],
+        "seconds of a round": ["perf/gather_s", "perf/update_s", "perf/publish_s"],
+        "load, per cent": ["perf/cpu_percent"],
     },
 }
 """Charts of TensorBoard's custom layout, what matters first: by group and title the tags."""

@@ -1,14 +1,17 @@
-"""A run's pictures in TensorBoard: each hangs once, what comes later is added, the run stays."""
+"""A run in TensorBoard: charts have numbers; a picture hangs once, what comes later is added."""
 
 from __future__ import annotations
 
+import re
 import shutil
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from moma.evaluation.film import animated
 from moma.reports.run.wall import Wall
+from moma_core.runtime.metrics import LAYOUT
 from moma_core.runtime.run import RunDirectory
+from tests.integration import tags
 from tests.integration.test_film import Counted
 
 DRAWN = {
@@ -46,3 +49,11 @@ def test_a_log_that_is_gone_is_told_once(run, tmp_path):
     assert "does not hold the run's log any more" in wall.refresh()
     assert set(hung(tmp_path / "wall")) == {tag for tag in DRAWN if tag.startswith("model/")}
     assert wall.refresh() == ""
+
+
+def test_every_chart_of_the_layout_has_tags_that_are_written(root):
+    known = tags.documented((root / "docs" / "metrics.md").read_text(encoding="utf-8"))
+    for charts in LAYOUT.values():
+        for patterns in charts.values():
+            for pattern in patterns:
+                assert any(re.fullmatch(pattern, tag) for tag in known), pattern
