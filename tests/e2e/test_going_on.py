@@ -15,8 +15,9 @@ import pytest
 from tests.e2e.commands import Command, processes, read, rounds, until
 
 NAMED_S = 15.0
-WINDOW_S = 2.0
-LEAST, PAIRS = 0.7, (3, 10)
+WARM, WINDOW_S = 40, 3.0
+"""Rounds after which a newcomer that only asks is tried seldom, and seconds of a window."""
+LEAST, PAIRS = 0.7, (3, 12)
 """Share of the rounds made alone, and pairs of windows that it is taken from: other work on the
 machine is noise, which more of them average out."""
 ROLES = ("worker-0", "model-server-0", "learner")
@@ -29,7 +30,7 @@ def endless(tmp_path_factory):
     words = ("train", "reacher-tiny", "--ppo.rounds", "1000000", "--eval.every", "0")
     command = Command(place, "moma", (*words, "--run-dir", place / "run"))
     try:
-        until(lambda: rounds(place / "run") >= 2, 60, "second round", command)
+        until(lambda: rounds(place / "run") >= 2, 240, "second round", command)
         until(lambda: len(processes(place / "run")) == 5, 10, "table of five processes", command)
         yield place / "run", command
     finally:
@@ -58,12 +59,14 @@ def share_beside(run, stranger):
 
 @pytest.mark.reliability(21, "overload")
 def test_beside_one_who_only_asks_most_of_the_rounds_are_made(endless, record_property):
-    run, _ = endless
+    run, command = endless
     address = read(run / "addresses" / "learner.json")["address"]
     words = (sys.executable, "-m", "tests.e2e.stranger", address, "1", "0")
     with subprocess.Popen(words, stdout=subprocess.PIPE) as stranger:
         try:
             assert stranger.stdout.readline() == b"asks\n"
+            first = rounds(run)
+            until(lambda: rounds(run) >= first + WARM, 200, "round beside it", command)
             share = share_beside(run, stranger)
         finally:
             stranger.kill()
