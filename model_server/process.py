@@ -44,10 +44,10 @@ def serve(args: Serve, endpoint: Endpoint) -> None:
         streams=threads if on_cores else 1,
         direct=args.direct,
     )
-    server = serve_dynamics(model, endpoint)
-    process.announce(args.announce, "model-server", server.address)
     again = Event()
     signal.signal(signal.SIGHUP, lambda *_: again.set())
+    server = serve_dynamics(model, endpoint)
+    process.announce(args.announce, "model-server", server.address)
     while not stopping.wait(_LOOK_S):
         if again.is_set():
             again.clear()

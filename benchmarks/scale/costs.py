@@ -43,7 +43,7 @@ def learner(each: int) -> tuple[float, float, float, float]:
         card, size = client.describe(), 0
         for round_ in range(_ROUNDS):
             before = fed.counters()["cpu_s"]
-            given = {name: client.assign(name, 0, 5.0) for name in map(str, range(_TEAM))}
+            given = {name: client.assign(name, 0, 0.0) for name in map(str, range(_TEAM))}
             between = fed.counters()["cpu_s"]
             made = [made_up(card, one, name, round_) for name, one in given.items() if one.starts]
             for segment in made:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -14,6 +18,7 @@ import torch
 
 from model_server.serving.swapped import Swapped
 from model_server.world_model import files
+from moma_core.address import Address
 from moma_core.ports import InvalidFieldError
 from moma_core.rpc.channel import once
 from moma_core.rpc.replicas import Replicas
@@ -147,3 +152,30 @@ def test_weights_that_are_replaced_in_place_are_mixed(models, run):
             patched.swap(lambda n=number: models[1 - n % 2])
 
     assert under_load(patched, models, swaps)["mixed"] > 0
+
+
+def test_a_served_model_is_loaded_anew_on_sighup_and_a_broken_one_is_not(
+    run, model, spoilt, tmp_path
+):
+    place, log = shutil.copytree(run.model, tmp_path / "served"), tmp_path / "stderr.log"
+    words = ("--model", place, "--threads", "1", "--announce", tmp_path / "address.json")
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "moma", "serve", *map(str, words)],
+            stdin=subprocess.DEVNULL,
+            stderr=stderr,
+        )
+    try:
+        until((tmp_path / "address.json").exists, 60, "address of a model server")
+        told = json.loads((tmp_path / "address.json").read_text())
+        with closing(Replicas((Address.parse(told["address"]),), once, print)) as client:
+            [name] = [path.name for path in place.glob("*.safetensors")]
+            for source, words in ((spoilt, "goes on with"), (run.model, "from now on")):
+                shutil.copyfile(source / name, place / name)
+                process.send_signal(signal.SIGHUP)
+                until(lambda words=words: words in log.read_text(), 30, words)
+                digest = client.predict(make_rows(model.describe())).model
+                assert digest == model.describe().digest
+    finally:
+        process.kill()
+        process.wait(10)
