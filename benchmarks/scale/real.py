@@ -97,7 +97,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rows", type=int, default=512)
     parser.add_argument("--horizon", type=int, default=4)
-    parser.add_argument("--cost-ms", type=float, default=240.0)
+    parser.add_argument("--cost-ms", type=float, default=480.0)
     parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--update-s", type=float, default=0.0)
     parser.add_argument("--json", help="file that the rows are written to")
@@ -107,7 +107,7 @@ def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Prints a line for each number of workers."""
     args, rows = parsed(), []
-    for workers in args.workers:
+    for workers in sorted(args.workers):
         rows.append(row := measure(args, workers))
         row["of linear"] = row["rounds/s"] / (rows[0]["rounds/s"] / rows[0]["workers"] * workers)
         print("  ".join(f"{name} {value:.3g}" for name, value in row.items()), flush=True)
