@@ -41,7 +41,7 @@ def moma(tmp_path):
 def alone(session_moma):
     """A finished in-process run: what every other way to run the same has to equal."""
     command = session_moma("train", "reacher-tiny", "--in-process", "--run-dir", "run", *EXACT)
-    assert command.wait(90) == 0, command.err
+    assert command.wait(300) == 0, command.err
     return command.directory / "run"
 
 
@@ -50,7 +50,7 @@ def other_seed(session_moma):
     """The same with another seed."""
     words = ("--in-process", "--run-dir", "run", "--seed", "1", *EXACT)
     command = session_moma("train", "reacher-tiny", *words)
-    assert command.wait(90) == 0, command.err
+    assert command.wait(300) == 0, command.err
     return command.directory / "run"
 
 
