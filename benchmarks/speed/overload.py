@@ -53,6 +53,7 @@ class Sleeper:
         self._answer = {
             "next_state": torch.zeros(rows, self._card.task.state_width),
             "terminated": zero.bool(),
+            "outside": torch.zeros(rows, self._card.task.state_width + 1, dtype=torch.bool),
             **dict.fromkeys(("reward", "disagreement", "aleatoric", "reward_disagreement"), zero),
         }
 
