@@ -38,8 +38,8 @@ def model(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> No
     if config.eval.env:
         # One that does not fit is refused now, not at the end.
         subject.task(config, run).copies(1)
-    subject.keep(run, config, dataset)
-    log, needed = subject.kept(run).data_sha256, config.imagines and config.dynamics == "learned"
+    log = subject.keep(run, config, dataset).data_sha256
+    needed = config.imagines and config.dynamics == "learned"
     if needed and run.model.is_dir():
         check_model(files.card(run.model), subject.team(config, dataset), str(run.model), log)
     run.write_config(config)

@@ -48,7 +48,8 @@ def train(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> tu
         Whether the last round was reached, and the peak memory of this process in bytes.
     """
     process.compute_on(config.threads)
-    dataset, log = subject.dataset(config, run.data), subject.kept(run).data_sha256
+    dataset = subject.dataset(config, run.data)
+    log = subject.keep(run, config, dataset).data_sha256
     # Actors, critic, advantages, losses and the update that goes down them: `learner.algorithms`.
     algorithm = build.algorithm(config, dataset, run.clones)
     peers = Peers(progress=board.update, stopping=stopping)

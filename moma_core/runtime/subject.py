@@ -62,7 +62,7 @@ def dataset(config: Config, made: Path) -> Dataset | None:
     return tasks.dataset(config.task, config.data, config.seed, made)
 
 
-def keep(run: RunDirectory, config: Config, data: Dataset | None) -> None:
+def keep(run: RunDirectory, config: Config, data: Dataset | None) -> Subject:
     """Writes into the run what it is about, or compares it with what stands there.
 
     Args:
@@ -88,6 +88,7 @@ def keep(run: RunDirectory, config: Config, data: Dataset | None) -> None:
         seconds_per_step=None if data is None else step_of(data.path),
     )
     write_text(run.subject, documents.dump(told))
+    return told
 
 
 def kept(run: RunDirectory) -> Subject:

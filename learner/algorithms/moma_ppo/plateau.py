@@ -50,10 +50,24 @@ class Plateau(nn.Module):
         rounds = min(int(self.count), _ROUNDS)
         return float(self.recent[-rounds:].mean()) if rounds else None
 
-    @property
-    def rises(self) -> bool:
-        """True where the last round's mean was the best so far, by more than chance."""
-        return int(self.count) > _ROUNDS and not int(self.waited)
+    def over(self, patience: int) -> bool:
+        """True where it has not risen for so many rounds; with 0 nobody waits for that."""
+        return 0 < patience <= int(self.waited)
+
+    def said(self, patience: int, rounds: int | None) -> str:
+        """Says in words how it ended: without a rise, or too soon; nothing where neither.
+
+        Args:
+            patience: rounds without a rise after which it is over.
+            rounds: of the run, once they are all done.
+        """
+        if self.over(patience):
+            best = float(self.best)
+            return f"the imagined return has not risen above {best:.2f} for {patience} rounds"
+        if rounds is not None and int(self.count) > _ROUNDS and not int(self.waited):
+            more = f"--resume RUN --ppo.rounds {2 * rounds}"
+            return f"the imagined return was still rising; for more rounds: {more}"
+        return ""
 
     def add(self, earned: Float32[Tensor, " B"]) -> None:
         """Takes in a round's returns; a round in which no episode began tells nothing."""

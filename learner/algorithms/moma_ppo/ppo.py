@@ -76,22 +76,13 @@ class MomaPPO:
     @property
     def done(self) -> bool:
         """True after the last round, or once the imagined return has not risen for long enough."""
-        return self.version >= self.rounds or self._waited_enough
+        return self.version >= self.rounds or self.plateau.over(self._config.patience)
 
     @property
     def stopped(self) -> str:
         """Says that the imagined return has not risen for long enough, or still did at the end."""
-        if self._waited_enough:
-            best, patience = float(self.plateau.best), self._config.patience
-            return f"the imagined return has not risen above {best:.2f} for {patience} rounds"
-        if self.version >= self.rounds and self.plateau.rises:
-            more = f"--resume RUN --ppo.rounds {2 * self.rounds}"
-            return f"the imagined return was still rising; for more rounds: {more}"
-        return ""
-
-    @property
-    def _waited_enough(self) -> bool:
-        return 0 < self._config.patience <= int(self.plateau.waited)
+        last = self.version >= self.rounds
+        return self.plateau.said(self._config.patience, self.rounds if last else None)
 
     def update(self, segments: Sequence[Trajectory]) -> Updated:
         """Improves the policies on one round's segments."""
