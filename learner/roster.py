@@ -60,6 +60,11 @@ class Guest:
     credited: float = 0.0
     """Last time that something of it was accepted."""
 
+    @property
+    def new(self) -> bool:
+        """True of one that has not delivered yet, and may."""
+        return not (self.delivered or self.caught)
+
     def present(self, now: float) -> bool:
         """True of one that was heard of lately, or need not be since it is busy."""
         return self.waits or now - self.seen < ALIVE_S or now < self.busy_until

@@ -1,4 +1,7 @@
-"""Who waits for rollouts: those who have delivered first, then as they came. Nobody holds a thread.
+"""Who waits for rollouts: a newcomer, those who have delivered, the rest. Nobody holds a thread.
+
+Without the one newcomer who is first nobody else would ever deliver where a round has fewer pieces
+than there are workers who have.
 
 Under its owner's lock, but for `Asked.cancel`, which is whoever's that gives up waiting.
 """
@@ -70,4 +73,5 @@ class Waiting:
                 asked.guest.waits = True
             self._asked = kept
             self._over = Counter(asked.guest.caller for asked in kept)
-        return sorted(kept, key=lambda asked: not asked.guest.delivered)
+        new = next((asked for asked in kept if asked.guest.new), None)
+        return sorted(kept, key=lambda asked: (asked is not new, not asked.guest.delivered))
