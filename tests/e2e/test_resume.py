@@ -43,7 +43,7 @@ def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(moma, tmp_path, al
 
     told = re.search(r"go on with: moma (.*)", first.err)[1].split()
     second = moma(*told, name="second")
-    assert second.wait(60) == 0, second.err
+    assert second.wait(300) == 0, second.err
     result = read(run / "result.json")
     assert (result["updates"], result["resumes"], result["faults"]) == (ROUNDS, 1, [])
     assert result["transitions"] == read(alone / "result.json")["transitions"]
