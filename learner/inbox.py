@@ -79,7 +79,7 @@ class Inbox:
         self._round = self._first = 0
         """The round to be taken next, and the number of the first rollout of `_holder`."""
         self._holder: NDArray[np.int64] = np.empty(0, np.int64)
-        """Of every rollout of the rounds that may be begun: its lease's first, or what it is."""
+        """First rollout of the lease, `_MISSING` or `_MADE`, of each rollout that may be begun."""
         self._opened, self._usual_s = -math.inf, math.inf
         self._filled: list[Trajectory] = []
         self._leases: dict[int, Lease] = {}

@@ -49,7 +49,9 @@ def train(run: RunDirectory, config: Config, board: Board, stopping: Stop) -> tu
     """
     process.compute_on(config.threads)
     dataset = subject.dataset(config, run.data)
-    log = subject.keep(run, config, dataset).data_sha256
+    # Whoever fitted the model has written it down, and a log's digest takes time.
+    about = subject.kept(run) if run.subject.is_file() else subject.keep(run, config, dataset)
+    log = about.data_sha256
     # Actors, critic, advantages, losses and the update that goes down them: `learner.algorithms`.
     algorithm = build.algorithm(config, dataset, run.clones)
     peers = Peers(progress=board.update, stopping=stopping)

@@ -77,7 +77,6 @@ def _train(args: Train) -> int:
     args.check()
     listening = Listening(listen=args.listen, advertise=args.advertise, keys=args.keys)
     deployment = args.only()
-    from moma import phases  # loads torch
     from moma.engines import launch
 
     stopping = process.begin()
@@ -86,5 +85,7 @@ def _train(args: Train) -> int:
             run.write_config(args.config)
             sys.stdout.write(launch.prepare(run, args.config, listening, deployment))
             return 0
+        from moma import phases  # loads torch
+
         where = None if args.in_process else deployment
         return phases.train(run, args.config, stopping.is_set, listening, where)
