@@ -19,6 +19,11 @@ def is_place(name: str) -> bool:
     return ":" in name
 
 
+def words(env: str, task: str) -> list[str]:
+    """Returns the flags by which a further process of a run is told a user's code; none without."""
+    return [*(["--env", env] if env else []), *(["--task", task] if is_place(task) else [])]
+
+
 def allow(place: str) -> None:
     """Says that the command line of this call names this task, which may be code."""
     _NAMED.add(place)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from moma_core import own_code
+from moma.cli.played import Played
 from moma_core.config import Config
 from moma_core.runtime import process
 from moma_core.runtime.commandline import parse, take_run
@@ -15,7 +15,7 @@ from moma_core.runtime.run import RunDirectory
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate:
+class Evaluate(Played):
     """Plays a run's policies in its environment, or else estimates them; most likely actions."""
 
     episodes: int = 0
@@ -24,10 +24,6 @@ class Evaluate:
     """Seed of the start states; default: the run's own evaluation's."""
     policy: str = "team"
     """Policy to play: the team, or an imitation of the log (bc) or of its best (bc-best)."""
-    env: str = ""
-    """Environment to play in: package.module:factory of a ParallelEnv; default: the task's own."""
-    task: str = ""
-    """Task of the run where it is code: package.module:task, as it was trained with."""
     data: Path | None = None
     """Directory of the run's log, where it has moved; estimates need it."""
     sampled: bool = False
@@ -43,7 +39,9 @@ def _evaluate(argv: Sequence[str]) -> None:
     path, rest = take_run(argv, "moma evaluate")
     args = parse(Evaluate, rest, "moma evaluate RUN")
     run = RunDirectory.open(path)
-    config = _asked(run.config(), args)
+    config = args.config(run)
+    if args.data is not None:
+        config = replace(config, data=replace(config.data, path=str(args.data)))
     from moma.evaluation import policies  # loads torch
     from moma.evaluation.evaluate import evaluate
     from moma.reports import result
@@ -68,16 +66,6 @@ def _evaluate(argv: Sequence[str]) -> None:
             f"{subject.kept(run).advice}"
         )
     sys.stdout.write(f"{run.name}, policy {args.policy} ({place.name}): {words}\n")
-
-
-def _asked(config: Config, args: Evaluate) -> Config:
-    """Returns a run's config with what this call names: no file of a run names code to be run."""
-    data = config.data if args.data is None else replace(config.data, path=str(args.data))
-    task = config.task
-    if own_code.is_place(task):  # the run knows its team without it
-        task = args.task
-        own_code.allow(task)
-    return replace(config, task=task, data=data, eval=replace(config.eval, env=args.env))
 
 
 def _estimated(run: RunDirectory, config: Config) -> str:

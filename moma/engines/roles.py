@@ -60,9 +60,7 @@ def learners(
         servers: where the model servers are called.
         listening: where the first learner listens.
     """
-    env = ["--env", config.eval.env] if config.eval.env else []
-    env += ["--task", config.task] if own_code.is_place(config.task) else []
-    words = ("--resume", str(run.path), *env)
+    words = ("--resume", str(run.path), *own_code.words(config.eval.env, config.task))
     asked = ("--model-server", *map(str, servers)) if servers else ()
     first = RoleSpec(
         name="learner",

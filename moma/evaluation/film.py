@@ -141,9 +141,7 @@ def attempt(run: RunDirectory, config: Config, stopping: Stop) -> str:
 
 def _filmed(run: RunDirectory, config: Config, backend: str, stopping: Stop) -> str:
     """Starts `moma film` with what shall draw; returns its error where it failed."""
-    words = ["film", str(run.path)]
-    words += ["--env", config.eval.env] if config.eval.env else []
-    words += ["--task", config.task] if own_code.is_place(config.task) else []
+    words = ["film", str(run.path), *own_code.words(config.eval.env, config.task)]
     told = {BACKEND: backend, "SDL_VIDEODRIVER": "dummy", LIFELINE: "1"}
     log = Path(run.logs / "film.log")
     with log.open("wb") as output:
