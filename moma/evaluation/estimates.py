@@ -65,11 +65,11 @@ def estimate(run: RunDirectory, config: Config) -> Belief:
     seed = seeds.derive(config.seed, "estimate")
     train, held = split(data, config.model.holdout, config.model.holdout_by, config.seed)
     log, tried = returns_of(data), skill(model, data, train, held, seed)
-    found = {}
+    values, found = FittedQSettings(updates=config.eval.value_updates), {}
     for name in policies.names(run):
         actors = policies.load(run, name, data.spec, config.actor)
         imagined = imagine(model, data, actors, truncation, _EPISODES, seed)
-        fitted = fitted_q(data, actors, FittedQSettings(), seed)
+        fitted = fitted_q(data, actors, values, seed)
         judgement = judge(log, tried, imagined, fitted)
         found[name] = Estimate(
             worth=worth(log, tried, imagined, fitted),

@@ -56,6 +56,8 @@ class EvalConfig:
     """Episodes of an evaluation while training."""
     final_episodes: int = 100
     """Episodes of the evaluation at the end."""
+    value_updates: int = 2000
+    """Optimiser steps, at most, of each policy's fitted Q evaluation on the log."""
     env: str = ""
     """Environment in place of the task's (`--env`): package.module:factory of a ParallelEnv."""
     film: bool = True
@@ -67,6 +69,7 @@ class EvalConfig:
             every=not_negative(self.every),
             episodes=positive(self.episodes),
             final_episodes=(self.final_episodes, self.final_episodes >= 2, "be 2 or more"),
+            value_updates=positive(self.value_updates),
         )
 
 

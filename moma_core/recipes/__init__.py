@@ -98,7 +98,7 @@ def tiny(name: str) -> Config:
         actor=ActorConfig(width=16, frames=3),
         ppo=PPOConfig(rounds=4, epochs=2, minibatch=1024, value_width=16),
         offline=OfflineConfig(rounds=4, updates=10, minibatch=64, width=16),
-        eval=EvalConfig(every=2, episodes=2, final_episodes=4, film=False),
+        eval=EvalConfig(every=2, episodes=2, final_episodes=4, value_updates=100, film=False),
     )
 
 

@@ -1,4 +1,4 @@
-"""Six gigabytes of log in less than two of memory, and not all day."""
+"""Three gigabytes of log in less than one of memory, and not all day."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from tests.builders import sparse_dataset
 from tests.integration import used
 
-GIGABYTES = 6.0
-MAX_RSS, MAX_CPU_S = 2e9, 60.0
+GIGABYTES = 3.0
+MAX_RSS, MAX_CPU_S = 1e9, 60.0
 
 
 def test_a_log_larger_than_memory_is_fitted_and_sampled_in_less(tmp_path, root):

@@ -13,7 +13,10 @@ from moma_core.datasets import Dataset
 from moma_core.tasks.pettingzoo import PettingZoo
 from tests.integration import relay
 
-PLAY = ("--eval.every", "1", "--eval.episodes", "2", "--eval.final-episodes", "8", "--in-process")
+PLAY = (
+    "--eval.every", "1", "--eval.episodes", "2", "--eval.final-episodes", "8",
+    "--eval.value-updates", "100", "--in-process",
+)  # fmt: skip
 ACTORS = ("--actor.width", "16", "--actor.frames", "2")
 MOMA_PPO = (
     "--model.members", "2", "--model.elites", "2", "--model.width", "16", "--model.depth", "1",

@@ -24,7 +24,8 @@ TINY = (
     "--model.members", "2", "--model.elites", "2", "--model.width", "16", "--model.depth", "1",
     "--model.updates", "40", "--model.evaluate-every", "20", "--rollout.rows", "32",
     "--rollout.horizon", "6", "--actor.width", "16", "--actor.frames", "2", "--ppo.rounds", "2",
-    "--eval.every", "1", "--eval.final-episodes", "16", "--in-process",
+    "--eval.every", "1", "--eval.final-episodes", "16", "--eval.value-updates", "100",
+    "--in-process",
 )  # fmt: skip
 PLAINLY = "estimated returns, none of them measured: team "
 
