@@ -81,18 +81,16 @@ def estimate(run: RunDirectory, config: Config) -> Belief:
 
 
 def recommend(found: Mapping[str, Estimate]) -> str:
-    """Returns the supported policy that the lower of its two estimates says most of.
+    """Returns the supported policy that is taken to be worth most, by both estimates together.
 
+    Not by the lower of the two: the team was made to be worth much in the model, so the model
+    flatters it alone, and the log's estimate, which flatters none, must have its say.
     Where none is supported it is the imitation of the whole log, which departs least from it.
     """
     supported = {n: e for n, e in found.items() if e.judgement.word == "supported"}
     if not supported:
         return policies.FLOOR if policies.FLOOR in found else next(iter(found))
-    return max(supported, key=lambda name: _sure(supported[name]))
-
-
-def _sure(one: Estimate) -> float:
-    return min(one.by_model.return_mean, one.by_log.return_mean)
+    return max(supported, key=lambda name: supported[name].worth.return_mean)
 
 
 def returns_of(dataset: Dataset) -> LogReturns:

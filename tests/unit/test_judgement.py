@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from moma.evaluation.estimates import Estimate, recommend
 from moma.evaluation.fitted_q import FittedQ
 from moma.evaluation.imagined import Imagined
 from moma.evaluation.judgement import LogReturns, Skill, judge, worth
@@ -77,3 +78,29 @@ def test_the_scale_of_a_log_whose_episodes_are_alike_is_a_share_of_its_mean():
     alike = LogReturns(episodes=200, return_mean=10.0, best_tenth=10.0)
     assert alike.spread == pytest.approx(0.5)
     assert LogReturns(episodes=200, return_mean=0.0, best_tenth=0.0).spread > 0
+
+
+def believed(by_model, by_log):
+    """A policy's estimates, and what they come to."""
+    model = replace(MODEL, return_mean=by_model, return_ci95=(by_model - 0.5, by_model + 0.5))
+    fitted = replace(FITTED, return_mean=by_log)
+    return Estimate(
+        worth=worth(LOG, SKILL, model, fitted),
+        by_model=model,
+        by_log=fitted,
+        judgement=judge(LOG, SKILL, model, fitted),
+    )
+
+
+def test_a_team_that_the_model_alone_praises_is_not_preferred_to_a_clone_that_the_log_knows():
+    team, clone = believed(12.2, 12.1), believed(11.7, 14.8)
+    assert team.judgement.word == clone.judgement.word == "supported"
+    assert recommend({"team": team, "bc": believed(9.5, 9.4), "bc-best": clone}) == "bc-best"
+    assert recommend({"team": believed(13.5, 13.4), "bc-best": clone}) == "team"  # control
+
+
+def test_what_is_not_supported_is_not_recommended_and_imitation_is_the_last_resort():
+    apart = believed(20.0, 12.0)
+    assert apart.judgement.word == "not supported"
+    assert recommend({"team": apart, "bc": believed(10.0, 10.0)}) == "bc"
+    assert recommend({"team": apart, "bc": apart, "bc-best": apart}) == "bc"
