@@ -58,6 +58,7 @@ class TaskSpec:
             raise ValueError(
                 f"task {self.name}: agents must be one or more, each once: {self.agents}"
             )
+        self._check_names()
         self._check_bounds()
         for agent, index in zip(self.agents, self.observation_index, strict=True):
             bad = [i for i in index if not 0 <= i < self.state_width]
@@ -65,6 +66,14 @@ class TaskSpec:
                 raise ValueError(
                     f"task {self.name}: observation_index of {agent} names feature {bad[0]}, "
                     f"the state has {self.state_width}"
+                )
+
+    def _check_names(self) -> None:
+        """Refuses names of several lines: on a screen they could say anything."""
+        for word in (self.name, *self.agents, *self.state_names):
+            if word.splitlines() not in ([], [word]):
+                raise ValueError(
+                    f"the name {word[:80]!r} of a task, agent or feature has a line break"
                 )
 
     def _check_bounds(self) -> None:
