@@ -24,6 +24,8 @@ _TOLD = 10
 """Features whose share is told, at most."""
 _USUAL = "0.95"
 """Quantile of the held-out data's disagreement above which a step counts as unusual."""
+_NOTHING = 1e-12
+"""Sum of distances of rewards that is none."""
 _ALIKE = 1e-3
 """Disagreement, in variances of the data, that is none: means 3 % of a deviation apart."""
 
@@ -44,6 +46,9 @@ class Imagined:
     """Share of episodes that were ended because the members disagreed."""
     unusual_share: float
     """Share of steps in which members disagree more than in 95 % of the held-out ones."""
+    unusual_reward_share: float
+    """Share of what is earned that is earned in those steps: of the sum of the rewards' distances
+    from the log's mean reward, since few steps may decide a return."""
 
 
 def imagine(
@@ -68,7 +73,7 @@ def imagine(
         sampled: draw actions from the policies; otherwise the most likely ones are taken.
     """
     starts = StartSampler(dataset, history=0, episode_starts=1.0)
-    environment = Members(dynamics, starts, episodes, truncation)
+    environment = Members(dynamics, starts, episodes, truncation, float(dataset.reward.mean()))
     earned = play.evaluate(actors, dataset.spec, environment, seed, sampled=sampled)
     earned = earned + environment.ended * usual(dataset, 1.0)[environment.lasted]
     count = len(dynamics.describe().elites)
@@ -84,6 +89,7 @@ def imagine(
         outside={names[i]: float(left[i]) for i in most},
         cut_share=float((environment.ended & ~environment.outside.any(1)).float().mean()),
         unusual_share=environment.unusual / max(environment.steps, 1),
+        unusual_reward_share=environment.decided_unusually / max(environment.decided, _NOTHING),
     )
 
 
@@ -94,9 +100,15 @@ class Members:
     """
 
     def __init__(
-        self, dynamics: Dynamics, starts: StartSampler, count: int, truncation: Truncation
+        self,
+        dynamics: Dynamics,
+        starts: StartSampler,
+        count: int,
+        truncation: Truncation,
+        mean_reward: float,
     ) -> None:
         self._dynamics, self._starts, self._truncation = dynamics, starts, truncation
+        self._mean_reward = mean_reward
         self._usual = max(dynamics.describe().disagreement_quantiles[_USUAL], _ALIKE)
         self._count = count
 
@@ -113,6 +125,8 @@ class Members:
         self.outside = torch.zeros(count, self._state.shape[1] + 1, dtype=torch.bool)
         """The features by which it left the log's range."""
         self.unusual, self.steps = 0.0, 0.0
+        self.decided_unusually, self.decided = 0.0, 0.0
+        """Sums of the rewards' distances from the log's mean: in unusual steps, and in all."""
         return self._state
 
     def step(
@@ -124,7 +138,11 @@ class Members:
         going = ~self._over
         self.lasted = self.lasted + going
         self.steps += float(going.sum())
-        self.unusual += float((going & (prediction.disagreement > self._usual)).sum())
+        unusual = going & (prediction.disagreement > self._usual)
+        self.unusual += float(unusual.sum())
+        decides = (prediction.reward - self._mean_reward).abs()
+        self.decided_unusually += float((decides * unusual).sum())
+        self.decided += float((decides * going).sum())
         unsure = self._truncation(prediction) & ~prediction.terminated & going
         self.outside |= prediction.outside & unsure[:, None]
         self.ended = self.ended | unsure

@@ -18,7 +18,8 @@ _RETURN_ERROR = 0.5
 _LEFT = 0.1
 """Largest share of episodes that the model could not finish."""
 _UNUSUAL = 0.5
-"""Largest share of steps that are as doubtful as the log's most doubtful twentieth."""
+"""Largest share of steps, and of what is earned, that are as doubtful as the log's most doubtful
+twentieth."""
 _APART = 1.0
 """Largest distance between the two estimates, in spreads of the log's returns."""
 _LEAST = 0.05
@@ -130,6 +131,11 @@ def judge(log: LogReturns, skill: Skill, imagined: Imagined, fitted: FittedQ) ->
             imagined.unusual_share > _UNUSUAL,
             f"{100 * imagined.unusual_share:.0f} % of the imagined steps are as doubtful as the "
             "log's most doubtful twentieth",
+        ),
+        (
+            imagined.unusual_reward_share > _UNUSUAL,
+            f"{100 * imagined.unusual_reward_share:.0f} % of what is earned is earned in steps as "
+            "doubtful as the log's most doubtful twentieth",
         ),
         (
             (high - low) / 2 > _WIDE * spread,

@@ -133,6 +133,7 @@ def chart(run: RunDirectory, config: Config, outcome: Outcome) -> None:
             "estimate/outside_fraction": one.by_model.outside_share,
             "estimate/cut_fraction": one.by_model.cut_share,
             "estimate/unusual_fraction": one.by_model.unusual_share,
+            "estimate/unusual_reward_fraction": one.by_model.unusual_reward_share,
             "estimate/supported": float(not one.judgement.reasons),
         }
     writer = MetricsWriter(run.events)

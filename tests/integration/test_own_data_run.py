@@ -90,7 +90,10 @@ def test_it_ends_with_estimates_that_are_called_so_and_no_score(trained):
             low, high = estimate["return_ci95"]
             assert low < estimate["return_mean"] < high
             assert math.isfinite(low + high)
-        shares = [policy["by_model"][f"{name}_share"] for name in ("outside", "cut", "unusual")]
+        shares = [
+            policy["by_model"][f"{name}_share"]
+            for name in ("outside", "cut", "unusual", "unusual_reward")
+        ]
         assert all(0 <= share <= 1 for share in shares)
     assert [result[name] for name in ("task", "score", "return_mean", "return_ci95")] == [
         "lopsided", None, None, None,

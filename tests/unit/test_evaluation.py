@@ -152,7 +152,7 @@ def test_imagined_episodes_equal_a_slow_loop_ends_and_cuts_included(
 
 
 def test_imagined_episodes_begin_where_the_datas_did(dataset):
-    members = Members(FakeDynamics(), StartSampler(dataset, 0, 1.0), IMAGINED, doubting(1e9))
+    members = Members(FakeDynamics(), StartSampler(dataset, 0, 1.0), IMAGINED, doubting(1e9), 0.0)
     assert isinstance(members, Environment)
     first = {tuple(dataset.state[s + k]) for k, s in enumerate(dataset.episode_start)}
     assert {tuple(state) for state in members.reset(3).numpy()} <= first
@@ -184,6 +184,30 @@ def test_a_doubt_that_is_no_number_cuts_and_what_leaves_the_log_is_told_by_featu
         Lost(terminal_above=1e9), dataset, make_actors(), doubting(1e9, edge="clamp"), 5, 1
     )
     assert (kept.outside_share, kept.cut_share) == (1.0, 0.0)  # named, though the doubt ended it
+
+
+@pytest.mark.parametrize(("doubted", "decided"), [(True, 1.0), (False, 0.0)])
+def test_a_return_that_one_doubtful_step_decides_is_told_by_what_is_earned_there(
+    dataset, doubted, decided
+):
+    """All is earned in the last step: a share of steps alone would not see that it is doubted."""
+    last = SPEC.episode_limit - 1
+
+    class Payday(FakeDynamics):
+        def predict(self, query):
+            said, pays = super().predict(query), query.age == last
+            unsure = pays if doubted else query.age == 0
+            mean = torch.full_like(said.reward, float(dataset.reward.mean()))
+            return replace(
+                said,
+                reward=torch.where(pays, mean + 100, mean),
+                disagreement=torch.where(unsure, 0.9, 0.0),
+            )
+
+    quiet = Payday(terminal_above=1e9)
+    found = imagine(quiet, dataset, make_actors(), doubting(1e9), IMAGINED, 1)
+    assert found.unusual_share == pytest.approx(1 / SPEC.episode_limit)
+    assert found.unusual_reward_share == pytest.approx(decided, abs=1e-4)
 
 
 def test_members_that_differ_widen_the_interval_and_more_of_them_do_not_narrow_it():

@@ -18,6 +18,7 @@ MODEL = Imagined(
     outside={"x": 0.02},
     cut_share=0.0,
     unusual_share=0.1,
+    unusual_reward_share=0.1,
 )
 FITTED = FittedQ(return_mean=12.5, return_ci95=(12.0, 13.0), deviation=0.8)
 
@@ -36,6 +37,7 @@ def test_what_nothing_speaks_against_is_supported():
         ({"model": {"outside_share": 0.3, "outside": {"x": 0.3}}}, "(most by x)"),
         ({"model": {"cut_share": 0.2}}, "in 20 % the model is not sure"),
         ({"model": {"unusual_share": 0.7}}, "70 % of the imagined steps"),
+        ({"model": {"unusual_reward_share": 0.6}}, "60 % of what is earned"),
         ({"model": {"return_ci95": (5.0, 21.0)}}, "the model's members differ"),
         ({"fitted": {"return_mean": 5.0}}, "the two estimates differ"),
         (
